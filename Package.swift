@@ -1,0 +1,68 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Kernels for one instruction set live in a target of their own that alone is compiled with that
+// set's flags; VectorKernels chooses among them at run time. SwiftPM has no architecture
+// condition for flags, so the manifest asks which host it runs on.
+#if arch(x86_64)
+  let kernelTargets: [Target] = [
+    .target(
+      name: "VectorKernelsAVX2", dependencies: ["CVectorShims"],
+      swiftSettings: [.unsafeFlags(["-Xcc", "-mavx2"])]),
+    .target(
+      name: "VectorKernelsAVX512", dependencies: ["CVectorShims"],
+      swiftSettings: [.unsafeFlags(["-Xcc", "-march=x86-64-v4", "-Xcc", "-mavx512vnni"])]),
+  ]
+  let kernelDependencies: [Target.Dependency] = ["VectorKernelsAVX2", "VectorKernelsAVX512"]
+#else
+  let kernelTargets: [Target] = []
+  let kernelDependencies: [Target.Dependency] = []
+#endif
+
+let package = Package(
+  name: "vecdb",
+  products: [
+    .library(name: "VecDB", targets: ["VecDB"]),
+    .executable(name: "vecdb", targets: ["vecdb"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+  ],
+  targets: kernelTargets + [
+    .systemLibrary(
+      name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CVectorShims"),
+    .target(name: "Bytes", dependencies: ["CVectorShims"]),
+    .target(name: "Files", dependencies: ["Bytes"]),
+    .target(name: "VectorKernels", dependencies: ["CVectorShims"] + kernelDependencies),
+    .target(name: "VectorIndex", dependencies: ["VectorKernels", "Bytes", "CVectorShims"]),
+    .target(name: "LogStore", dependencies: ["CSQLite", "Files", "Bytes"]),
+    .target(name: "BlockStore", dependencies: ["Files", "Bytes"]),
+    .target(
+      name: "VecDB",
+      dependencies: [
+        "VectorIndex", "LogStore", "BlockStore", "Files", "Bytes",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+      ]),
+    .executableTarget(
+      name: "vecdb",
+      dependencies: [
+        "VecDB",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .target(
+      name: "SimulatedDisk", dependencies: ["CSQLite", "Files", "Bytes"],
+      path: "Tests/SimulatedDisk"),
+    .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
+    .testTarget(name: "VectorKernelsTests", dependencies: ["VectorKernels"]),
+    .testTarget(name: "VectorIndexTests", dependencies: ["VectorIndex"]),
+    .testTarget(name: "LogStoreTests", dependencies: ["LogStore", "SimulatedDisk"]),
+    .testTarget(name: "BlockStoreTests", dependencies: ["BlockStore", "SimulatedDisk"]),
+    .testTarget(name: "VecDBTests", dependencies: ["VecDB", "SimulatedDisk"]),
+    .testTarget(name: "CommandTests", dependencies: ["VecDB"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
