@@ -24,5 +24,6 @@ static inline __attribute__((always_inline)) void vecdb_prefetch_far(const void 
 }
 
 #include "cpu.h"
+#include "lanes.h"
 
 #endif

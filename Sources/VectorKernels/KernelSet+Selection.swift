@@ -53,7 +53,12 @@ extension KernelSet {
     guard instructionSet.isSupported else { return nil }
     switch instructionSet {
     case .portable: return portable
-    case .avx2, .avx512: return nil
+    #if arch(x86_64)
+      case .avx2: return avx2
+      case .avx512: return avx512
+    #else
+      case .avx2, .avx512: return nil
+    #endif
     }
   }
 }
