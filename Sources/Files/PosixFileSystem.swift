@@ -92,7 +92,10 @@ package struct PosixFileSystem: FileSystem {
       guard mkdir(target, 0o777) == 0 else {
         throw systemError(errno, "rename \(source) to a new name", at: target)
       }
-      return try rename(source, to: target)
+      do { return try rename(source, to: target) } catch {
+        _ = rmdir(target)
+        throw error
+      }
     }
     guard link(source, target) == 0 else {
       throw systemError(errno, "rename \(source) to a new name", at: target)
