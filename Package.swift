@@ -57,7 +57,7 @@ let package = Package(
       name: "SimulatedDisk", dependencies: ["CSQLite", "Files", "Bytes"],
       path: "Tests/SimulatedDisk"),
     .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
-    .testTarget(name: "FilesTests", dependencies: ["Files", "SimulatedDisk"]),
+    .testTarget(name: "FilesTests", dependencies: ["Files", "SimulatedDisk", "CSQLite"]),
     .testTarget(name: "VectorKernelsTests", dependencies: ["VectorKernels"]),
     .testTarget(name: "VectorIndexTests", dependencies: ["VectorIndex"]),
     .testTarget(name: "LogStoreTests", dependencies: ["LogStore", "SimulatedDisk"]),

@@ -59,3 +59,10 @@ func expectError(
   }
   return nil
 }
+
+/// Runs blocking work on a thread of its own, since the concurrency pool has only as many as cores.
+func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+  try await withCheckedThrowingContinuation { continuation in
+    Thread.detachNewThread { continuation.resume(with: Result { try body() }) }
+  }
+}
