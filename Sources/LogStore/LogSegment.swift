@@ -82,16 +82,23 @@ final class LogSegment {
       try removeUnfinished()
       throw error
     }
-    do { try fileSystem.syncDirectory(directory) } catch {
-      // The name may or may not be there after a crash: nothing may be written until that is known.
-      throw StoreError(
-        .poisoned, "a new log segment may not be durable: \(error)", at: path,
-        remedy: "Reopen the database.")
+    do {
+      try fileSystem.syncDirectory(directory)
+      return LogSegment(
+        path: path, header: header, end: start, contentBytes: 0, fileSystem: fileSystem,
+        writer: try openWriter(path, fileSystem))
+    } catch {
+      // The one before may be written again only if this one is surely gone.
+      do {
+        for suffix in ["", "-wal"] { try fileSystem.removeTree(path + suffix) }
+        try fileSystem.syncDirectory(directory)
+      } catch let second {
+        throw StoreError(
+          .poisoned, "a new log segment is neither usable (\(error)) nor removable (\(second))",
+          at: path, remedy: "Reopen the database.")
+      }
+      throw error
     }
-    let writer = try openWriter(path, fileSystem)
-    return LogSegment(
-      path: path, header: header, end: start, contentBytes: 0, fileSystem: fileSystem,
-      writer: writer)
   }
 
   private static func build(
@@ -141,7 +148,7 @@ final class LogSegment {
     let database =
       isWritable ? try openWriter(path, fileSystem) : try openReader(path, fileSystem)
     let header = try readHeader(database, path)
-    guard isWritable || header.isSealed else {
+    guard header.isSealed || file.isInWALMode else {
       throw corrupt("the segment has neither a write-ahead log nor a seal", at: path)
     }
     let last = try database.integer("SELECT max(lsn) FROM frames") ?? 0
