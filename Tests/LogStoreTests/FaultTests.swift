@@ -1,5 +1,6 @@
 import Bytes
 import Files
+import Glibc
 import LogStore
 import SimulatedDisk
 import Testing
@@ -143,20 +144,26 @@ import Testing
     CrashTest(initial: Progress(), work: work, check: check)
   }
 
-  @Test func survivesPowerFailureAtEveryOperation() throws {
-    let checked = try Self.test().run(seed: 21, chances: 2)
+  /// More seeds than 1 with `VECDB_CRASH_SEEDS=n`.
+  static let seeds: Range<UInt64> = {
+    let count = getenv("VECDB_CRASH_SEEDS").flatMap { UInt64(String(cString: $0)) } ?? 1
+    return 21..<21 + count
+  }()
+
+  @Test(arguments: seeds) func survivesPowerFailureAtEveryOperation(seed: UInt64) throws {
+    let checked = try Self.test().run(seed: seed, chances: 2)
     #expect(checked > 300, "\(checked)")
   }
 
-  @Test func survivesFullDiskAtEveryOperation() throws {
-    try Self.test().run(.diskFull, seed: 22, chances: 1)
+  @Test(arguments: seeds) func survivesFullDiskAtEveryOperation(seed: UInt64) throws {
+    try Self.test().run(.diskFull, seed: seed, chances: 1)
   }
 
-  @Test func survivesFailedSyncAtEveryOperation() throws {
-    try Self.test().run(.failedSync, seed: 23, chances: 2)
+  @Test(arguments: seeds) func survivesFailedSyncAtEveryOperation(seed: UInt64) throws {
+    try Self.test().run(.failedSync, seed: seed, chances: 2)
   }
 
-  @Test func survivesInputOutputErrorAtEveryOperation() throws {
-    try Self.test().run(.inputOutputError, seed: 24, chances: 1)
+  @Test(arguments: seeds) func survivesInputOutputErrorAtEveryOperation(seed: UInt64) throws {
+    try Self.test().run(.inputOutputError, seed: seed, chances: 1)
   }
 }
