@@ -9,8 +9,10 @@ import Files
 /// immutable file without WAL.
 final class LogSegment {
   static let pageSizeBytes = 65536
-  private static let applicationID: Int32 = 0x5644_424c  // "VDBL"
-  private static let formatVersion: Int32 = 1
+  private static let kind = SQLiteFileKind(
+    name: "log segment", applicationID: 0x5644_424c,  // "VDBL"
+    formatVersion: 1,
+    pageSizeBytes: pageSizeBytes)
 
   let path: String
   private(set) var header: SegmentHeader
@@ -70,10 +72,14 @@ final class LogSegment {
     let path = directory + "/" + name(firstLSN: start.lsn + 1)
     let unfinished = path + unfinishedSuffix
     let header = SegmentHeader(identity: identity, start: start)
+    guard try !fileSystem.exists(path) else {
+      throw StoreError(.alreadyExists, "there is a log segment already", at: path)
+    }
     func removeUnfinished() throws {
       for suffix in ["", "-journal", "-wal"] { try fileSystem.removeTree(unfinished + suffix) }
     }
     try removeUnfinished()
+    try fileSystem.removeTree(walPath(path))  // SQLite would believe a stray one.
     do {
       try build(unfinished, header, fileSystem)
       try fileSystem.open(unfinished, .readWrite).sync()
@@ -82,16 +88,23 @@ final class LogSegment {
       try removeUnfinished()
       throw error
     }
-    do { try fileSystem.syncDirectory(directory) } catch {
-      // The name may or may not be there after a crash: nothing may be written until that is known.
-      throw StoreError(
-        .poisoned, "a new log segment may not be durable: \(error)", at: path,
-        remedy: "Reopen the database.")
+    do {
+      try fileSystem.syncDirectory(directory)
+      return LogSegment(
+        path: path, header: header, end: start, contentBytes: 0, fileSystem: fileSystem,
+        writer: try openWriter(path, fileSystem))
+    } catch {
+      // The one before may be written again only if this one is surely gone.
+      do {
+        for suffix in ["", "-wal"] { try fileSystem.removeTree(path + suffix) }
+        try fileSystem.syncDirectory(directory)
+      } catch let second {
+        throw StoreError(
+          .poisoned, "a new log segment is neither usable (\(error)) nor removable (\(second))",
+          at: path, remedy: "Reopen the database.")
+      }
+      throw error
     }
-    let writer = try openWriter(path, fileSystem)
-    return LogSegment(
-      path: path, header: header, end: start, contentBytes: 0, fileSystem: fileSystem,
-      writer: writer)
   }
 
   private static func build(
@@ -105,8 +118,7 @@ final class LogSegment {
       PRAGMA locking_mode = EXCLUSIVE;
       PRAGMA synchronous = FULL;
       BEGIN;
-      PRAGMA application_id = \(applicationID);
-      PRAGMA user_version = \(formatVersion);
+      \(kind.markingSQL)
       CREATE TABLE header (id INTEGER PRIMARY KEY CHECK (id = 1), bytes BLOB NOT NULL) STRICT;
       CREATE TABLE frames (lsn INTEGER PRIMARY KEY, frame BLOB NOT NULL) STRICT;
       """)
@@ -134,12 +146,10 @@ final class LogSegment {
   static func open(
     _ path: String, walBytes: Int, fileSystem: any FileSystem
   ) throws -> LogSegment {
-    let file = try SQLiteFileHeader(
-      path, "log segment", applicationID: applicationID, version: formatVersion,
-      pageSizeBytes: pageSizeBytes, fileSystem: fileSystem)
-    let isWritable = file.isInWALMode || walBytes > 0
+    let isWritable = try walBytes > 0 || kind.checkFileHeader(path, fileSystem)
     let database =
       isWritable ? try openWriter(path, fileSystem) : try openReader(path, fileSystem)
+    try kind.check(database)
     let header = try readHeader(database, path)
     guard isWritable || header.isSealed else {
       throw corrupt("the segment has neither a write-ahead log nor a seal", at: path)

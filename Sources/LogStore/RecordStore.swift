@@ -12,8 +12,10 @@ import Synchronization
 /// last committed state. Every method may be called from any thread.
 package final class RecordStore: @unchecked Sendable {
   static let pageSizeBytes = 4096
-  private static let applicationID: Int32 = 0x5644_4252  // "VDBR"
-  private static let formatVersion: Int32 = 1
+  private static let kind = SQLiteFileKind(
+    name: "records file", applicationID: 0x5644_4252,  // "VDBR"
+    formatVersion: 1,
+    pageSizeBytes: pageSizeBytes)
 
   package let path: String
   private let fileSystem: any FileSystem
@@ -53,9 +55,9 @@ package final class RecordStore: @unchecked Sendable {
       }
       try create(path, fileSystem, databaseID)
     }
-    _ = try SQLiteFileHeader(
-      path, "records file", applicationID: applicationID, version: formatVersion,
-      pageSizeBytes: pageSizeBytes, fileSystem: fileSystem)
+    if try fileSystem.info(path + "-wal")?.sizeBytes ?? 0 == 0 {
+      _ = try kind.checkFileHeader(path, fileSystem)
+    }
     let isShared = fileSystem.sqliteVFSName == nil
     let writer = try connect(path, fileSystem)
     try writer.execute(
@@ -63,6 +65,7 @@ package final class RecordStore: @unchecked Sendable {
       PRAGMA locking_mode = \(isShared ? "NORMAL" : "EXCLUSIVE");
       PRAGMA synchronous = NORMAL;
       """)
+    try kind.check(writer)
     let select = try writer.prepare("SELECT database_id, applied_lsn FROM state WHERE id = 1")
     guard try select.step() else { throw corrupt("the records have no state row", at: path) }
     let found = Array(select.blob(0))
@@ -146,8 +149,7 @@ package final class RecordStore: @unchecked Sendable {
       PRAGMA locking_mode = EXCLUSIVE;
       PRAGMA synchronous = FULL;
       BEGIN;
-      PRAGMA application_id = \(applicationID);
-      PRAGMA user_version = \(formatVersion);
+      \(kind.markingSQL)
       CREATE TABLE state (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         database_id BLOB NOT NULL,

@@ -78,14 +78,23 @@ final class SQLiteConnection: @unchecked Sendable {
 
   /// The first column of the first row as an integer; nil if there is no row.
   func integer(_ sql: String) throws(StoreError) -> Int64? {
-    let statement = try prepare(sql)
-    return try statement.step() ? statement.int64(0) : nil
+    try firstRow(sql) { $0.int64(0) }
   }
 
   /// The first column of the first row as text; nil if there is no row.
   func text(_ sql: String) throws(StoreError) -> String? {
+    try firstRow(sql) { $0.string(0) }
+  }
+
+  /// Steps to the end: a pragma may write and commit only after it has returned its row.
+  private func firstRow<Value>(
+    _ sql: String, _ value: (SQLiteStatement) -> Value
+  ) throws(StoreError) -> Value? {
     let statement = try prepare(sql)
-    return try statement.step() ? statement.string(0) : nil
+    guard try statement.step() else { return nil }
+    let first = value(statement)
+    while try statement.step() {}
+    return first
   }
 
   /// Runs `body` in one write transaction: committed when it returns, rolled back when it throws

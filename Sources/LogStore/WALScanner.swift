@@ -53,31 +53,32 @@ struct WALScanner {
     guard let info = try fileSystem.info(path), info.sizeBytes > headerBytes else {
       return Result()  // Without a frame there is nothing to lose.
     }
-    var scanner = try WALScanner(
-      path, info.sizeBytes, pageSizeBytes, mayRepeatCommitFrames, fileSystem)
+    let file = try fileSystem.open(path, .read)
+    var bytes = [UInt8](repeating: 0, count: headerBytes)
+    _ = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
+    guard let header = WALHeader(bytes, pageSizeBytes: pageSizeBytes) else {
+      // SQLite syncs the header before it writes the first frame, and a header lies in one sector:
+      // with anything behind it, it cannot be torn.
+      guard try isZero(file, from: headerBytes, to: info.sizeBytes) else {
+        throw corrupt("the header of the write-ahead log is damaged", at: path)
+      }
+      return Result()
+    }
+    let frameBytes = frameHeaderBytes + pageSizeBytes
+    var scanner = WALScanner(
+      path: path, pageSizeBytes: pageSizeBytes, mayRepeatCommitFrames: mayRepeatCommitFrames,
+      file: file, frameCount: (info.sizeBytes - headerBytes) / frameBytes, header: header,
+      bytes: [UInt8](repeating: 0, count: frameBytes))
     return try scanner.scan()
   }
 
-  private init(
-    _ path: String, _ sizeBytes: Int, _ pageSizeBytes: Int, _ mayRepeatCommitFrames: Bool,
-    _ fileSystem: any FileSystem
-  ) throws {
-    self.path = path
-    self.pageSizeBytes = pageSizeBytes
-    self.mayRepeatCommitFrames = mayRepeatCommitFrames
-    let file = try fileSystem.open(path, .read)
-    var bytes = [UInt8](repeating: 0, count: Self.headerBytes)
-    _ = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
-    // SQLite syncs the header before it writes the first frame, and a header lies in one sector:
-    // it cannot be torn.
-    guard let header = WALHeader(bytes, pageSizeBytes: pageSizeBytes) else {
-      throw corrupt("the header of the write-ahead log is damaged", at: path)
+  private static func isZero(_ file: any FileHandle, from start: Int, to end: Int) throws -> Bool {
+    var bytes = [UInt8](repeating: 0, count: 1 << 16)
+    for offset in stride(from: start, to: end, by: bytes.count) {
+      let count = try bytes.withUnsafeMutableBytes { try file.read(at: offset, into: $0) }
+      if bytes[..<count].contains(where: { $0 != 0 }) { return false }
     }
-    self.header = header
-    let frameBytes = Self.frameHeaderBytes + pageSizeBytes
-    frameCount = (sizeBytes - Self.headerBytes) / frameBytes
-    self.file = file
-    self.bytes = [UInt8](repeating: 0, count: frameBytes)
+    return true
   }
 
   private mutating func scan() throws -> Result {
