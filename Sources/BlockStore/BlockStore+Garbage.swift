@@ -14,8 +14,8 @@ extension BlockStore {
   /// The one function that decides which published files are removed.
   ///
   /// Kept are the two newest usable manifests, all manifests after the older of them, and all
-  /// packs that hold a block of these or of a pinned manifest; of a block's copies, the newest
-  /// counts. Nothing is removed while a checkpoint is being written, or while a damaged manifest
+  /// packs that these or pinned manifests need. Of a block's copies, a manifest needs the newest
+  /// that is not newer than itself: so it stays usable also where a later checkpoint is lost. Nothing is removed while a checkpoint is being written, or while a damaged manifest
   /// or pack is newer than the older of the two: until two checkpoints have superseded it, it is
   /// evidence and perhaps needed for a repair.
   ///
@@ -43,11 +43,11 @@ extension BlockStore {
       summary.postponed = "a damaged file of checkpoint \(newestDamage) is kept"
       return summary
     }
-    var needed = kept.reduce(into: Set<Digest>()) { $0.formUnion($1.blocks) }
-    for manifest in pinned { needed.formUnion(try blocks(of: manifest)) }
+    var needed: [(upTo: UInt64, blocks: Set<Digest>)] = kept.map { ($0.number, $0.blocks) }
+    for manifest in pinned { needed.append((.max, try blocks(of: manifest))) }
     // The names of those that stay must be durable before others go.
     try removeManifests(below: floor, &summary)
-    try removePacks(exceptOf: needed, &summary)
+    try removePacks(notNeededBy: needed, &summary)
     return summary
   }
 
@@ -73,18 +73,18 @@ extension BlockStore {
   }
 
   private func removePacks(
-    exceptOf needed: Set<Digest>, _ summary: inout GarbageSummary
+    notNeededBy needed: [(upTo: UInt64, blocks: Set<Digest>)], _ summary: inout GarbageSummary
   ) throws {
     let doomed = state.withLock { state in
       var used = Set<UInt64>()
-      for hash in needed {
-        if let location = state.locations[hash] { used.insert(location.packNumber) }
+      for (limit, blocks) in needed {
+        used.formUnion(state.packs(holding: blocks, upTo: limit))
+      }
+      state.lists = state.lists.filter { list in
+        needed.contains { $0.blocks.contains(list.key) }
       }
       return Set(state.packs.keys).union(state.damagedPacks.keys).subtracting(used)
         .union(state.orphanPacks).sorted()
-    }
-    state.withLock { state in
-      state.lists = state.lists.filter { needed.contains($0.key) }
     }
     guard !doomed.isEmpty else { return }
     try fileSystem.syncDirectory(packsDirectory)
@@ -131,5 +131,19 @@ extension BlockStore {
       rest -= pack.liveBytes
     }
     return result
+  }
+}
+
+extension BlockStore.State {
+  /// The packs that are needed for these blocks: of several copies, the newest in a pack whose
+  /// number does not exceed `limit` counts, or else the newest of all.
+  func packs(holding blocks: Set<Digest>, upTo limit: UInt64) -> Set<UInt64> {
+    var chosen: [Digest: UInt64] = [:]
+    for number in packs.keys.sorted() where number <= limit {
+      for entry in packs[number]?.entries ?? [] where blocks.contains(entry.hash) {
+        chosen[entry.hash] = number
+      }
+    }
+    return Set(blocks.compactMap { chosen[$0] ?? locations[$0]?.packNumber })
   }
 }

@@ -26,8 +26,9 @@ package struct VerifyProgress: Sendable, Equatable {
 }
 
 extension BlockStore {
-  /// Reads everything: each manifest, list and pack, and compares each block with its hash and the
-  /// rest of each page with zero. Returns all damage found, none if all is well; throws only what
+  /// Reads everything that is kept: the two newest usable manifests and all after them, their
+  /// lists, and all packs; compares each block with its hash and the rest of each page with zero.
+  /// Returns all damage found, none if all is well; throws only what
   /// `progress` throws, and errors of reading that are not damage.
   ///
   /// Holds the removal lock: `collectGarbage`, `pin` and `beginCheckpoint` wait meanwhile. Use
@@ -36,12 +37,13 @@ extension BlockStore {
     progress: (VerifyProgress) throws -> Void = { _ in }
   ) throws -> [BlockDamage] {
     try removal.withLock { _ in
+      let floor = try usableManifests(limit: 2).last?.number ?? 0
       let (manifests, packs, known) = state.withLock { state in
         (
-          state.manifests.sorted { $0.key > $1.key },
+          state.manifests.filter { $0.key >= floor }.sorted { $0.key > $1.key },
           state.packs.values.sorted { $0.number < $1.number },
           state.damagedPacks.values.map { BlockDamage($0) }
-            + state.damagedManifests.values.map { BlockDamage($0) }
+            + state.damagedManifests.filter { $0.key >= floor }.values.map { BlockDamage($0) }
         )
       }
       var damage = known

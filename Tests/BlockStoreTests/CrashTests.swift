@@ -56,16 +56,8 @@ struct Violation: Error, CustomStringConvertible {
     let found = try checkContent(store, acknowledged: acknowledged)
     guard try store.verify().isEmpty else { throw Violation("damage after a crash") }
     _ = try store.collectGarbage()
-    var needed = Set<String>()
-    for (number, _) in store.manifestNumbers {
-      guard let manifest = store.manifest(number: number) else { continue }
-      for array in manifest.collections.flatMap(\.arrays) {
-        for hash in [array.list] + (try store.list(of: array).hashes) {
-          if let path = store.locate(hash)?.packPath { needed.insert(fileName(path)) }
-        }
-      }
-    }
-    let packs = try disk.list(store.packsDirectory)
+    let packs = try disk.list(store.packsDirectory).compactMap { UInt64($0.prefix(20)) }
+    let needed = try neededPacks(disk, store, packs)
     guard Set(packs) == needed else { throw Violation("packs \(packs), needed \(needed)") }
     let manifests = try disk.list(store.manifestsDirectory)
     guard manifests.count <= 2, manifests.allSatisfy({ $0.hasSuffix(".manifest") }) else {
@@ -74,6 +66,36 @@ struct Violation: Error, CustomStringConvertible {
     var next = found
     try advance(store, to: found + 2, acknowledged: &next)
     _ = try checkContent(try open(disk.restarted(.syncedOnly)), acknowledged: next)
+  }
+
+  /// The packs that the kept manifests need, found out from the files alone: for each block the
+  /// newest pack that holds it and is not newer than the manifest.
+  static func neededPacks(
+    _ disk: SimulatedDisk, _ store: BlockStore, _ packs: [UInt64]
+  ) throws -> Set<UInt64> {
+    var holders: [Digest: [UInt64]] = [:]
+    for number in packs {
+      let name = String(repeating: "0", count: 20 - "\(number)".count) + "\(number).pack"
+      let bytes = try disk.readAll(store.packsDirectory + "/" + name)
+      let count = (bytes.count - 56) % 4096 / 48
+      for entry in 0..<count {
+        let start = bytes.count - 56 - (count - entry) * 48
+        let hash = bytes[start..<start + 32].withUnsafeBytes { $0.baseAddress.map(Digest.init) }
+        if let hash { holders[hash, default: []].append(number) }
+      }
+    }
+    var needed = Set<UInt64>()
+    for (number, _) in store.manifestNumbers {
+      for array in store.manifest(number: number)?.collections.flatMap(\.arrays) ?? [] {
+        for hash in [array.list] + (try store.list(of: array).hashes) {
+          guard let pack = holders[hash]?.filter({ $0 <= number }).max() else {
+            throw Violation("manifest \(number) needs a pack that is newer")
+          }
+          needed.insert(pack)
+        }
+      }
+    }
+    return needed
   }
 
   static func checkContent(_ store: BlockStore, acknowledged: UInt64) throws -> UInt64 {
