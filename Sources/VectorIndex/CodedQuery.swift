@@ -16,6 +16,9 @@ struct CodedQuery {
   let base: UInt32
   let termMask: UInt32
   let shift: UInt32
+  /// How far rounding to codes may have moved a distance d: `slack` + `slackPerRoot` * √d.
+  var slack: Float = 0
+  var slackPerRoot: Float = 0
   /// While building under the inner product: the coordinate of each row, and the query's, that make
   /// it an L2 space.
   var augments: UnsafePointer<UInt32>?
@@ -24,6 +27,12 @@ struct CodedQuery {
   @inline(__always)
   func distance(dot: Int32, row: Int) -> UInt32 {
     base &+ (rowTerms[row] & termMask) &- (UInt32(bitPattern: dot) &<< shift)
+  }
+
+  /// The integer distance up to which a record may be nearer than one at integer distance `distance`.
+  func rerankLimit(_ distance: UInt32) -> UInt32 {
+    let limit = Double(distance) + Double(slack + slackPerRoot * Float(distance).squareRoot())
+    return limit < 4_294_967_295 ? UInt32(limit) : .max
   }
 
   /// Distances of `count` rows, as the bits of Int32, in place of the dot products.
@@ -106,8 +115,17 @@ extension IndexGeneration {
     let stride = arrays.codes.strideBytes
     let isDot = parameters.metric == .dot
     var base: UInt32 = 0x7fff_ffff
+    // The rounding error of a component is uniform in ±1/2: variance 1/12, and 1/6 for a difference.
+    // Then a squared distance d is off by 2√(d/6) + 0.2√dimensions (a standard deviation) beside
+    // what all have in common, and an inner product by √((|x|² + |q|²) / 12). Three to four of them
+    // are allowed for, and a whole step where there are few dimensions to average over.
+    var slack = 2 + Float(dimensions).squareRoot()
+    var slackPerRoot: Float = 3
     if isDot {
-      Self.encodeDotQuery(scratch.query, dimensions: dimensions, into: scratch.signedQuery)
+      let norm = Self.encodeDotQuery(
+        scratch.query, dimensions: dimensions, into: scratch.signedQuery)
+      slack = Float(norm + UInt64(quantizer.maximumNorm)).squareRoot()
+      slackPerRoot = 0
     } else {
       let encoded = quantizer.encode(
         scratch.query, dimensions: dimensions, paddedTo: stride, into: scratch.codes)
@@ -116,20 +134,24 @@ extension IndexGeneration {
       scratch.isQueryExact =
         quantizer.isIntegral && encoded.isLossless && parameters.metric == .l2
       base = encoded.squares
+      if scratch.isQueryExact { (slack, slackPerRoot) = (0, 0) }
     }
-    return CodedQuery(
+    var result = CodedQuery(
       kernel: kernels.dotCodes, rangeKernel: kernels.dotCodesRange,
       query: UnsafePointer(scratch.signedQuery), codes: UnsafeRawPointer(arrays.codes.base),
       strideBytes: stride,
       rowTerms: UnsafePointer(arrays.rowTerms.base.assumingMemoryBound(to: UInt32.self)),
       base: base, termMask: isDot ? 0 : .max, shift: isDot ? 0 : 1)
+    result.slack = slack
+    result.slackPerRoot = slackPerRoot
+    return result
   }
 
   /// Symmetric signed codes of a query for inner products: only the order of the results counts, so
-  /// the query may have its own scale. The padding stays zero.
+  /// the query may have its own scale. The padding stays zero. Returns the squared norm of the codes.
   private static func encodeDotQuery(
     _ query: UnsafePointer<Float>, dimensions: Int, into signed: UnsafeMutablePointer<Int8>
-  ) {
+  ) -> UInt64 {
     var largest: Float = 0
     for j in 0..<dimensions {
       let magnitude = abs(query[j])
@@ -141,5 +163,8 @@ extension IndexGeneration {
       let rounded = (query[j] * factor + magic).bitPattern
       signed[j] = Int8(truncatingIfNeeded: rounded)
     }
+    var norm: UInt32 = 0
+    for j in 0..<dimensions { norm &+= UInt32(Int32(signed[j]) &* Int32(signed[j])) }
+    return UInt64(norm)
   }
 }

@@ -74,7 +74,9 @@ final class Column: @unchecked Sendable {
   func value(entry: Int) -> UnsafeRawBufferPointer? {
     let reference = entries.row(entry).load(as: UInt64.self)
     let (start, length) = (Int(reference >> 16), Int(reference & 0xffff))
-    guard length <= Self.valueLimitBytes, start <= values.capacityBytes - length else { return nil }
+    guard length <= Self.valueLimitBytes, values.isReadable(offset: start, length: length) else {
+      return nil
+    }
     return UnsafeRawBufferPointer(start: values.row(start), count: length)
   }
 

@@ -37,8 +37,8 @@ extension IndexGeneration {
     let integerFirst = SearchScratch.batchLimit
     for index in 0..<count {
       let slot = Int(slots[index])
-      if exactVector(slot) != nil {
-        scratch.rows[rowCount] = exactRowWord(slot).pointee.load(ordering: .acquiring)
+      if let row = exactRow(slot) {
+        scratch.rows[rowCount] = row
         scratch.positions[rowCount] = UInt32(index)
         rowCount &+= 1
       } else if scratch.isQueryExact {

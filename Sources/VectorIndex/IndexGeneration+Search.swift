@@ -122,39 +122,40 @@ extension IndexGeneration {
     scratch.pool = pool
   }
 
-  /// How many of the nearest by codes are compared anew by reported distance.
-  private static func rerankCount(k: Int) -> Int { k + max(10, k / 2) }
-
-  /// Ranks the visible candidates of a pool by reported distance and keeps the first `k`.
+  /// Ranks the visible candidates of a pool by reported distance and keeps the first `k`. Compared
+  /// anew are the `k` nearest by codes and those that rounding to codes may have put behind them.
   func rank(
     _ pool: CandidatePool, k: Int, view: ReadView, coded: CodedQuery, scratch: SearchScratch,
     _ outcome: inout SearchOutcome
   ) {
-    let limit = Self.rerankCount(k: k)
-    scratch.results.reset(capacity: limit)
+    scratch.results.reset(capacity: k)
     var (taken, pending) = (0, 0)
+    var farthest = UInt32.max
     let ids = scratch.ids
     func flush() {
       exactDistances(ids, count: pending, scratch, coded: coded)
       outcome.distanceCount += pending
       for index in 0..<pending {
-        scratch.results.insert(
-          CandidatePool.word(
-            distance: Self.sortableBits(scratch.floatResults[index]), slot: ids[index]))
+        keep(distance: scratch.floatResults[index], slot: ids[index])
       }
       pending = 0
     }
-    for index in 0..<pool.count where taken < limit {
+    func keep(distance: Float, slot: UInt32) {
+      let word = CandidatePool.word(distance: Self.sortableBits(distance), slot: slot)
+      if word < scratch.results.bound { scratch.results.insert(word) }
+    }
+    for index in 0..<pool.count {
       let word = pool.words[index]
+      guard CandidatePool.distance(word) <= farthest else { break }
       let slot = Int(CandidatePool.slot(word))
       if view.hasDeaths || slot >= view.settledSlots {
         guard isVisible(slot, in: view) else { continue }
       }
       taken += 1
-      if scratch.isQueryExact, exactVector(slot) == nil {
+      if taken == k { farthest = coded.rerankLimit(CandidatePool.distance(word)) }
+      if scratch.isQueryExact, exactRow(slot) == nil {
         // The integer distance is the true one.
-        let bits = Self.sortableBits(Float(CandidatePool.distance(word)))
-        scratch.results.insert(CandidatePool.word(distance: bits, slot: UInt32(slot)))
+        keep(distance: Float(CandidatePool.distance(word)), slot: UInt32(slot))
         continue
       }
       ids[pending] = UInt32(slot)

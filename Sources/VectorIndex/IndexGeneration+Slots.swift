@@ -20,12 +20,21 @@ extension IndexGeneration {
     arrays.exactRows.row(slot).assumingMemoryBound(to: Atomic<UInt32>.self)
   }
 
-  /// The row of a slot's float vector; nil where its codes hold it exactly.
+  /// The number of the row that holds a slot's float vector; nil where its codes hold it exactly.
   @inline(__always)
+  func exactRow(_ slot: Int) -> UInt32? {
+    let row = exactRowWord(slot).pointee.load(ordering: .acquiring)
+    guard row != IndexArrays.none else { return nil }
+    // A damaged row number must not lead out of the array.
+    let (offset, length) = (Int(row) &* arrays.exact.strideBytes, arrays.exact.strideBytes)
+    return arrays.exact.isReadable(offset: offset, length: length) ? row : nil
+  }
+
+  /// A slot's float vector; nil where its codes hold it exactly.
   func exactVector(_ slot: Int) -> UnsafePointer<Float>? {
-    let row = Int(exactRowWord(slot).pointee.load(ordering: .acquiring))
-    guard row &* arrays.exact.strideBytes < arrays.exact.capacityBytes else { return nil }
-    return UnsafePointer(arrays.exact.row(row).assumingMemoryBound(to: Float.self))
+    exactRow(slot).map { row in
+      UnsafePointer(arrays.exact.row(Int(row)).assumingMemoryBound(to: Float.self))
+    }
   }
 
   func codes(_ slot: Int) -> UnsafePointer<UInt8> {
@@ -73,9 +82,9 @@ extension IndexGeneration {
     guard slot >= 0, slot < slotCount.load(ordering: .acquiring) else { return nil }
     let reference = arrays.keyReferences.row(slot).load(as: UInt64.self)
     let (start, length) = (Int(reference >> 16), Int(reference & 0xffff))
-    guard length <= Birth.maximumKeyBytes, start <= arrays.keyBytes.capacityBytes - length else {
-      return nil
-    }
+    guard length <= Birth.maximumKeyBytes,
+      arrays.keyBytes.isReadable(offset: start, length: length)
+    else { return nil }
     return try body(UnsafeRawBufferPointer(start: arrays.keyBytes.row(start), count: length))
   }
 

@@ -40,16 +40,19 @@ package struct Quantizer: Sendable, Hashable {
     var minimum = Float.infinity
     var maximum = -Float.infinity
     var isIntegral = metric != .cosine
+    var sample: [Float] = []
+    let sampleStride = max(1, count * dimensions / rangeSampleLimit)
     for index in 0..<count {
       let values = vector(index)
       for j in 0..<dimensions {
         let value = values[j]
         minimum = value < minimum ? value : minimum
         maximum = value > maximum ? value : maximum
+        if (index &* dimensions &+ j) % sampleStride == 0 { sample.append(value) }
         if isIntegral, !(abs(value) <= 255 && Float(Int32(value)) == value) { isIntegral = false }
       }
     }
-    if !(minimum <= maximum && minimum.isFinite && maximum.isFinite) { (minimum, maximum) = (0, 0) }
+    if !isIntegral { (minimum, maximum) = trimmed(minimum, maximum, sample: &sample) }
     var (scale, offset, zeroCode): (Float, Float, Int32)
     if isIntegral, minimum >= 0, maximum <= 255 {
       (scale, offset, zeroCode) = (1, 0, 0)
@@ -81,6 +84,27 @@ package struct Quantizer: Sendable, Hashable {
     }
     return Quantizer(
       scale: scale, offset: offset, zeroCode: zeroCode, maximumNorm: maximumNorm)
+  }
+
+  /// Values looked at for the range at most.
+  private static let rangeSampleLimit = 1 << 16
+
+  /// Draws a range in to where nearly all values are, so that one outlier does not cost all others
+  /// their resolution: to the values between which 998 of 1,000 lie, and half as much again on
+  /// either side.
+  private static func trimmed(
+    _ minimum: Float, _ maximum: Float, sample: inout [Float]
+  ) -> (Float, Float) {
+    sample.removeAll { !$0.isFinite }
+    guard !sample.isEmpty else { return (0, 0) }
+    sample.sort()
+    let low = sample[sample.count / 1_000]
+    let high = sample[sample.count - 1 - sample.count / 1_000]
+    let spare = min((high - low) / 2, .greatestFiniteMagnitude)
+    guard spare > 0 else { return (max(minimum, -1e30), min(maximum, 1e30)) }
+    return (
+      max(minimum, max(low - spare, -1e30)), min(maximum, min(high + spare, 1e30))
+    )
   }
 
   /// Inner products need a code that is exactly 0.

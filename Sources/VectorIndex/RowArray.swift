@@ -32,6 +32,8 @@ package final class RowArray: @unchecked Sendable {
   private let reservation: UnsafeMutableRawPointer
   private let reservationBytes: Int
   private var writableBytes = 0
+  /// The same for readers, who must not follow a damaged reference beyond it.
+  private let readableBytes = Atomic<Int>(0)
   private var hugePagesAdvised = false
 
   /// Per block: 1 when it changed since the last checkpoint that finished.
@@ -116,6 +118,7 @@ package final class RowArray: @unchecked Sendable {
       if writableBytes > 0 { madvise(base, writableBytes, Self.collapseAdvice) }
     }
     writableBytes = wanted
+    readableBytes.store(wanted, ordering: .releasing)
   }
 
   /// Uses rows up to `newCount`, zero where never written, and marks their blocks as changed.
@@ -139,6 +142,12 @@ package final class RowArray: @unchecked Sendable {
     try reserve(lengthBytes / strideBytes)
     if lengthBytes > 0 { try load(base) }
     count = lengthBytes / strideBytes
+  }
+
+  /// Whether `length` bytes at `offset` can be read at all, used or not.
+  @inline(__always)
+  func isReadable(offset: Int, length: Int) -> Bool {
+    offset >= 0 && offset <= readableBytes.load(ordering: .relaxed) &- length
   }
 
   /// The address of a row, which must be in use.

@@ -1,0 +1,177 @@
+import Bytes
+import Synchronization
+
+/// The integrity check: reads every array but the codes and vectors themselves.
+extension IndexGeneration {
+  /// Violations reported at most; the rest would say the same.
+  private static let violationLimit = 20
+
+  /// What contradicts the rules that the index keeps, in words; empty when all hold. Reachability is
+  /// proven through the parents: each is older than its child and has a link to it, so a path leads
+  /// back from every node to the root.
+  ///
+  /// For the writer's thread. Costs a pass over links and small arrays.
+  package func checkInvariants() -> [String] {
+    var report = InvariantReport(limit: Self.violationLimit)
+    checkCounts(&report)
+    guard report.violations.isEmpty else { return report.violations }
+    checkSlots(&report)
+    checkGraph(&report)
+    checkColumns(&report)
+    report.require(
+      recomputeDataDigest() == dataDigest, "the data digest is not that of the records")
+    return report.violations
+  }
+
+  private func checkCounts(_ report: inout InvariantReport) {
+    let slots = slotCount.load(ordering: .relaxed)
+    let nodes = graphCount.load(ordering: .relaxed)
+    for array in arrays.perSlot {
+      report.require(array.count == slots, "\(array.name) has \(array.count) rows, not \(slots)")
+    }
+    report.require(nodes <= slots, "the graph has \(nodes) nodes, but \(slots) slots are assigned")
+    report.require(
+      entryPoint.load(ordering: .relaxed) < max(1, nodes), "the entry point is not in the graph")
+    report.require(
+      slots - nodes < Self.tailLimit || quantizer == nil, "the tail is \(slots - nodes) long")
+    report.require(nodes == 0 || quantizer != nil, "there is a graph without a quantiser")
+    report.require(
+      upperRowCount.load(ordering: .relaxed) == arrays.upperLinks.count,
+      "the count of upper rows is wrong")
+    report.require(publishedLSN.load(ordering: .relaxed) <= appliedLSN, "unapplied batches show")
+  }
+
+  private func checkSlots(_ report: inout InvariantReport) {
+    let slots = slotCount.load(ordering: .relaxed)
+    var dead = 0
+    var previousBirth: UInt64 = 0
+    for slot in 0..<slots {
+      let (born, died) = (bornLSN(slot), diedLSN(slot))
+      report.require(
+        born >= previousBirth && born <= appliedLSN, "slot \(slot) was born out of order")
+      previousBirth = born
+      if died != .max {
+        dead += 1
+        report.require(died > born && died <= appliedLSN, "slot \(slot) died at a wrong time")
+      }
+      let row = Int(exactRowWord(slot).pointee.load(ordering: .relaxed))
+      if row == IndexArrays.none {
+        report.require(quantizer?.isIntegral == true, "slot \(slot) has no vector")
+      } else {
+        report.require(row < arrays.exact.count, "slot \(slot) has a vector out of range")
+      }
+      let key = arrays.keyReferences.row(slot).load(as: UInt64.self)
+      report.require(
+        Int(key >> 16) + Int(key & 0xffff) <= arrays.keyBytes.count,
+        "slot \(slot) has a key out of range")
+    }
+    report.require(
+      dead == deadCount.load(ordering: .relaxed), "\(dead) slots are dead, not as many as counted")
+  }
+
+  private func checkGraph(_ report: inout InvariantReport) {
+    let graph = GraphView(self)
+    let nodes = Int(graph.count)
+    var upperRows = 0
+    var highest = 0
+    var childCounts = [Int32](repeating: 0, count: nodes)
+    let parents = arrays.parents.base.assumingMemoryBound(to: UInt32.self)
+    for slot in 0..<slotCount.load(ordering: .relaxed) {
+      guard slot < nodes else {
+        report.require(
+          parents[slot] == IndexArrays.none && graph.nodes[slot] == 0
+            && graph.baseRow(UInt32(slot))[0].load(ordering: .relaxed) == IndexArrays.none,
+          "slot \(slot) of the tail has links")
+        continue
+      }
+      let node = UInt32(slot)
+      let level = graph.level(node)
+      report.require(level == self.level(slot), "node \(slot) has level \(level)")
+      report.require(
+        Int(graph.nodes[slot] >> 4) == upperRows, "node \(slot) has its upper rows elsewhere")
+      upperRows += level
+      highest = max(highest, level)
+      checkRow(graph.baseRow(node), of: node, layer: 0, graph, &report)
+      for layer in stride(from: 1, through: level, by: 1) {
+        if let row = graph.upperRow(node, level: layer) {
+          checkRow(row, of: node, layer: layer, graph, &report)
+        }
+      }
+      let parent = parents[slot]
+      guard slot > 0 else {
+        report.require(parent == IndexArrays.none, "the root has a parent")
+        continue
+      }
+      guard parent < node else {
+        report.require(false, "node \(slot) has no older parent")
+        continue
+      }
+      childCounts[Int(parent)] += 1
+      let row = graph.baseRow(parent)
+      report.require(
+        (0..<graph.baseDegree).contains { row[$0].load(ordering: .relaxed) == node },
+        "node \(slot) cannot be reached from its parent \(parent)")
+    }
+    report.require(upperRows == graph.upperRowCount, "there are upper rows of no node")
+    report.require(nodes == 0 || graph.level(graph.entry) == highest, "the entry point is low")
+    if let most = childCounts.max() {
+      report.require(Int(most) <= graph.baseDegree / 2, "a node has \(most) children")
+    }
+  }
+
+  private func checkRow(
+    _ row: UnsafeMutablePointer<Atomic<UInt32>>, of node: UInt32, layer: Int, _ graph: GraphView,
+    _ report: inout InvariantReport
+  ) {
+    let capacity = layer == 0 ? graph.baseDegree : graph.degree
+    var seen: [UInt32] = []
+    var ended = false
+    for index in 0..<capacity {
+      let link = row[index].load(ordering: .relaxed)
+      guard link != IndexArrays.none else {
+        ended = true
+        continue
+      }
+      report.require(!ended, "node \(node) has a gap in its row of layer \(layer)")
+      report.require(
+        link < graph.count && link != node && !seen.contains(link)
+          && (layer == 0 || graph.level(link) >= layer),
+        "node \(node) has a wrong link on layer \(layer): \(link)")
+      seen.append(link)
+    }
+  }
+
+  private func checkColumns(_ report: inout InvariantReport) {
+    let slots = slotCount.load(ordering: .relaxed)
+    for number in 0..<columnCount.load(ordering: .relaxed) {
+      guard let column = columns[number] else { continue }
+      guard column.ids.count == slots,
+        column.entryCount.load(ordering: .relaxed) == column.entries.count
+      else {
+        report.require(false, "\(column.ids.name) has a wrong number of rows")
+        continue
+      }
+      let limit = Int(Column.firstEntryID) + column.entries.count
+      for slot in 0..<slots {
+        let id = Int(column.ids.row(slot).load(as: UInt32.self))
+        report.require(id < limit, "\(column.ids.name) of slot \(slot) is out of range")
+      }
+      for entry in 0..<column.entries.count {
+        let reference = column.entries.row(entry).load(as: UInt64.self)
+        report.require(
+          Int(reference >> 16) + Int(reference & 0xffff) <= column.values.count,
+          "\(column.entries.name) \(entry) is out of range")
+      }
+    }
+  }
+}
+
+/// Collects violations up to a limit.
+private struct InvariantReport {
+  let limit: Int
+  var violations: [String] = []
+
+  mutating func require(_ holds: Bool, _ violation: @autoclosure () -> String) {
+    if !holds, violations.count < limit { violations.append(violation()) }
+  }
+}

@@ -1,0 +1,96 @@
+import Bytes
+import Testing
+import VectorIndex
+import VectorKernels
+
+@Suite struct DeterminismTests {
+  struct Case: CustomTestStringConvertible, Sendable {
+    var metric: IndexParameters.Metric
+    var isIntegral: Bool
+    var testDescription: String { "\(metric) \(isIntegral ? "integers" : "reals")" }
+  }
+
+  static let cases = [
+    Case(metric: .l2, isIntegral: true), Case(metric: .l2, isIntegral: false),
+    Case(metric: .cosine, isIntegral: false), Case(metric: .dot, isIntegral: false),
+    Case(metric: .dot, isIntegral: true),
+  ]
+
+  static func log(_ testCase: Case, dimensions: Int, records: Int) -> TestLog {
+    var log = TestLog(seed: 11) { _, random in
+      (0..<dimensions).map { _ in
+        testCase.isIntegral ? Float(random.below(256)) : random.normal() * 3
+      }
+    }
+    log.appendMixture(records: records)
+    return log
+  }
+
+  @Test(arguments: cases)
+  func threadsAndKernelsChangeNothing(testCase: Case) throws {
+    let dimensions = 20
+    let log = Self.log(testCase, dimensions: dimensions, records: 4_000)
+    var random = TestRandom(seed: 5)
+    let queries = (0..<30).map { _ in
+      (0..<dimensions).map { _ in
+        testCase.isIntegral ? Float(random.below(256)) : random.normal() * 3
+      }
+    }
+    let parameters = try IndexParameters(
+      dimensions: dimensions, metric: testCase.metric, degree: 8, efConstruction: 40)
+    var expected: (Digest, MultisetDigest, [SearchOutcome])?
+    for kernels in KernelSet.available {
+      for threads in [1, 2, 4] {
+        let index = try IndexGeneration(
+          parameters: parameters, options: IndexOptions(threads: threads, kernels: kernels))
+        try index.replay(log.batches)
+        let outcomes = try queries.map { try index.search($0, k: 10, ef: 40) }
+        let digests = (index.graphDigest(), index.dataDigest)
+        #expect(index.liveCount == log.live.count)
+        if let expected {
+          #expect(digests.0 == expected.0, "\(kernels.name), \(threads) threads")
+          #expect(digests.1 == expected.1)
+          #expect(outcomes == expected.2, "\(kernels.name), \(threads) threads")
+        } else {
+          #expect(index.graphSlotCount > 3_000)
+          #expect(index.checkInvariants() == [])
+          expected = (digests.0, digests.1, outcomes)
+        }
+      }
+    }
+  }
+
+  @Test func integralDataNeedsNoFloats() throws {
+    let log = Self.log(Case(metric: .l2, isIntegral: true), dimensions: 16, records: 3_000)
+    let index = try IndexGeneration(parameters: IndexParameters(dimensions: 16, metric: .l2))
+    try index.replay(log.batches)
+    // Only those from before the training, whose rows are never moved.
+    #expect(index.exactRowCount < IndexGeneration.trainingThreshold)
+    for (slot, birth) in log.batches.flatMap(\.births).enumerated() {
+      #expect(index.vector(slot) == birth.vector)
+    }
+  }
+
+  @Test func bitsSurviveWhateverTheyAre() throws {
+    let index = try IndexGeneration(parameters: IndexParameters(dimensions: 2, metric: .l2))
+    var births = (0..<2_000).map { testBirth($0, [Float($0 % 256), 7]) }
+    births[1_500].vector = [-0.0, 7]
+    births[1_600].vector = [3.4e38, -3.4e38]
+    births[1_700].vector = [.leastNonzeroMagnitude, 0.1]
+    // Trained on the first batch, which is whole numbers.
+    try index.apply(lsn: 1, deaths: [], births: Array(births[..<1_200]))
+    try index.apply(lsn: 2, deaths: [], births: Array(births[1_200...]))
+    index.publish(lsn: 2)
+    #expect(index.graphSlotCount == 2_000)
+    #expect(index.exactRowCount == 3)
+    for (slot, birth) in births.enumerated() {
+      #expect(index.vector(slot)?.map(\.bitPattern) == birth.vector.map(\.bitPattern))
+    }
+    #expect(index.clippedCount == 2)
+    let far = try index.search([-3.4e38, 3.4e38], k: 2_000, ef: 10).hits
+    #expect(far.count == 2_000)
+    // Too far for a Float, all of them: the lower slot comes first.
+    #expect(far.map(\.slot) == (0..<2_000).map(UInt32.init))
+    #expect(far.last?.distance == .infinity)
+  }
+}
