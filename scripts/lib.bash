@@ -17,7 +17,7 @@ now_ms() { date +%s%3N; }
 # Milliseconds as seconds with one decimal.
 seconds() { printf '%d.%d' $(($1 / 1000)) $(($1 % 1000 / 100)); }
 
-# The number of field $2 in the JSON object $1 (one line, flat or nested; the first match counts).
+# The number of field $2 in the JSON object $1 (one line, flat or nested; the last match counts).
 json_number() { sed -n "s/.*\"$2\":\(-\{0,1\}[0-9][0-9.eE+-]*\).*/\1/p" <<<"$1" | head -n 1; }
 
 # The text of field $2 in the JSON object $1; the first match counts.

@@ -19,7 +19,7 @@ struct VecDBCommand: AsyncParsableCommand {
       EXAMPLE
         vecdb create photos.vecdb images --dimensions 784 --metric l2
         vecdb import photos.vecdb images train.npy.gz --metadata labels.jsonl
-        vecdb query photos.vecdb images --vectors test.npy.gz -k 5 --where "label = 3"
+        vecdb query photos.vecdb images --vectors test.npy.gz -k 5
         vecdb backup photos.vecdb /backup/photos
         vecdb restore /backup/photos copy.vecdb
       """,
@@ -45,11 +45,12 @@ struct VecDBCommand: AsyncParsableCommand {
       status = report(error)
     }
     Output.flush()
-    exit(status.rawValue)
+    Glibc.exit(status.rawValue)
   }
 
   private static func report(_ error: any Error) -> ExitStatus {
-    let isOurs = error is VecDBError || error is UsageError || error is TargetMissed
+    let isOurs =
+      error is VecDBError || error is UsageError || error is TargetMissed
       || error is CorruptionFound
     let parserStatus = exitCode(for: error)
     if !isOurs && parserStatus == .success {
@@ -63,7 +64,8 @@ struct VecDBCommand: AsyncParsableCommand {
         Output.json(failure.object)
         Output.flush()
       }
-      Terminal.message(fullMessage(for: error))
+      let text = fullMessage(for: error)
+      Terminal.message(text.hasPrefix("Error: ") ? "vecdb: \(text.dropFirst(7))" : text)
       return .usage
     }
     let failure = Failure(error)

@@ -15,10 +15,10 @@ final class GzipProcess {
     self.path = path
     var data: [Int32] = [-1, -1]
     var complaints: [Int32] = [-1, -1]
-    guard pipe2(&data, O_CLOEXEC) == 0 else { throw Self.cannotStart(errno, path) }
-    guard pipe2(&complaints, O_CLOEXEC) == 0 else {
+    guard Self.openPipe(&data) else { throw Self.cannotStart(errno, path) }
+    guard Self.openPipe(&complaints) else {
       let code = errno
-      data.forEach { _ = Glibc.close($0) }
+      for end in data { _ = Glibc.close(end) }
       throw Self.cannotStart(code, path)
     }
     var actions = posix_spawn_file_actions_t()
@@ -35,7 +35,7 @@ final class GzipProcess {
     posix_spawnattr_setpgroup(&attributes, 0)
 
     var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("gzip"), strdup("-dc"), nil]
-    defer { arguments.forEach { free($0) } }
+    defer { for argument in arguments { free(argument) } }
     var child: pid_t = 0
     let code = posix_spawnp(&child, "gzip", &actions, &attributes, &arguments, environ)
     _ = Glibc.close(data[1])
@@ -64,7 +64,8 @@ final class GzipProcess {
     let exited = status & 0x7f == 0
     let code = (status >> 8) & 0xff
     guard exited, code == 0 || code == 2 else {
-      let words = String(decoding: text.prefix(max(0, count)), as: UTF8.self)
+      let words =
+        String(decoding: text.prefix(max(0, count)), as: UTF8.self)
         .split(separator: "\n").map { $0.drop { $0 == " " } }.first { !$0.isEmpty } ?? ""
       throw VecDBError(
         .invalidArgument,
@@ -85,6 +86,13 @@ final class GzipProcess {
     while waitpid(processID, &status, 0) < 0 && errno == EINTR {}
     finished = true
     return status
+  }
+
+  /// A pipe that children do not inherit.
+  private static func openPipe(_ ends: inout [Int32]) -> Bool {
+    guard pipe(&ends) == 0 else { return false }
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    return true
   }
 
   private static func cannotStart(_ code: Int32, _ path: String) -> VecDBError {

@@ -18,25 +18,26 @@ final class JSONLinesSource: VectorSource {
       guard try bytes.readLine(into: &line) else { return nil }
       lineNumber += 1
     } while line.isEmpty
-    let found: VectorRow
-    do { found = try JSONText.record(line) } catch let error as VecDBError {
-      throw located(error)
+    let place = "\(bytes.path), line \(lineNumber)"
+    let found: JSONRecord
+    do {
+      found = try line.withUnsafeBytes { try JSONRecord(line: $0, dimensions: dimensions ?? 0) }
+    } catch let failure as JSONFailure { throw located(failure, place) }
+    guard let vector = found.vector else {
+      throw VecDBError(
+        .invalidArgument, "the line has no vector", at: place,
+        remedy: "Write lines like {\"key\":\"17\",\"vector\":[0.5,1],\"metadata\":{}}.")
     }
-    if let dimensions, found.vector.count != dimensions {
-      throw located(
-        VecDBError(
-          .invalidArgument,
-          "the vector has \(found.vector.count) components, the rows before it \(dimensions)",
-          remedy: "All vectors of a file must have the same dimension."))
+    if let dimensions, vector.count != dimensions {
+      throw VecDBError(
+        .invalidArgument,
+        "the vector has \(vector.count) components, the rows before it \(dimensions)", at: place,
+        remedy: "All vectors of a file must have the same dimension.")
     }
-    dimensions = found.vector.count
-    try requireFinite(found.vector, bytes, row: row)
+    dimensions = vector.count
+    try requireFinite(vector, bytes, row: row)
     row += 1
-    return found
-  }
-
-  private func located(_ error: VecDBError) -> VecDBError {
-    lineError(error, bytes, line: lineNumber)
+    return VectorRow(vector: vector, key: found.key, metadata: found.metadata)
   }
 }
 
@@ -52,17 +53,22 @@ final class MetadataLines {
   func next() throws -> Metadata? {
     guard try bytes.readLine(into: &line) else { return nil }
     lineNumber += 1
-    do { return try JSONText.metadata(line) } catch let error as VecDBError {
-      throw lineError(error, bytes, line: lineNumber)
+    do {
+      return try line.withUnsafeBytes { text in
+        var scanner = JSONScanner(text)
+        let metadata = try scanner.metadata()
+        try scanner.expectEnd()
+        return metadata
+      }
+    } catch let failure as JSONFailure {
+      throw located(failure, "\(bytes.path), line \(lineNumber)")
     }
   }
 }
 
-/// The error with file and line (counted from 1, as editors do) in front of its own place.
-private func lineError(_ error: VecDBError, _ bytes: ByteSource, line: Int) -> VecDBError {
-  var located = error
-  located.location = "\(bytes.path), line \(line)"
-  if !error.location.isEmpty { located.location += ", \(error.location)" }
-  if located.remedy.isEmpty { located.remedy = "Repair the line, then run the command again." }
-  return located
+/// The failure with the file and the line (counted from 1, as editors do) that it is in.
+private func located(_ failure: JSONFailure, _ place: String) -> VecDBError {
+  var error = failure.error(in: place)
+  if error.remedy.isEmpty { error.remedy = "Repair the line, then run the command again." }
+  return error
 }

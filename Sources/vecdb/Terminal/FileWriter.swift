@@ -43,7 +43,9 @@ final class FileWriter {
       let count = buffer.withUnsafeBytes { bytes in
         Glibc.write(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done)
       }
-      if count > 0 { done += count } else if errno != EINTR {
+      if count > 0 {
+        done += count
+      } else if errno != EINTR {
         throw failed("cannot write the file", errno)
       }
     }

@@ -43,7 +43,9 @@ enum Output {
   fileprivate static func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
     var done = 0
     while done < bytes.count {
-      let count = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress! + done, $0.count - done) }
+      let count = bytes.withUnsafeBytes {
+        write(descriptor, $0.baseAddress! + done, $0.count - done)
+      }
       if count > 0 { done += count } else if errno != EINTR { return }
     }
   }
@@ -55,7 +57,9 @@ enum Terminal {
   static let isInteractive =
     isatty(STDERR_FILENO) == 1 && getenv("TERM").map { String(cString: $0) } ?? "dumb" != "dumb"
 
-  static func message(_ text: String) { Output.writeAll(Array(text.utf8) + [10], to: STDERR_FILENO) }
+  static func message(_ text: String) {
+    Output.writeAll(Array(text.utf8) + [10], to: STDERR_FILENO)
+  }
 
   /// Redraws the line that progress is shown on.
   static func redraw(_ text: String) {

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import VecDB
 
@@ -19,7 +20,7 @@ struct TemporaryDirectory {
 
   /// Removes it with all that is in it. What cannot be removed is left to the system's cleaning.
   func remove() {
-    nftw(path, { name, _, _, _ in name.map { Glibc.remove($0) } ?? 0 }, 16, FTW_DEPTH | FTW_PHYS)
+    try? FileManager.default.removeItem(atPath: path)
   }
 }
 
@@ -31,7 +32,8 @@ enum ProcessMemory {
     defer { fclose(file) }
     var line = [CChar](repeating: 0, count: 256)
     guard fgets(&line, 256, file) != nil else { return 0 }
-    let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let text = String(
+      decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     let fields = text.split(separator: " ")
     guard fields.count > 1, let pages = Int(fields[1]) else { return 0 }
     return pages * sysconf(Int32(_SC_PAGESIZE))

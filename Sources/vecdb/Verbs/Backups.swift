@@ -19,7 +19,10 @@ struct Backups: ParsableCommand {
 
   func run() throws {
     let backups = try Database.backups(in: repository)
-    guard !output.json else { return backups.forEach { Output.json($0) } }
+    if output.json {
+      for backup in backups { Output.json(backup) }
+      return
+    }
     var table = Table([
       ("epoch", .right), ("LSN", .right), ("time", .left), ("records", .right), ("size", .right),
       ("replayable to LSN", .right),

@@ -66,16 +66,26 @@ struct Bench: AsyncParsableCommand {
     var ef: Int
     var recall: Double
     var qps: Double
-    var p50_us: Double
-    var p99_us: Double
-    var build_s: Double?
-    var index_bytes: Int
-    var rss_bytes: Int
+    var p50Microseconds: Double
+    var p99Microseconds: Double
+    var buildSeconds: Double?
+    var indexBytes: Int
+    var residentBytes: Int
     var k: Int
     var threads: Int
-    var build_threads: Int
+    var buildThreads: Int
     var count: Int
     var kernels: String
+
+    enum CodingKeys: String, CodingKey {
+      case ef, recall, qps, k, threads, count, kernels
+      case p50Microseconds = "p50_us"
+      case p99Microseconds = "p99_us"
+      case buildSeconds = "build_s"
+      case indexBytes = "index_bytes"
+      case residentBytes = "rss_bytes"
+      case buildThreads = "build_threads"
+    }
   }
 
   func run() async throws {
@@ -114,10 +124,11 @@ struct Bench: AsyncParsableCommand {
         Output.json(
           Line(
             ef: ef, recall: rounded(point.recall, 6), qps: point.queriesPerSecond.rounded(),
-            p50_us: rounded(point.p50Microseconds, 1), p99_us: rounded(point.p99Microseconds, 1),
-            build_s: buildSeconds.map { rounded($0, 3) }, index_bytes: indexBytes,
-            rss_bytes: ProcessMemory.residentBytes(), k: k, threads: threads,
-            build_threads: buildThreads, count: collection.count, kernels: stats.kernels))
+            p50Microseconds: rounded(point.p50Microseconds, 1),
+            p99Microseconds: rounded(point.p99Microseconds, 1),
+            buildSeconds: buildSeconds.map { rounded($0, 3) }, indexBytes: indexBytes,
+            residentBytes: ProcessMemory.residentBytes(), k: k, threads: threads,
+            buildThreads: buildThreads, count: collection.count, kernels: stats.kernels))
         Output.flush()
       }
       if !output.json { table.write() }

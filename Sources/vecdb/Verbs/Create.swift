@@ -35,10 +35,10 @@ struct Create: AsyncParsableCommand {
       let index = IndexOptions(m: m, efConstruction: efConstruction)
       _ = try await database.createCollection(
         target.collection, dimensions: dimensions, metric: metric, index: index)
-      let info = CollectionInfo(
-        name: target.collection, dimensions: dimensions, metric: metric, index: index, count: 0)
       if output.json {
-        Output.json(info)
+        for info in try database.collections() where info.name == target.collection {
+          Output.json(info)
+        }
       } else {
         Output.line(
           "created \(target.collection) in \(target.database): "

@@ -33,7 +33,8 @@ struct Get: AsyncParsableCommand {
       guard missing.isEmpty else {
         let names = missing.prefix(5).joined(separator: ", ") + (missing.count > 5 ? ", …" : "")
         throw VecDBError(
-          .notFound, missing.count == 1 ? "there is no such key" : "\(missing.count) keys are missing",
+          .notFound,
+          missing.count == 1 ? "there is no such key" : "\(missing.count) keys are missing",
           at: "\(target.collection): \(names)", remedy: "List the keys with vecdb export.")
       }
     }

@@ -88,11 +88,19 @@ struct Query: AsyncParsableCommand {
       }
       return record.vector
     }
-    do { return try JSONText.vector(Array((vector ?? "").utf8)) } catch let error as VecDBError {
+    do { return try parseVector(vector ?? "") } catch let failure as JSONFailure {
       throw UsageError(
-        message: "--vector cannot be read: \(error.message)"
-          + (error.location.isEmpty ? "" : " (\(error.location))"),
-        remedy: "Write it like '[0.1,0.2,0.3]'.")
+        message: "--vector cannot be read: \(failure)", remedy: "Write it like '[0.1,0.2,0.3]'.")
+    }
+  }
+
+  private func parseVector(_ text: String) throws -> [Float] {
+    try Array(text.utf8).withUnsafeBytes { bytes in
+      var scanner = JSONScanner(bytes)
+      var numbers: [Float] = []
+      try scanner.vector(into: &numbers)
+      try scanner.expectEnd()
+      return numbers
     }
   }
 

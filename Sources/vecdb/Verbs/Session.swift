@@ -16,7 +16,9 @@ enum Session {
     let database = try await Database.open(at: path, configuration: configuration)
     let result: Result
     do { result = try await body(database) } catch {
-      do { try await database.close() } catch { Terminal.message("vecdb: closing failed: \(error)") }
+      do { try await database.close() } catch {
+        Terminal.message("vecdb: closing failed: \(error)")
+      }
       throw error
     }
     try await database.close()
