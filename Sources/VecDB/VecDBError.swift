@@ -1,4 +1,6 @@
+import Bytes
 import Files
+import VectorIndex
 
 /// The one error type that `VecDB` throws: what kind of trouble it is, what happened, where, and
 /// what to do about it.
@@ -77,5 +79,34 @@ extension VecDBError {
       case .cancelled: .cancelled
       }
     self.init(code, error.message, at: error.location, remedy: error.remedy)
+  }
+}
+
+extension VecDBError {
+  /// Any error of the modules below in the public form.
+  init(wrapping error: any Error) {
+    switch error {
+    case let error as VecDBError: self = error
+    case let error as StoreError: self.init(error)
+    case let error as IndexError: self.init(error)
+    case let error as ByteReader.Failure:
+      self.init(.corrupt, "\(error)", remedy: "Restore from a backup.")
+    case is CancellationError: self.init(.cancelled, "the operation was cancelled")
+    default: self.init(.inputOutput, "\(error)")
+    }
+  }
+
+  init(_ error: IndexError) {
+    switch error {
+    case .invalidParameter:
+      self.init(.invalidArgument, "\(error)", remedy: "Choose a value in the range.")
+    case .corruptInput, .corruptState:
+      self.init(.corrupt, "\(error)", remedy: "Restore the database from a backup.")
+    case .unknownVersion:
+      self.init(.unknownVersion, "\(error)", remedy: "Open the database with a newer vecdb.")
+    case .capacityExceeded, .outOfMemory:
+      self.init(
+        .limitExceeded, "\(error)", remedy: "Use a machine with more memory, or delete records.")
+    }
   }
 }

@@ -1,0 +1,68 @@
+/// The best candidates of a search, in one sorted array of a fixed capacity.
+///
+/// A candidate is one word: distance << 32 | slot << 1 | expanded. Words compare as (distance, slot),
+/// so equal distances go to the lower slot, everywhere and always. (An array beats two heaps at the
+/// sizes that searches use; the idea is NSG's and glass's.)
+struct CandidatePool {
+  private(set) var words: UnsafeMutablePointer<UInt64>
+  private var allocated: Int
+  /// Candidates kept at most.
+  private(set) var capacity: Int
+  private(set) var count = 0
+  /// Everything before it was expanded.
+  var cursor = 0
+
+  init(capacity: Int) {
+    self.capacity = capacity
+    allocated = capacity
+    words = .allocate(capacity: capacity + 1)
+  }
+
+  func deallocate() { words.deallocate() }
+
+  /// Empties the pool and sets its capacity.
+  mutating func reset(capacity: Int) {
+    if capacity > allocated {
+      words.deallocate()
+      words = .allocate(capacity: capacity + 1)
+      allocated = capacity
+    }
+    self.capacity = capacity
+    count = 0
+    cursor = 0
+  }
+
+  /// A candidate at or above this cannot enter.
+  @inline(__always)
+  var bound: UInt64 { count < capacity ? .max : words[count &- 1] }
+
+  @inline(__always)
+  static func word(distance: UInt32, slot: UInt32) -> UInt64 {
+    UInt64(distance) << 32 | UInt64(slot) << 1
+  }
+
+  @inline(__always)
+  static func slot(_ word: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: word) >> 1 }
+
+  @inline(__always)
+  static func distance(_ word: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: word >> 32) }
+
+  /// Inserts a candidate that is below `bound` and not in the pool.
+  @inline(__always)
+  mutating func insert(_ word: UInt64) {
+    var low = 0
+    var length = count
+    while length > 0 {
+      let half = length >> 1
+      let middle = low &+ half
+      let isBelow = words[middle] < word
+      low = isBelow ? middle &+ 1 : low
+      length = isBelow ? length &- half &- 1 : half
+    }
+    let moved = (count < capacity ? count : count &- 1) &- low
+    if moved > 0 { (words + low + 1).update(from: words + low, count: moved) }
+    words[low] = word
+    if count < capacity { count &+= 1 }
+    if low < cursor { cursor = low }
+  }
+}

@@ -1,0 +1,93 @@
+import VectorKernels
+
+/// A query in codes, and how its integer distances come from the kernel's dot products:
+/// distance = base + term(row) - dot << shift, modulo 2³², which is exact (see `CodeDistance`).
+///
+/// Under L2 and cosine the query uses the records' grid and the distance is squared L2 in code
+/// units. Under the inner product the query has a grid of its own, and a larger dot product is
+/// nearer: 2³¹ - 1 - dot.
+struct CodedQuery {
+  let kernel: KernelSet.CodeGatherKernel
+  let rangeKernel: KernelSet.CodeRangeKernel
+  let query: UnsafePointer<Int8>
+  let codes: UnsafeRawPointer
+  let strideBytes: Int
+  let rowTerms: UnsafePointer<UInt32>
+  let base: UInt32
+  let termMask: UInt32
+  let shift: UInt32
+
+  @inline(__always)
+  func distance(dot: Int32, row: Int) -> UInt32 {
+    base &+ (rowTerms[row] & termMask) &- (UInt32(bitPattern: dot) &<< shift)
+  }
+
+  /// Distances of `count` rows, as the bits of Int32, in place of the dot products.
+  @inline(__always)
+  func distances(
+    _ ids: UnsafePointer<UInt32>, count: Int, _ out: UnsafeMutablePointer<Int32>
+  ) {
+    kernel(query, codes, strideBytes, ids, count, strideBytes, out)
+    var index = 0
+    while index < count {
+      out[index] = Int32(bitPattern: distance(dot: out[index], row: Int(ids[index])))
+      index &+= 1
+    }
+  }
+
+  /// The same for the rows from `first` on.
+  @inline(__always)
+  func distances(first: Int, count: Int, _ out: UnsafeMutablePointer<Int32>) {
+    rangeKernel(query, codes, strideBytes, first, count, strideBytes, out)
+    var index = 0
+    while index < count {
+      out[index] = Int32(bitPattern: distance(dot: out[index], row: first &+ index))
+      index &+= 1
+    }
+  }
+}
+
+extension IndexGeneration {
+  /// Encodes the prepared query of a scratch. Only once the generation is trained.
+  func codedQuery(_ scratch: SearchScratch, quantizer: Quantizer) -> CodedQuery {
+    let dimensions = parameters.dimensions
+    let stride = arrays.codes.strideBytes
+    let isDot = parameters.metric == .dot
+    var base: UInt32 = 0x7fff_ffff
+    if isDot {
+      Self.encodeDotQuery(scratch.query, dimensions: dimensions, into: scratch.signedQuery)
+    } else {
+      let encoded = quantizer.encode(
+        scratch.query, dimensions: dimensions, paddedTo: stride, into: scratch.codes)
+      CodeDistance.makeQuery(
+        scratch.codes, dimensions, paddedDimensions: stride, scratch.signedQuery)
+      scratch.isQueryExact =
+        quantizer.isIntegral && encoded.isLossless && parameters.metric == .l2
+      base = encoded.squares
+    }
+    return CodedQuery(
+      kernel: kernels.dotCodes, rangeKernel: kernels.dotCodesRange,
+      query: UnsafePointer(scratch.signedQuery), codes: UnsafeRawPointer(arrays.codes.base),
+      strideBytes: stride,
+      rowTerms: UnsafePointer(arrays.rowTerms.base.assumingMemoryBound(to: UInt32.self)),
+      base: base, termMask: isDot ? 0 : .max, shift: isDot ? 0 : 1)
+  }
+
+  /// Symmetric signed codes of a query for inner products: only the order of the results counts, so
+  /// the query may have its own scale. The padding stays zero.
+  private static func encodeDotQuery(
+    _ query: UnsafePointer<Float>, dimensions: Int, into signed: UnsafeMutablePointer<Int8>
+  ) {
+    var largest: Float = 0
+    for j in 0..<dimensions {
+      let magnitude = abs(query[j])
+      largest = magnitude > largest ? magnitude : largest
+    }
+    let factor = largest > 0 && largest.isFinite ? 127 / largest : 0
+    let magic: Float = 12_582_912
+    for j in 0..<dimensions {
+      let rounded = (query[j] * factor + magic).bitPattern
+      signed[j] = Int8(truncatingIfNeeded: rounded)
+    }
+  }
+}

@@ -1,0 +1,4 @@
+final class GraphBuilder {}
+extension IndexGeneration {
+  func insertTailIfDue() throws(IndexError) {}
+}

@@ -1,0 +1,126 @@
+import VectorKernels
+
+/// Reported distances. One rule gives the same value for the same query and slot in every plan, on
+/// every machine: under L2, where query and record both are whole numbers that their codes hold
+/// exactly, the integer distance; everything else in the float order of the kernels.
+extension IndexGeneration {
+  /// Readies a scratch for a query. Throws `.invalidParameter` for a query that cannot be asked.
+  func prepare(
+    _ scratch: SearchScratch, for query: UnsafeBufferPointer<Float>
+  ) throws(IndexError) {
+    let dimensions = parameters.dimensions
+    guard query.count == dimensions, let base = query.baseAddress else {
+      throw .invalidParameter("the query has \(query.count) dimensions, not \(dimensions)")
+    }
+    if parameters.metric == .cosine {
+      let inverse = VectorNorm.inverse(base, dimensions: dimensions)
+      guard inverse > 0 else {
+        throw .invalidParameter("a zero vector has no direction to measure a cosine with")
+      }
+      VectorNorm.scale(base, by: inverse, dimensions: dimensions, into: scratch.query)
+    } else {
+      scratch.query.update(from: base, count: dimensions)
+    }
+    scratch.isQueryExact = false
+  }
+
+  /// The reported distances of `count` slots (at most `SearchScratch.batchLimit`) into
+  /// `scratch.floatResults`. The codes of the query must have been prepared if `isQueryExact`.
+  func exactDistances(
+    _ slots: UnsafePointer<UInt32>, count: Int, _ scratch: SearchScratch,
+    coded: CodedQuery?
+  ) {
+    let dimensions = parameters.dimensions
+    let results = scratch.floatResults
+    var rowCount = 0
+    var integerCount = 0
+    let integerFirst = SearchScratch.batchLimit
+    for index in 0..<count {
+      let slot = Int(slots[index])
+      if exactVector(slot) != nil {
+        scratch.rows[rowCount] = exactRowWord(slot).pointee.load(ordering: .acquiring)
+        scratch.positions[rowCount] = UInt32(index)
+        rowCount &+= 1
+      } else if scratch.isQueryExact {
+        // Filled from the end: both kinds together are at most `count`.
+        integerCount &+= 1
+        scratch.rows[integerFirst &- integerCount] = UInt32(slot)
+        scratch.positions[integerFirst &- integerCount] = UInt32(index)
+      } else {
+        results[index] = decodedDistance(slot, scratch)
+      }
+    }
+    if rowCount > 0 {
+      let kernel =
+        parameters.metric == .l2 ? kernels.squaredL2Rows : kernels.innerProductRows
+      kernel(
+        scratch.query, arrays.exact.base, arrays.exact.strideBytes, scratch.rows, rowCount,
+        dimensions, scratch.floats)
+      for index in 0..<rowCount {
+        let position = Int(scratch.positions[index])
+        results[position] = finish(scratch.floats[index], slot: Int(slots[position]), scratch)
+      }
+    }
+    if integerCount > 0, let coded {
+      let ids = scratch.rows + (integerFirst &- integerCount)
+      let positions = scratch.positions + (integerFirst &- integerCount)
+      coded.distances(ids, count: integerCount, scratch.dots)
+      for index in 0..<integerCount {
+        results[Int(positions[index])] = Float(UInt32(bitPattern: scratch.dots[index]))
+      }
+    }
+  }
+
+  private func decodedDistance(_ slot: Int, _ scratch: SearchScratch) -> Float {
+    let dimensions = parameters.dimensions
+    guard let quantizer else { return .infinity }
+    kernels.decodeCodes(
+      codes(slot), dimensions, quantizer.scale, quantizer.offset, scratch.decoded)
+    let kernel = parameters.metric == .l2 ? kernels.squaredL2 : kernels.innerProduct
+    return finish(kernel(scratch.query, scratch.decoded, dimensions), slot: slot, scratch)
+  }
+
+  /// Turns a kernel's value into the distance reported.
+  @inline(__always)
+  private func finish(_ value: Float, slot: Int, _ scratch: SearchScratch) -> Float {
+    guard value.isFinite else { return overflowedDistance(slot, scratch) }
+    switch parameters.metric {
+    case .l2: return value
+    case .dot: return 0 - value
+    case .cosine:
+      guard let inverseNorms = arrays.inverseNorms else { return value }
+      let inverse = inverseNorms.row(slot).load(as: Double.self)
+      return Float(min(2, max(0, 1 - Double(value) * inverse)))
+    }
+  }
+
+  /// The same in double arithmetic, for vectors so long that float sums overflow.
+  private func overflowedDistance(_ slot: Int, _ scratch: SearchScratch) -> Float {
+    guard let vector = vector(slot) else { return .infinity }
+    var sum = 0.0
+    for j in 0..<parameters.dimensions {
+      let (a, b) = (Double(scratch.query[j]), Double(vector[j]))
+      sum += parameters.metric == .l2 ? (a - b) * (a - b) : a * b
+    }
+    switch parameters.metric {
+    case .l2: return Float(sum)
+    case .dot: return Float(0 - sum)
+    case .cosine:
+      let inverse = arrays.inverseNorms?.row(slot).load(as: Double.self) ?? 0
+      return Float(min(2, max(0, 1 - sum * inverse)))
+    }
+  }
+
+  /// Bits that order as the distances do; NaN last.
+  @inline(__always)
+  static func sortableBits(_ distance: Float) -> UInt32 {
+    guard distance == distance else { return .max }
+    let bits = (distance + 0).bitPattern
+    return bits >> 31 == 0 ? bits | 0x8000_0000 : ~bits
+  }
+
+  @inline(__always)
+  static func distance(sortableBits bits: UInt32) -> Float {
+    Float(bitPattern: bits >> 31 == 1 ? bits & 0x7fff_ffff : ~bits)
+  }
+}

@@ -1,0 +1,188 @@
+import Bytes
+
+/// The affine map between floats and the 8-bit codes that the graph is built and searched on:
+/// value = offset + scale * code. One for a whole generation, trained once.
+///
+/// Training and encoding run in one fixed order of plain float operations without fused
+/// multiply-add, so every machine gives the same codes.
+package struct Quantizer: Sendable, Hashable {
+  package let scale: Float
+  package let offset: Float
+  /// The code that stands for 0 under `.dot`, where the graph needs the norms of codes.
+  let zeroCode: Int32
+  /// Under `.dot`: the largest squared norm, in squared code units, of the training records.
+  let maximumNorm: UInt32
+  private let inverseScale: Float
+
+  /// Whether codes are whole numbers one apart, so that a vector of such numbers in range is held
+  /// exactly and integer distances are the true ones.
+  package var isIntegral: Bool { scale == 1 }
+
+  /// Records looked at for training at most.
+  static let sampleLimit = 8_192
+
+  init(scale: Float, offset: Float, zeroCode: Int32, maximumNorm: UInt32) {
+    self.scale = scale
+    self.offset = offset
+    self.zeroCode = zeroCode
+    self.maximumNorm = maximumNorm
+    inverseScale = 1 / scale
+  }
+
+  // MARK: Training
+
+  /// Trains on `count` vectors; `vector` hands out the i-th as it feeds the codes (normalised for
+  /// cosine) and the pointer stays valid until the next call.
+  static func train(
+    metric: IndexParameters.Metric, dimensions: Int, count: Int,
+    vector: (Int) -> UnsafePointer<Float>
+  ) -> Quantizer {
+    var minimum = Float.infinity
+    var maximum = -Float.infinity
+    var isIntegral = metric != .cosine
+    for index in 0..<count {
+      let values = vector(index)
+      for j in 0..<dimensions {
+        let value = values[j]
+        minimum = value < minimum ? value : minimum
+        maximum = value > maximum ? value : maximum
+        if isIntegral, !(abs(value) <= 255 && Float(Int32(value)) == value) { isIntegral = false }
+      }
+    }
+    if !(minimum <= maximum && minimum.isFinite && maximum.isFinite) { (minimum, maximum) = (0, 0) }
+    var (scale, offset, zeroCode): (Float, Float, Int32)
+    if isIntegral, minimum >= 0, maximum <= 255 {
+      (scale, offset, zeroCode) = (1, 0, 0)
+    } else if isIntegral, minimum >= -128, maximum <= 127 {
+      (scale, offset, zeroCode) = (1, -128, 128)
+    } else if metric == .dot {
+      (scale, offset, zeroCode) = symmetricRange(minimum: minimum, maximum: maximum)
+    } else {
+      // A little headroom, for records yet to come.
+      let headroom = (maximum - minimum) * (1 / 64)
+      let low = minimum - headroom
+      let high = maximum + headroom
+      (scale, offset, zeroCode) = ((high - low) * (1 / 255), low, 0)
+    }
+    if !(scale >= 1e-30 && scale.isFinite) { (scale, offset) = (1e-30, minimum) }
+    guard metric == .dot else {
+      return Quantizer(scale: scale, offset: offset, zeroCode: 0, maximumNorm: 0)
+    }
+    let untilNorm = Quantizer(scale: scale, offset: offset, zeroCode: zeroCode, maximumNorm: 0)
+    var maximumNorm: UInt32 = 0
+    var codes = [UInt8](repeating: 0, count: dimensions)
+    for index in 0..<count {
+      let values = vector(index)
+      codes.withUnsafeMutableBufferPointer { buffer in
+        guard let base = buffer.baseAddress else { return }
+        _ = untilNorm.encode(values, dimensions: dimensions, paddedTo: dimensions, into: base)
+        maximumNorm = max(maximumNorm, untilNorm.norm(base, dimensions: dimensions))
+      }
+    }
+    return Quantizer(
+      scale: scale, offset: offset, zeroCode: zeroCode, maximumNorm: maximumNorm)
+  }
+
+  /// Inner products need a code that is exactly 0.
+  private static func symmetricRange(minimum: Float, maximum: Float) -> (Float, Float, Int32) {
+    let limit = max(abs(minimum), abs(maximum)) * (1 + 1 / 64)
+    if minimum >= 0 { return (limit * (1 / 255), 0, 0) }
+    if maximum <= 0 {
+      let scale = limit * (1 / 255)
+      return (scale, -255 * scale, 255)
+    }
+    let scale = limit * (1 / 127)
+    return (scale, -128 * scale, 128)
+  }
+
+  // MARK: Encoding
+
+  /// What encoding a vector found out.
+  struct Encoded {
+    /// Σ code
+    var sum: UInt32 = 0
+    /// Σ code², wrapping
+    var squares: UInt32 = 0
+    /// Components outside the trained range.
+    var clipped: UInt32 = 0
+    /// Whether the codes decode to exactly the input's bits.
+    var isLossless = false
+
+    /// The term of a row in integer distances: |x|² - 256 Σx, wrapping (see `CodeDistance`).
+    var rowTerm: UInt32 { squares &- sum &* 256 }
+  }
+
+  /// Adding it to a float in 0..<2^22 leaves the nearest integer in the low bits.
+  private static let roundingMagic: Float = 12_582_912
+
+  /// Writes a code per dimension, and zeros up to `paddedTo`.
+  func encode(
+    _ vector: UnsafePointer<Float>, dimensions: Int, paddedTo: Int,
+    into codes: UnsafeMutablePointer<UInt8>
+  ) -> Encoded {
+    var result = Encoded()
+    var differences: UInt32 = 0
+    let (scale, offset, inverse, magic) = (scale, offset, inverseScale, Self.roundingMagic)
+    var j = 0
+    while j < dimensions {
+      let value = vector[j]
+      let position = (value - offset) * inverse
+      var clamped = position > 0 ? position : 0
+      clamped = clamped < 255 ? clamped : 255
+      let code = (clamped + magic).bitPattern & 0xff
+      codes[j] = UInt8(truncatingIfNeeded: code)
+      result.sum &+= code
+      result.squares &+= code &* code
+      result.clipped &+= position >= -0.5 && position <= 255.5 ? 0 : 1
+      differences |= (offset + scale * Float(Int32(bitPattern: code))).bitPattern ^ value.bitPattern
+      j &+= 1
+    }
+    while j < paddedTo {
+      codes[j] = 0
+      j &+= 1
+    }
+    result.isLossless = differences == 0
+    return result
+  }
+
+  /// Σ (code - zeroCode)²: the squared norm in squared code units, for `.dot`.
+  func norm(_ codes: UnsafePointer<UInt8>, dimensions: Int) -> UInt32 {
+    var sum: UInt32 = 0
+    for j in 0..<dimensions {
+      let value = Int32(codes[j]) &- zeroCode
+      sum &+= UInt32(bitPattern: value &* value)
+    }
+    return sum
+  }
+
+  /// The coordinate that makes inner products the distances of an L2 space: √(maximum - norm),
+  /// rounded down; 0 for records longer than any that was trained on.
+  func augment(norm: UInt32) -> UInt32 {
+    guard norm < maximumNorm else { return 0 }
+    let square = UInt64(maximumNorm - norm)
+    var root = UInt64(Double(square).squareRoot())
+    while root * root > square { root -= 1 }
+    while (root + 1) * (root + 1) <= square { root += 1 }
+    return UInt32(root)
+  }
+
+  // MARK: State
+
+  func write(to writer: inout ByteWriter) {
+    writer.write(scale)
+    writer.write(offset)
+    writer.write(zeroCode)
+    writer.write(maximumNorm)
+  }
+
+  init(reading reader: inout ByteReader) throws {
+    scale = try reader.readFloat("quantiser scale")
+    offset = try reader.readFloat("quantiser offset")
+    zeroCode = try reader.read(Int32.self, "quantiser zero")
+    maximumNorm = try reader.read(UInt32.self, "quantiser norm")
+    guard scale > 0, scale.isFinite, offset.isFinite, (0...255).contains(zeroCode) else {
+      throw reader.failure("quantiser")
+    }
+    inverseScale = 1 / scale
+  }
+}

@@ -1,0 +1,132 @@
+import Glibc
+import Synchronization
+
+/// Copy on write for checkpoints.
+///
+/// A pin freezes the blocks that changed since the last checkpoint. Each goes through
+///
+///     free -> pinned -> copying -> free     the checkpoint read it first
+///                    -> copying -> saved    a writer was about to change it and copied it first
+///     saved -> free                         the checkpoint took the copy
+///
+/// so writers never wait for more than the copy of one block, and the checkpoint sees every block
+/// as it was when the pin began.
+extension RowArray {
+  enum PinState {
+    static let free: UInt8 = 0
+    static let pinned: UInt8 = 1
+    static let copying: UInt8 = 2
+    static let saved: UInt8 = 3
+  }
+
+  /// To be called before bytes are changed: marks their blocks as changed, and saves those that a
+  /// checkpoint has yet to read.
+  @inline(__always)
+  package func willWrite(bytes range: Range<Int>) {
+    var block = range.lowerBound >> Self.blockShift
+    let last = (range.upperBound &- 1) >> Self.blockShift
+    while block <= last {
+      // Bytes beyond the pinned length are no part of the checkpoint.
+      if pins[block].load(ordering: .acquiring) != PinState.free, range.lowerBound < pinnedBytes {
+        save(block)
+      }
+      if dirty[block].load(ordering: .relaxed) == 0 { dirty[block].store(1, ordering: .relaxed) }
+      block &+= 1
+    }
+  }
+
+  /// `willWrite(bytes:)` for one row.
+  @inline(__always)
+  package func willWrite(row: Int) {
+    let start = row &* strideBytes
+    willWrite(bytes: start..<start &+ strideBytes)
+  }
+
+  @inline(never)
+  private func save(_ block: Int) {
+    let (mine, _) = pins[block].compareExchange(
+      expected: PinState.pinned, desired: PinState.copying, ordering: .acquiringAndReleasing)
+    guard mine else {
+      while pins[block].load(ordering: .acquiring) == PinState.copying { sched_yield() }
+      return
+    }
+    let range = pinnedRange(of: block)
+    let copy = UnsafeMutableRawPointer.allocate(byteCount: range.count, alignment: 64)
+    copy.copyMemory(from: base + range.lowerBound, byteCount: range.count)
+    saved[block] = copy
+    pins[block].store(PinState.saved, ordering: .releasing)
+  }
+
+  private func pinnedRange(of block: Int) -> Range<Int> {
+    let start = block << Self.blockShift
+    return start..<min(start + Self.blockSizeBytes, pinnedBytes)
+  }
+
+  /// Freezes the blocks that changed since the last finished checkpoint, and returns them. No write
+  /// may be under way.
+  package func beginPin() -> [Int] {
+    precondition(!isPinned, "a checkpoint of \(name) is already open")
+    isPinned = true
+    pinnedBytes = lengthBytes
+    pinnedBlocks = []
+    for block in 0..<blockCount where dirty[block].load(ordering: .relaxed) != 0 {
+      dirty[block].store(0, ordering: .relaxed)
+      pins[block].store(PinState.pinned, ordering: .releasing)
+      pinnedBlocks.append(block)
+    }
+    return pinnedBlocks
+  }
+
+  /// The bytes of one pinned block as they were when the pin began. Once per block; any thread.
+  package func readPinned(_ block: Int) -> [UInt8] {
+    let range = pinnedRange(of: block)
+    return [UInt8](unsafeUninitializedCapacity: range.count) { buffer, count in
+      guard let target = buffer.baseAddress else { return }
+      let (mine, _) = pins[block].compareExchange(
+        expected: PinState.pinned, desired: PinState.copying, ordering: .acquiringAndReleasing)
+      if mine {
+        memcpy(target, base + range.lowerBound, range.count)
+      } else {
+        while pins[block].load(ordering: .acquiring) == PinState.copying { sched_yield() }
+        guard let copy = saved[block] else { return }
+        memcpy(target, copy, range.count)
+        copy.deallocate()
+        saved[block] = nil
+      }
+      count = range.count
+      pins[block].store(PinState.free, ordering: .releasing)
+    }
+  }
+
+  /// Ends a pin whose checkpoint is durable. No write may be under way.
+  package func endPin() {
+    releaseSavedCopies()
+    isPinned = false
+    pinnedBytes = 0
+    pinnedBlocks = []
+  }
+
+  /// Ends a pin whose checkpoint failed: its blocks count as changed again.
+  package func abandonPin() {
+    for block in pinnedBlocks { dirty[block].store(1, ordering: .relaxed) }
+    endPin()
+  }
+
+  /// Has a block written by the next checkpoint although it did not change.
+  package func markDirty(block: Int) {
+    if block >= 0, block < blockCount { dirty[block].store(1, ordering: .relaxed) }
+  }
+
+  /// Blocks that changed since the last finished checkpoint.
+  package var dirtyBlockCount: Int {
+    (0..<blockCount).reduce(0) { $0 + Int(dirty[$1].load(ordering: .relaxed)) }
+  }
+
+  func releaseSavedCopies() {
+    for block in pinnedBlocks {
+      pins[block].store(PinState.free, ordering: .relaxed)
+      saved[block]?.deallocate()
+      saved[block] = nil
+    }
+  }
+}

@@ -1,0 +1,147 @@
+import Glibc
+import Synchronization
+
+/// Rows of a fixed number of bytes in reserved address space.
+///
+/// The array grows in place: its base never moves, so searches hold plain pointers into it while one
+/// writer appends. Its bytes are cut into blocks of exactly 1 MiB (the last one is short; a row may
+/// straddle two), which is the unit of checkpoints: the array knows which blocks changed since the
+/// last one, and a block that a checkpoint has yet to read is copied before it is changed
+/// (`RowArray+Pins.swift`).
+///
+/// One writer owns `extend`, `reserve`, `adopt` and the pins; `willWrite` may also be called by the
+/// workers of that writer, for disjoint rows. Readers only read rows that were published to them.
+package final class RowArray: @unchecked Sendable {
+  /// Bytes of a block.
+  package static let blockSizeBytes = 1 << 20
+  static let blockShift = 20
+  private static let growthBytes = 2 << 20
+  /// From here on an array is worth huge pages: below, rounding up to them would waste memory.
+  private static let hugePageThresholdBytes = 8 << 20
+  private static let collapseAdvice: Int32 = 25
+
+  package let name: String
+  package let strideBytes: Int
+  /// 2 MiB aligned; stays the same for the array's life.
+  package let base: UnsafeMutableRawPointer
+  /// Address space reserved, in bytes.
+  package let capacityBytes: Int
+  /// Rows in use.
+  package private(set) var count = 0
+
+  private let reservation: UnsafeMutableRawPointer
+  private let reservationBytes: Int
+  private var writableBytes = 0
+  private var hugePagesAdvised = false
+
+  /// Per block: 1 when it changed since the last checkpoint that finished.
+  let dirty: UnsafeMutablePointer<Atomic<UInt8>>
+  /// Per block: a `PinState`.
+  let pins: UnsafeMutablePointer<Atomic<UInt8>>
+  /// Per block in state `.saved`: the copy.
+  let saved: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+  /// Blocks and bytes of the pin that is open.
+  var pinnedBlocks: [Int] = []
+  var pinnedBytes = 0
+  var isPinned = false
+
+  /// Reserves address space for up to `rowLimit` rows or `maximumBytes`, whichever is less; when the
+  /// system refuses, half of it, and so on down to 64 MiB. Throws `.outOfMemory`.
+  package init(
+    name: String, strideBytes: Int, rowLimit: Int, maximumBytes: Int
+  ) throws(IndexError) {
+    self.name = name
+    self.strideBytes = strideBytes
+    let (product, overflow) = rowLimit.multipliedReportingOverflow(by: strideBytes)
+    let alignment = Self.growthBytes
+    var bytes = max(alignment, min(overflow ? Int.max / 2 : product, maximumBytes))
+    bytes = (bytes + alignment - 1) & ~(alignment - 1)
+    var mapped: UnsafeMutableRawPointer?
+    while true {
+      mapped = mmap(
+        nil, bytes + alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+      if mapped != MAP_FAILED { break }
+      guard bytes > 64 << 20 else { throw .outOfMemory(array: name, bytes: bytes) }
+      bytes = max(64 << 20, (bytes / 2 + alignment - 1) & ~(alignment - 1))
+    }
+    let blocks = (bytes >> Self.blockShift) + 1
+    guard let reservation = mapped,
+      let dirty = calloc(blocks, 1), let pins = calloc(blocks, 1),
+      let saved = calloc(blocks, MemoryLayout<UnsafeMutableRawPointer?>.stride)
+    else { throw .outOfMemory(array: name, bytes: bytes) }
+    self.reservation = reservation
+    reservationBytes = bytes + alignment
+    let address = UInt(bitPattern: reservation)
+    let aligned = (address + UInt(alignment) - 1) & ~(UInt(alignment) - 1)
+    base = reservation + Int(aligned - address)
+    capacityBytes = bytes
+    self.dirty = dirty.assumingMemoryBound(to: Atomic<UInt8>.self)
+    self.pins = pins.assumingMemoryBound(to: Atomic<UInt8>.self)
+    self.saved = saved.assumingMemoryBound(to: UnsafeMutableRawPointer?.self)
+  }
+
+  deinit {
+    releaseSavedCopies()
+    munmap(reservation, reservationBytes)
+    free(dirty)
+    free(pins)
+    free(saved)
+  }
+
+  /// Bytes in use.
+  package var lengthBytes: Int { count * strideBytes }
+
+  /// Blocks in use, the last one perhaps short.
+  package var blockCount: Int {
+    (lengthBytes + Self.blockSizeBytes - 1) >> Self.blockShift
+  }
+
+  /// Makes room for `rows` rows without using them yet, so that a later `extend` cannot fail.
+  /// Throws `.capacityExceeded` or `.outOfMemory` and changes nothing.
+  package func reserve(_ rows: Int) throws(IndexError) {
+    let (bytes, overflow) = rows.multipliedReportingOverflow(by: strideBytes)
+    if !overflow, bytes <= writableBytes { return }
+    guard !overflow, bytes <= capacityBytes else {
+      throw .capacityExceeded(array: name, limitBytes: capacityBytes)
+    }
+    let step = max(Self.growthBytes, (writableBytes / 8) & ~(Self.growthBytes - 1))
+    let wanted = min(capacityBytes, (bytes + step - 1) / step * step)
+    guard
+      mprotect(base + writableBytes, wanted - writableBytes, PROT_READ | PROT_WRITE) == 0
+    else { throw .outOfMemory(array: name, bytes: wanted - writableBytes) }
+    if wanted >= Self.hugePageThresholdBytes, !hugePagesAdvised {
+      // Advice only: failure costs speed, never correctness. What was touched before is collapsed.
+      hugePagesAdvised = true
+      madvise(base, capacityBytes, MADV_HUGEPAGE)
+      if writableBytes > 0 { madvise(base, writableBytes, Self.collapseAdvice) }
+    }
+    writableBytes = wanted
+  }
+
+  /// Uses rows up to `newCount`, zero where never written, and marks their blocks as changed.
+  package func extend(to newCount: Int) throws(IndexError) {
+    try reserve(newCount)
+    let start = lengthBytes
+    let end = newCount * strideBytes
+    if end > start { willWrite(bytes: start..<end) }
+    count = newCount
+  }
+
+  /// Opens stored bytes: makes the first `lengthBytes` writable, lets `load` map or copy them to the
+  /// base, and uses their rows. All blocks count as unchanged.
+  package func adopt(
+    lengthBytes: Int, load: (UnsafeMutableRawPointer) throws -> Void
+  ) throws {
+    guard count == 0, lengthBytes >= 0, lengthBytes % strideBytes == 0 else {
+      throw IndexError.corruptState(
+        "array \(name) has \(lengthBytes) bytes, not a multiple of its rows' \(strideBytes)")
+    }
+    try reserve(lengthBytes / strideBytes)
+    if lengthBytes > 0 { try load(base) }
+    count = lengthBytes / strideBytes
+  }
+
+  /// The address of a row, which must be in use.
+  @inline(__always)
+  func row(_ index: Int) -> UnsafeMutableRawPointer { base + index &* strideBytes }
+}

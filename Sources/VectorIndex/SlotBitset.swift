@@ -1,0 +1,81 @@
+/// A set of slots below `count`, one bit each.
+package struct SlotBitset: Sendable, Equatable {
+  /// Slots that the set speaks about; others are not in it.
+  package let count: Int
+  package private(set) var words: [UInt64]
+
+  /// An empty set, or one of every slot below `count`.
+  package init(count: Int, filled: Bool = false) {
+    self.count = count
+    words = [UInt64](repeating: filled ? .max : 0, count: (count + 63) / 64)
+    clearExcess()
+  }
+
+  private mutating func clearExcess() {
+    if count % 64 != 0, !words.isEmpty { words[words.count - 1] &= 1 << UInt64(count % 64) &- 1 }
+  }
+
+  package subscript(slot: Int) -> Bool {
+    get { slot < count && words[slot >> 6] >> UInt64(slot & 63) & 1 != 0 }
+    set {
+      precondition(slot < count)
+      let bit: UInt64 = 1 << UInt64(slot & 63)
+      if newValue { words[slot >> 6] |= bit } else { words[slot >> 6] &= ~bit }
+    }
+  }
+
+  /// Slots in the set.
+  package var population: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
+
+  package var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
+
+  /// Both sets must speak about the same slots.
+  package mutating func formIntersection(_ other: SlotBitset) {
+    precondition(other.count == count)
+    for index in words.indices { words[index] &= other.words[index] }
+  }
+
+  /// Both sets must speak about the same slots.
+  package mutating func formUnion(_ other: SlotBitset) {
+    precondition(other.count == count)
+    for index in words.indices { words[index] |= other.words[index] }
+  }
+
+  /// Both sets must speak about the same slots.
+  package mutating func subtract(_ other: SlotBitset) {
+    precondition(other.count == count)
+    for index in words.indices { words[index] &= ~other.words[index] }
+  }
+
+  package mutating func invert() {
+    for index in words.indices { words[index] = ~words[index] }
+    clearExcess()
+  }
+
+  /// Decides every slot anew.
+  @inline(__always)
+  mutating func fill(_ isMember: (Int) -> Bool) {
+    words.withUnsafeMutableBufferPointer { words in
+      for index in words.indices {
+        let first = index << 6
+        let last = min(first + 64, count)
+        var word: UInt64 = 0
+        for slot in first..<last {
+          word |= (isMember(slot) ? 1 : 0) << UInt64(truncatingIfNeeded: slot &- first)
+        }
+        words[index] = word
+      }
+    }
+  }
+
+  /// Every slot in the set, in ascending order.
+  package func visit(_ body: (Int) throws -> Void) rethrows {
+    for index in words.indices {
+      var word = words[index]
+      while word != 0 {
+        try body(index << 6 + word.trailingZeroBitCount)
+        word &= word &- 1
+      }
+    }
+  }
+}
