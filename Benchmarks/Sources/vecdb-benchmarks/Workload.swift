@@ -75,5 +75,12 @@ func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 
 /// A number with so many digits behind the point.
 func decimal(_ value: Double, _ digits: Int = 0) -> String {
-  value.formatted(.number.precision(.fractionLength(digits)))
+  var scale = 1.0
+  for _ in 0..<digits { scale *= 10 }
+  let scaled = Int((abs(value) * scale).rounded())
+  let sign = value < 0 && scaled > 0 ? "-" : ""
+  guard digits > 0 else { return "\(sign)\(scaled)" }
+  let fraction = String(scaled % Int(scale))
+  return "\(sign)\(scaled / Int(scale))."
+    + String(repeating: "0", count: digits - fraction.count) + fraction
 }
