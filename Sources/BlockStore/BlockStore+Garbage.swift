@@ -13,10 +13,11 @@ package struct GarbageSummary: Sendable, Equatable {
 extension BlockStore {
   /// The one function that decides which published files are removed.
   ///
-  /// Kept are the two newest usable manifests, all manifests after the older of them, and all packs
-  /// that hold a block of these or of a pinned manifest. Of a block's copies, the newest counts. Nothing is removed while a checkpoint is
-  /// being written, or while a damaged manifest or pack is newer than the older of the two: until
-  /// two checkpoints have superseded it, it is evidence and perhaps needed for a repair.
+  /// Kept are the two newest usable manifests, all manifests after the older of them, and all
+  /// packs that hold a block of these or of a pinned manifest; of a block's copies, the newest
+  /// counts. Nothing is removed while a checkpoint is being written, or while a damaged manifest
+  /// or pack is newer than the older of the two: until two checkpoints have superseded it, it is
+  /// evidence and perhaps needed for a repair.
   ///
   /// Manifests go first and durably, so that a crash never leaves one without its packs.
   /// Cost O(blocks).
@@ -101,7 +102,8 @@ extension BlockStore {
     try fileSystem.syncDirectory(packsDirectory)
   }
 
-  /// Of each pack: its number, the length of its blocks and how much of it the newest manifest needs.
+  /// Of each pack: its number, the length of its blocks, and how much of it the newest manifest
+  /// needs.
   package func packUsage() throws -> [(number: UInt64, contentBytes: Int, liveBytes: Int)] {
     guard let needed = try usableManifests(limit: 1).first?.blocks else { return [] }
     return state.withLock { state in

@@ -49,15 +49,16 @@ extension BlockStore {
     }
   }
 
-  struct Run {
+  /// Blocks of an array that lie one behind the other in a pack.
+  package struct Run: Sendable {
     var pack: PackFile
-    var firstBlock: Int
-    var offsetBytes: Int
-    var lengthBytes: Int
+    package var firstBlock: Int
+    package var offsetBytes: Int
+    package var lengthBytes: Int
   }
 
   /// The blocks of a list, joined where one follows the other in the same pack.
-  func runs(of list: BlockList, description: String) throws -> [Run] {
+  package func runs(of list: BlockList, description: String) throws -> [Run] {
     var runs: [Run] = []
     for (index, hash) in list.hashes.enumerated() {
       guard let (pack, location) = find(hash) else {

@@ -14,8 +14,8 @@ import Synchronization
 package final class BlockStore: Sendable {
   package let directory: String
   let fileSystem: any FileSystem
-  let packsDirectory: String
-  let manifestsDirectory: String
+  package let packsDirectory: String
+  package let manifestsDirectory: String
   let state: Mutex<State>
   /// Held while published files are removed, and while a pin or a checkpoint begins to count on
   /// them. Taken before `state`.

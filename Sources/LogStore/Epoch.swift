@@ -105,7 +105,8 @@ extension LogIdentity {
       var epochs: [Epoch] = []
       for _ in 0..<count {
         let epoch = Epoch(
-          counter: try reader.read(UInt64.self, "epoch counter"), id: try reader.readUniqueID("epoch id"),
+          counter: try reader.read(UInt64.self, "epoch counter"),
+          id: try reader.readUniqueID("epoch id"),
           parentID: try reader.readUniqueID("parent epoch id"),
           beganAtLSN: try reader.read(UInt64.self, "epoch's LSN"),
           beganAtChain: try reader.readDigest("epoch's chain"))

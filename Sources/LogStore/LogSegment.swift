@@ -125,7 +125,10 @@ final class LogSegment {
   /// end; `verify` checks the rest.
   static func open(_ path: String, fileSystem: any FileSystem) throws -> LogSegment {
     let walBytes = try fileSystem.info(walPath(path))?.sizeBytes ?? 0
-    let isWritable = try checkFileHeader(path, fileSystem) || walBytes > 0
+    let file = try SQLiteFileHeader(
+      path, "log segment", applicationID: applicationID, version: formatVersion,
+      pageSizeBytes: pageSizeBytes, fileSystem: fileSystem)
+    let isWritable = file.isInWALMode || walBytes > 0
     let database =
       isWritable ? try openWriter(path, fileSystem) : try openReader(path, fileSystem)
     let header = try readHeader(database, path)
@@ -141,28 +144,6 @@ final class LogSegment {
     if last != 0 { segment.end = try segment.frame(UInt64(bitPattern: last)).position }
     try segment.checkEnd()
     return segment
-  }
-
-  /// Refuses what is not a segment or of another version before SQLite sees the file. True if the
-  /// file is in WAL mode. (Offsets: "The Database Header" in SQLite's file format document.)
-  private static func checkFileHeader(_ path: String, _ fileSystem: any FileSystem) throws -> Bool {
-    var bytes = [UInt8](repeating: 0, count: 100)
-    let count = try bytes.withUnsafeMutableBytes {
-      try fileSystem.open(path, .read).read(at: 0, into: $0)
-    }
-    func bigEndian(_ offset: Int) -> Int32 {
-      bytes[offset..<offset + 4].reduce(0) { $0 << 8 | Int32($1) }
-    }
-    guard count == 100, bytes.starts(with: "SQLite format 3\0".utf8), bytes[16] == 0,
-      bytes[17] == 1, bigEndian(68) == applicationID
-    else { throw corrupt("this is not a log segment, or its first bytes are damaged", at: path) }
-    guard bigEndian(60) == formatVersion else {
-      throw StoreError(
-        .unknownVersion,
-        "log segment of format version \(bigEndian(60)); this program knows \(formatVersion)",
-        at: path, remedy: "Use a newer vecdb.")
-    }
-    return bytes[18] == 2
   }
 
   private static func openWriter(

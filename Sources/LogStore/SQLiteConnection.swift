@@ -4,7 +4,7 @@ import Glibc
 
 /// One SQLite database handle, used by one thread at a time. SQLite never checkpoints on its own
 /// here, not even at close: who may move pages into the main file is decided by our callers alone.
-final class SQLiteConnection {
+final class SQLiteConnection: @unchecked Sendable {
   enum Mode {
     case create
     case readWrite

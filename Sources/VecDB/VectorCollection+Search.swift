@@ -26,9 +26,8 @@ extension VectorCollection {
       try requireUsable()
       try requireQuery(vector, k: k, options)
       let effort = try options.recall.map { try efSearch(forRecall: $0, k: k) } ?? options.efSearch
-      let filter = try options.filter.map { try matchingSlots($0) }
       return try vector.withUnsafeBufferPointer { query in
-        try answer(query, k: k, effort: effort, filter: filter, options)
+        try answer(query, k: k, efSearch: effort, options)
       }
     } catch {
       throw VecDBError(wrapping: error)
@@ -36,19 +35,20 @@ extension VectorCollection {
   }
 
   private func answer(
-    _ query: UnsafeBufferPointer<Float>, k: Int, effort: Int, filter: SlotBitset?,
-    _ options: SearchOptions
+    _ query: UnsafeBufferPointer<Float>, k: Int, efSearch: Int, _ options: SearchOptions
   ) throws -> SearchResult {
     // A record that is replaced between the search and the look-up of its metadata is gone from
     // records; searching again at the newer LSN finds the new one.
     for _ in 0..<8 {
+      let view = runtime.index.view()
+      let filter = try options.filter.map { try matchingSlots($0, at: view) }
       let outcome =
         options.exact
-        ? try runtime.index.exactSearch(query, k: k, filter: filter)
-        : try runtime.index.search(query, k: k, efSearch: effort, filter: filter)
+        ? try runtime.index.exactSearch(query, k: k, filter: filter, at: view)
+        : try runtime.index.search(query, k: k, ef: efSearch, filter: filter, at: view)
       if let hits = try hits(of: outcome, options) {
         return SearchResult(
-          hits: hits, lsn: outcome.lsn, efSearch: effort, plan: outcome.plan.description,
+          hits: hits, lsn: view.lsn, efSearch: efSearch, plan: outcome.plan.rawValue,
           distances: outcome.distanceCount)
       }
     }
@@ -63,7 +63,7 @@ extension VectorCollection {
     hits.reserveCapacity(outcome.hits.count)
     for found in outcome.hits {
       var hit = Hit(
-        key: runtime.index.key(slot: found.slot), distance: found.distance, metadata: nil,
+        key: runtime.key(of: found.slot), distance: found.distance, metadata: nil,
         vector: nil)
       if options.includeMetadata {
         guard let row = try database.records.row(collection: runtime.id, slot: found.slot) else {
@@ -71,7 +71,7 @@ extension VectorCollection {
         }
         hit.metadata = try Metadata(canonicalBytes: row.metadata)
       }
-      if options.includeVector { hit.vector = runtime.index.vector(slot: found.slot) }
+      if options.includeVector { hit.vector = runtime.vector(of: found.slot) }
       hits.append(hit)
     }
     return hits

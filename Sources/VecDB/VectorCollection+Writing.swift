@@ -83,11 +83,13 @@ extension VectorCollection {
     let runtime = runtime
     return try await database.queue.exclusively { engine in
       try runtime.requireLive()
-      let matching = try FilterEvaluation(
-        plan: filter.plan(), collection: runtime, records: engine.records
-      ).matchingSlots()
+      let view = runtime.index.view()
       var slots: [UInt32] = []
-      matching.forEach { if runtime.index.isLive(slot: UInt32($0)) { slots.append(UInt32($0)) } }
+      try FilterEvaluation(
+        plan: filter.plan(), collection: runtime, records: engine.records, view: view
+      ).matchingSlots().visit { slot in
+        if runtime.index.isVisible(slot, in: view) { slots.append(UInt32(slot)) }
+      }
       guard !slots.isEmpty else { return DeleteResult(receipt: engine.receipt, deleted: 0) }
       let payload = BatchPayload.encodeWrite(
         collection: runtime.id, dimensions: runtime.definition.dimensions,

@@ -50,22 +50,24 @@ extension VectorCollection {
   public func count(where filter: Filter) throws -> Int {
     try VecDBError.translating {
       try requireUsable()
-      let matching = try matchingSlots(filter)
+      let view = runtime.index.view()
       var count = 0
-      matching.forEach { if runtime.index.isLive(slot: UInt32($0)) { count += 1 } }
+      try matchingSlots(filter, at: view).visit { slot in
+        if runtime.index.isVisible(slot, in: view) { count += 1 }
+      }
       return count
     }
   }
 
-  func matchingSlots(_ filter: Filter) throws -> SlotBitset {
+  func matchingSlots(_ filter: Filter, at view: ReadView) throws -> SlotBitset {
     try FilterEvaluation(
-      plan: filter.plan(), collection: runtime, records: database.records
+      plan: filter.plan(), collection: runtime, records: database.records, view: view
     ).matchingSlots()
   }
 
   func record(of row: RecordRow, includeVector: Bool) throws -> Record {
     Record(
-      key: row.key, vector: includeVector ? runtime.index.vector(slot: row.slot) : [],
+      key: row.key, vector: includeVector ? runtime.vector(of: row.slot) : [],
       metadata: try Metadata(canonicalBytes: row.metadata))
   }
 }

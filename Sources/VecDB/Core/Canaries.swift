@@ -24,7 +24,7 @@ enum Canaries {
     _ collection: CollectionRuntime, _ query: [Float], k: Int
   ) throws -> Truth {
     let exact = try query.withUnsafeBufferPointer {
-      try collection.index.exactSearch($0, k: k, filter: nil)
+      try collection.index.exactSearch($0, k: k)
     }
     return (exact.hits.last?.distance ?? 0, exact.hits.count)
   }
@@ -36,7 +36,7 @@ enum Canaries {
     var wanted = 0
     for (query, truth) in zip(sample, truth) {
       let outcome = try query.withUnsafeBufferPointer {
-        try collection.index.search($0, k: k, efSearch: efSearch, filter: nil)
+        try collection.index.search($0, k: k, ef: efSearch)
       }
       found += outcome.hits.count { $0.distance <= truth.worst }
       wanted += truth.count
@@ -47,30 +47,30 @@ enum Canaries {
   /// At most `count` queries, fewer only if there are no live records.
   static func queryVectors(_ collection: CollectionRuntime, count: Int) -> [[Float]] {
     let index = collection.index
-    let slots = index.publishedSlotCount
-    guard slots > 0, index.liveCount > 0 else { return [] }
+    let view = index.view()
+    guard index.liveCount > 0 else { return [] }
     var state: UInt64 = 0x5eed_cafe
     return (0..<count).compactMap { _ in
-      guard let near = liveSlot(index, slots, &state), let far = liveSlot(index, slots, &state)
+      guard let near = liveSlot(index, view, &state), let far = liveSlot(index, view, &state)
       else { return nil }
-      return zip(index.vector(slot: near), index.vector(slot: far)).map { 0.8 * $0 + 0.2 * $1 }
+      return zip(collection.vector(of: near), collection.vector(of: far)).map { 0.8 * $0 + 0.2 * $1 }
     }.filter { query in
       collection.definition.metric != .cosine || query.contains { $0 != 0 }
     }
   }
 
   private static func liveSlot(
-    _ index: IndexGeneration, _ slots: Int, _ state: inout UInt64
+    _ index: IndexGeneration, _ view: ReadView, _ state: inout UInt64
   ) -> UInt32? {
     // SplitMix64 (Steele et al., 2014).
     state &+= 0x9e37_79b9_7f4a_7c15
     var z = state
     z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
     z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    let start = Int((z ^ (z >> 31)) % UInt64(slots))
-    for offset in 0..<slots {
-      let slot = UInt32((start + offset) % slots)
-      if index.isLive(slot: slot) { return slot }
+    let start = Int((z ^ (z >> 31)) % UInt64(max(1, view.slotCount)))
+    for offset in 0..<view.slotCount {
+      let slot = (start + offset) % view.slotCount
+      if index.isVisible(slot, in: view) { return UInt32(slot) }
     }
     return nil
   }

@@ -24,7 +24,7 @@ struct PinnedCollection: Sendable {
           PinnedCollection(
             definition: collection.definition, count: collection.count,
             dataDigest: collection.dataDigest,
-            snapshot: try collection.index.beginCheckpoint(),
+            snapshot: collection.index.beginCheckpoint(),
             previous: previous?.collections.first { $0.id == collection.id }))
       }
       return pinned
@@ -118,12 +118,12 @@ final class CheckpointJob: Sendable {
     _ collection: PinnedCollection, to writer: CheckpointWriter
   ) throws -> CollectionManifest {
     let snapshot = collection.snapshot
-    let arrays = try snapshot.arrays.map { array in
+    let arrays = try snapshot.arrays.enumerated().map { number, array in
       try writer.writeArray(
         name: array.name, rowStrideBytes: array.strideBytes, lengthBytes: array.lengthBytes,
         previous: try collection.previous?.array(array.name).map { try blocks.list(of: $0) },
         dirtyBlocks: array.dirtyBlocks
-      ) { block, buffer in snapshot.read(array: array, block: block, into: buffer) }
+      ) { block, buffer in buffer.copyBytes(from: snapshot.read(array: number, block: block)) }
     }
     return CollectionManifest(
       id: collection.definition.id, name: collection.definition.name, state: snapshot.state,

@@ -21,7 +21,7 @@ struct CollectionCheck {
   /// Every live record against its stored hash, its row in records, and the data digest.
   func contents() throws -> [String] {
     let name = collection.definition.name
-    let index = collection.index
+    let view = collection.index.view()
     var problems: [String] = []
     var digest = MultisetDigest()
     var rows = 0
@@ -30,20 +30,21 @@ struct CollectionCheck {
     }
     try records.forEach(collection: collection.id) { row in
       rows += 1
-      guard index.isLive(slot: row.slot) else {
+      guard collection.index.isVisible(Int(row.slot), in: view) else {
         report("the record '\(row.key)' is in slot \(row.slot), which is dead")
         return true
       }
-      guard Array(index.key(slot: row.slot).utf8) == Array(row.key.utf8) else {
-        report("slot \(row.slot) has the key '\(index.key(slot: row.slot))', not '\(row.key)'")
+      let key = collection.key(of: row.slot)
+      guard Array(key.utf8) == Array(row.key.utf8) else {
+        report("slot \(row.slot) has the key '\(key)', not '\(row.key)'")
         return true
       }
-      let hash = index.vector(slot: row.slot).withUnsafeBytes {
+      let hash = collection.vector(of: row.slot).withUnsafeBytes {
         recordHash(
           key: Array(row.key.utf8), metadata: row.metadata,
           expiryMilliseconds: row.expiryMilliseconds, vector: $0)
       }
-      if hash != index.recordHash(slot: row.slot) {
+      if hash != collection.recordHash(of: row.slot) {
         report("the record '\(row.key)' does not match its hash")
       }
       digest.insert(hash)

@@ -17,7 +17,8 @@ final class CollectionRuntime: Sendable {
   /// An empty collection.
   init(_ definition: CollectionDefinition, threads: Int) throws {
     self.definition = definition
-    index = try IndexGeneration(parameters: definition.indexParameters, threads: threads)
+    index = try IndexGeneration(
+      parameters: definition.indexParameters, options: VectorIndex.IndexOptions(threads: threads))
   }
 
   /// A collection whose index was opened from a manifest.
@@ -26,11 +27,16 @@ final class CollectionRuntime: Sendable {
     self.index = index
   }
 
-  var slotCount: UInt32 { UInt32(index.slotCount) }
+  var slotCount: UInt32 { UInt32(index.assignedSlotCount) }
   var count: Int { index.liveCount }
-  var dataDigest: Digest { index.dataDigest }
+  /// For the writer, which alone changes it.
+  var dataDigest: Digest { index.dataDigest.sum }
 
-  func recordHash(of slot: UInt32) -> Digest { index.recordHash(slot: slot) }
+  func recordHash(of slot: UInt32) -> Digest { index.recordHash(Int(slot)) ?? .zero }
+
+  func key(of slot: UInt32) -> String { index.key(Int(slot)) ?? "" }
+
+  func vector(of slot: UInt32) -> [Float] { index.vector(Int(slot)) ?? [] }
 
   func markDropped() { isDropped.store(true, ordering: .releasing) }
 
@@ -43,7 +49,13 @@ final class CollectionRuntime: Sendable {
   }
 
   /// Makes sure that the index can hold that many slots.
-  func reserve(rows: Int) throws { try index.reserve(slots: rows) }
+  func reserve(rows: Int) throws {
+    guard rows <= Limits.maximumSlots else {
+      throw VecDBError(
+        .limitExceeded, "the collection has \(rows) slots in use", at: definition.name,
+        remedy: "Copy its live records into a new collection with export and import.")
+    }
+  }
 
   func publish(lsn: UInt64) { index.publish(lsn: lsn) }
 
@@ -57,9 +69,12 @@ final class CollectionRuntime: Sendable {
         at: "LSN \(lsn)", remedy: "Restore the database from a backup.")
     }
     let births = try batch.births.map { birth in
-      IndexGeneration.Birth(
-        key: birth.key, vector: birth.vector, hash: birth.hash,
-        columns: try Metadata.columns(ofCanonical: birth.metadata))
+      var columns: [ColumnValue] = []
+      try CanonicalMetadata.forEachField(in: birth.metadata) { name, value in
+        columns.append(ColumnValue(field: Array(name), value: Array(value)))
+      }
+      return Birth(
+        key: Array(birth.key), vector: Array(birth.vector), hash: birth.hash, columns: columns)
     }
     try index.apply(lsn: lsn, deaths: batch.deaths, births: births)
   }
@@ -69,14 +84,14 @@ extension CollectionDefinition {
   var indexParameters: IndexParameters {
     get throws {
       try IndexParameters(
-        dimensions: dimensions, metric: metric.indexMetric, m: options.m,
+        dimensions: dimensions, metric: metric.indexMetric, degree: options.m,
         efConstruction: options.efConstruction, seed: seed)
     }
   }
 }
 
 extension Metric {
-  var indexMetric: IndexMetric {
+  var indexMetric: IndexParameters.Metric {
     switch self {
     case .l2: .l2
     case .cosine: .cosine

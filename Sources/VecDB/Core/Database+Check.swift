@@ -1,6 +1,7 @@
 import BlockStore
 import Dispatch
 import VectorIndex
+import VectorKernels
 
 extension Database {
   /// Checks everything: block hashes, the log's chain, every record against its hash, the index's
@@ -67,10 +68,10 @@ extension Engine {
         name: runtime.definition.name, dimensions: runtime.definition.dimensions,
         metric: runtime.definition.metric, m: runtime.definition.options.m,
         efConstruction: runtime.definition.options.efConstruction, count: runtime.count,
-        slots: index.publishedSlotCount, graphCount: index.graphSlotCount,
-        dead: index.publishedSlotCount - runtime.count, indexBytes: index.sizeBytes,
+        slots: index.assignedSlotCount, graphCount: index.graphSlotCount,
+        dead: index.assignedSlotCount - runtime.count, indexBytes: index.sizeBytes,
         dataDigest: runtime.dataDigest.hex,
-        graphDigest: graphDigests ? try index.graphDigest().hex : nil)
+        graphDigest: graphDigests ? index.graphDigest().hex : nil)
     }
     return DatabaseStats(
       path: directory.path, databaseID: "\(log.identity.databaseID)", epoch: epochCounter,
@@ -78,6 +79,6 @@ extension Engine {
       checkpointLSN: checkpointer.newest.lsn, logBytes: try log.sizeBytes,
       packBytes: try blocks.packUsage().reduce(0) { $0 + $1.contentBytes },
       recordsBytes: try fileSystem.info(directory.records)?.sizeBytes ?? 0,
-      kernels: kernelSetName, collections: collections)
+      kernels: KernelSet.current.name, collections: collections)
   }
 }

@@ -2,6 +2,7 @@ import Bytes
 import BlockStore
 import Dispatch
 import Files
+import Foundation
 import Logging
 import LogStore
 import Synchronization

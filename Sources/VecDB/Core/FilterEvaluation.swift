@@ -7,6 +7,8 @@ struct FilterEvaluation {
   let plan: FilterPlan
   let collection: CollectionRuntime
   let records: RecordStore
+  /// The moment of the index that is asked about.
+  let view: ReadView
 
   /// Slots that certainly match, and slots that only their records can decide.
   private struct Known {
@@ -14,34 +16,35 @@ struct FilterEvaluation {
     var undecided: SlotBitset
   }
 
-  /// The slots that match, among those that are there now. Slots of dead records may be among them.
+  /// The slots that match. Slots of dead records may be among them.
   ///
   /// Cost: the distinct values of each field asked for, and a pass over its column.
   func matchingSlots() throws -> SlotBitset {
-    let slotCount = collection.index.publishedSlotCount
-    var known = try evaluate(plan, slotCount)
-    try known.undecided.forEach { slot in
-      guard collection.index.isLive(slot: UInt32(slot)),
+    let known = try evaluate(plan)
+    var matching = known.matching
+    try known.undecided.visit { slot in
+      guard collection.index.isVisible(slot, in: view),
         let row = try records.row(collection: collection.id, slot: UInt32(slot))
       else { return }
       let matches = try row.metadata.withUnsafeBytes { try plan.matches(canonicalMetadata: $0) }
-      if matches { known.matching[slot] = true }
+      if matches { matching[slot] = true }
     }
-    return known.matching
+    return matching
   }
 
-  private func evaluate(_ plan: FilterPlan, _ slotCount: Int) throws -> Known {
+  private func evaluate(_ plan: FilterPlan) throws -> Known {
     switch plan {
     case .leaf(let leaf):
-      let (matching, undecided) = collection.index.columnBitset(
-        field: leaf.fieldBytes, slotCount: slotCount) { leaf.matches($0) }
-      return Known(matching: matching, undecided: undecided)
+      let selection = collection.index.columnSelection(field: leaf.fieldBytes, at: view) {
+        leaf.matches($0)
+      }
+      return Known(matching: selection.matching, undecided: selection.undecided)
     case .all(let plans):
       var result = Known(
-        matching: SlotBitset(count: slotCount, filled: true),
-        undecided: SlotBitset(count: slotCount))
+        matching: SlotBitset(count: view.slotCount, filled: true),
+        undecided: SlotBitset(count: view.slotCount))
       for plan in plans {
-        let next = try evaluate(plan, slotCount)
+        let next = try evaluate(plan)
         // Possible so far, and possible in the next; certain only where both are.
         var possible = result.matching
         possible.formUnion(result.undecided)
@@ -55,9 +58,9 @@ struct FilterEvaluation {
       return result
     case .any(let plans):
       var result = Known(
-        matching: SlotBitset(count: slotCount), undecided: SlotBitset(count: slotCount))
+        matching: SlotBitset(count: view.slotCount), undecided: SlotBitset(count: view.slotCount))
       for plan in plans {
-        let next = try evaluate(plan, slotCount)
+        let next = try evaluate(plan)
         result.matching.formUnion(next.matching)
         result.undecided.formUnion(next.undecided)
         result.undecided.subtract(result.matching)

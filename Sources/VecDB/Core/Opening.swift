@@ -4,6 +4,7 @@ import Files
 import Foundation
 import LogStore
 import VectorIndex
+import VectorKernels
 
 /// Creating and opening: from a directory to an engine that has replayed its log.
 enum Opening {
@@ -53,10 +54,8 @@ enum Opening {
 
   /// A kernel set that was asked for by name and is not there is an error, not a fallback.
   private static func requireKnownKernels() throws {
-    do { try checkKernelSelection() } catch {
-      throw StoreError(
-        .invalidArgument, "\(error)", at: "VECDB_KERNELS",
-        remedy: "Unset the variable to let vecdb choose.")
+    if let error = KernelSet.selectionError {
+      throw StoreError(.invalidArgument, "\(error)", at: KernelSet.environmentVariable)
     }
   }
 
@@ -204,7 +203,7 @@ extension Opening {
           at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
       }
       let index = try IndexGeneration(
-        opening: stored.state, parameters: definition.indexParameters, threads: threads
+        opening: stored.state, options: VectorIndex.IndexOptions(threads: threads)
       ) { name, lengthBytes, base in
         guard let array = stored.array(name), array.lengthBytes == lengthBytes else {
           throw StoreError(
@@ -212,6 +211,11 @@ extension Opening {
             at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
         }
         try blocks.mapArray(array, at: base)
+      }
+      guard index.parameters == (try definition.indexParameters) else {
+        throw StoreError(
+          .corrupt, "the index of '\(definition.name)' has other parameters than the catalog",
+          at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
       }
       return CollectionRuntime(definition, index: index)
     }

@@ -47,7 +47,7 @@ public struct SearchResult: Sendable {
   public var lsn: UInt64
   /// The efSearch used.
   public var efSearch: Int
-  /// How the search was done: `graph`, `graph+filter` or `exact`.
+  /// How the search was done: `graph`, `filteredGraph`, or `scan` if every matching record was compared.
   public var plan: String
   /// Distances computed.
   public var distances: Int
