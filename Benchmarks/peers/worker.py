@@ -62,7 +62,9 @@ class Faiss:
         self.faiss.write_index(self.index, path)
 
     def load(self, path):
-        self.index = self.faiss.downcast_index(self.faiss.read_index(path))
+        # The downcast object does not own the index: both must be kept.
+        self.owner = self.faiss.read_index(path)
+        self.index = self.faiss.downcast_index(self.owner)
 
     def search(self, queries, k, ef, threads):
         self.faiss.omp_set_num_threads(threads)
