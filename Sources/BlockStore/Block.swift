@@ -7,7 +7,7 @@ package let blockSizeBytes = 1 << 20
 /// The size of a page: blocks start at multiples of it in a pack, so that they can be mapped.
 package let packPageSizeBytes = 4096
 
-/// The largest thing that is stored under a hash: the list of an array of `BlockList.lengthLimitBytes`.
+/// The largest thing that is stored under a hash: the list of the longest array.
 package let storedBlockLimitBytes = BlockList.encodedSizeBytes(
   lengthBytes: BlockList.lengthLimitBytes)
 

@@ -38,16 +38,14 @@ extension BlockStore {
       summary.postponed = "a checkpoint is being written or has failed"
       return summary
     }
-    guard let floor = kept.last?.number else {
-      summary.postponed = "there is no manifest"
-      return summary
-    }
+    let floor = kept.last?.number ?? 0
     if newestDamage > (kept.count == 2 ? floor : 0) {
       summary.postponed = "a damaged file of checkpoint \(newestDamage) is kept"
       return summary
     }
     var needed = kept.reduce(into: Set<Digest>()) { $0.formUnion($1.blocks) }
     for manifest in pinned { needed.formUnion(try blocks(of: manifest)) }
+    // The names of those that stay must be durable before others go.
     try removeManifests(below: floor, &summary)
     try removePacks(exceptOf: needed, &summary)
     return summary
@@ -58,7 +56,6 @@ extension BlockStore {
       Set(state.manifests.keys).union(state.damagedManifests.keys).filter { $0 < floor }.sorted()
     }
     guard !doomed.isEmpty else { return }
-    // The names of the kept ones must be durable before older ones go.
     try fileSystem.syncDirectory(manifestsDirectory)
     for number in doomed {
       let path = manifestPath(number)
@@ -83,7 +80,8 @@ extension BlockStore {
       for hash in needed {
         if let location = state.locations[hash] { used.insert(location.packNumber) }
       }
-      return Set(state.packs.keys).union(state.damagedPacks.keys).subtracting(used).sorted()
+      return Set(state.packs.keys).union(state.damagedPacks.keys).subtracting(used)
+        .union(state.orphanPacks).sorted()
     }
     state.withLock { state in
       state.lists = state.lists.filter { needed.contains($0.key) }

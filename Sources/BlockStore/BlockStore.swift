@@ -25,6 +25,9 @@ package final class BlockStore: Sendable {
     var packs: [UInt64: PackFile] = [:]
     /// Packs that could not be read, by number.
     var damagedPacks: [UInt64: StoreError] = [:]
+    /// Packs newer than every manifest: left by a checkpoint that did not end. They are neither
+    /// read nor counted on, because nothing says that their names are durable.
+    var orphanPacks: Set<UInt64> = []
     /// Where each block is; of several copies, the one in the newest pack.
     var locations: [Digest: BlockLocation] = [:]
     var manifests: [UInt64: Manifest] = [:]
@@ -36,6 +39,8 @@ package final class BlockStore: Sendable {
     var nextPin: UInt64 = 0
     var lastNumber: UInt64 = 0
     var isWriting = false
+    /// Whether the names `packs` and `manifests` themselves were made durable since the opening.
+    var isDirectorySynced = false
     var poison: StoreError?
   }
 
@@ -56,17 +61,22 @@ package final class BlockStore: Sendable {
         try fileSystem.remove(folder + "/" + name)
       }
     }
-    try Self.readPacks(in: packsDirectory, fileSystem: fileSystem, into: &state)
     try Self.readManifests(in: manifestsDirectory, fileSystem: fileSystem, into: &state)
+    try Self.readPacks(in: packsDirectory, fileSystem: fileSystem, into: &state)
     self.state = Mutex(state)
   }
 
   private static func readPacks(
     in folder: String, fileSystem: any FileSystem, into state: inout State
   ) throws {
+    let newestManifest = state.lastNumber
     for name in try fileSystem.list(folder) {
       guard let number = PackFile.number(fileName: name) else { continue }
       state.lastNumber = max(state.lastNumber, number)
+      guard number <= newestManifest else {
+        state.orphanPacks.insert(number)
+        continue
+      }
       do {
         let pack = try PackFile(
           opening: folder + "/" + name, number: number, fileSystem: fileSystem)
@@ -123,6 +133,7 @@ extension BlockStore.State {
     for number in numbers {
       packs[number] = nil
       damagedPacks[number] = nil
+      orphanPacks.remove(number)
     }
     locations.removeAll(keepingCapacity: true)
     let last = lastNumber

@@ -85,8 +85,9 @@ package struct BlockTransfer: Sendable {
     return (array, progress)
   }
 
-  /// Brings all blocks and lists of the collections' arrays (not the records file) into a checkpoint
-  /// that is then committed with the manifest. Blocks that the store has are taken from there.
+  /// Brings all blocks and lists of the collections' arrays (not the records file) into a
+  /// checkpoint that is then committed with the manifest. Blocks that the store has are taken
+  /// from there.
   package func fetch(
     _ manifest: Manifest, from repository: any Repository, into writer: CheckpointWriter
   ) throws -> TransferProgress {

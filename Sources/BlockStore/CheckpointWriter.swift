@@ -235,6 +235,11 @@ extension BlockStore {
     let path = manifestPath(number)
     let temporary = path + ".tmp"
     do {
+      if state.withLock({ !$0.isDirectorySynced }) {
+        // A process that died may have made the two directories and not lived to sync this one.
+        try fileSystem.syncDirectory(directory)
+        state.withLock { $0.isDirectorySynced = true }
+      }
       let handle = try fileSystem.open(temporary, .createOrTruncate)
       try bytes.withUnsafeBytes { try handle.write($0, at: 0) }
       try handle.sync()

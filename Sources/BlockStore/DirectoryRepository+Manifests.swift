@@ -17,6 +17,9 @@ extension DirectoryRepository {
   private func publish(_ bytes: [UInt8], as path: String) throws {
     let folder = directoryName(path)
     if try !fileSystem.exists(folder) { try fileSystem.createDirectory(folder) }
+    // Whoever made the directories may have died before their names were durable.
+    try fileSystem.syncDirectory(directoryName(folder))
+    try fileSystem.syncDirectory(location)
     try Self.publish(bytes, as: path, fileSystem: fileSystem)
   }
 

@@ -72,9 +72,8 @@ package final class DirectoryRepository: Repository {
           .alreadyExists, "the directory is not empty and is not a repository made by vecdb",
           at: path, remedy: "Name an empty or a new directory.")
       }
-    } else {
-      try fileSystem.createDirectory(path)
     }
+    try fileSystem.createDirectory(path)
     try publish(
       RepositoryMarker(databaseID: databaseID).encode(),
       as: path + "/" + RepositoryMarker.fileName, fileSystem: fileSystem)

@@ -13,7 +13,7 @@ extension PosixFileSystem {
   private func removeTree(
     _ name: UnsafePointer<CChar>, in directory: Int32, at path: String
   ) throws {
-    if unlinkat(directory, name, 0) == 0 || errno == ENOENT { return }
+    if unlinkat(directory, name, 0) == 0 || errno == ENOENT || errno == ENOTDIR { return }
     // Linux says EISDIR for a directory, POSIX EPERM.
     guard errno == EISDIR || errno == EPERM else {
       throw systemError(errno, "remove the file", at: path)

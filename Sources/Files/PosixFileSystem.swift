@@ -86,13 +86,21 @@ package struct PosixFileSystem: FileSystem {
     guard code == EINVAL || code == ENOSYS || code == ENOTSUP else {
       throw systemError(code, "rename \(source) to a new name", at: target)
     }
-    // mkdir and link create exclusively by themselves. A directory then replaces the empty one. A
-    // crash in between leaves an empty directory, or a file under both names.
+    try renameByLinking(source, to: target)
+  }
+
+  /// `renameExclusively` for kernels and file systems that have no such operation: mkdir and link
+  /// create exclusively by themselves, and a directory then replaces the empty one. A crash in
+  /// between leaves an empty directory, or a file under both names.
+  package func renameByLinking(_ source: String, to target: String) throws {
     if try info(source)?.isDirectory == true {
       guard mkdir(target, 0o777) == 0 else {
         throw systemError(errno, "rename \(source) to a new name", at: target)
       }
-      return try rename(source, to: target)
+      do { return try rename(source, to: target) } catch {
+        _ = rmdir(target)
+        throw error
+      }
     }
     guard link(source, target) == 0 else {
       throw systemError(errno, "rename \(source) to a new name", at: target)

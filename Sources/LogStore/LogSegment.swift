@@ -121,10 +121,19 @@ final class LogSegment {
 
   // MARK: Opening
 
-  /// Opens a segment whose WAL has been found undamaged by `WALScanner`. Checks the header and the
+  /// Looks for damage in the WAL, which SQLite itself would not notice. To be called before `open`.
+  static func scanWAL(of path: String, fileSystem: any FileSystem) throws -> WALScanner.Result {
+    // SQLite's own VFS assumes powersafe overwrite; a test's may not.
+    try WALScanner.scan(
+      walPath(path), pageSizeBytes: pageSizeBytes,
+      mayRepeatCommitFrames: fileSystem.sqliteVFSName != nil, fileSystem: fileSystem)
+  }
+
+  /// Opens a segment whose WAL holds `walBytes` of committed transactions. Checks the header and the
   /// end; `verify` checks the rest.
-  static func open(_ path: String, fileSystem: any FileSystem) throws -> LogSegment {
-    let walBytes = try fileSystem.info(walPath(path))?.sizeBytes ?? 0
+  static func open(
+    _ path: String, walBytes: Int, fileSystem: any FileSystem
+  ) throws -> LogSegment {
     let file = try SQLiteFileHeader(
       path, "log segment", applicationID: applicationID, version: formatVersion,
       pageSizeBytes: pageSizeBytes, fileSystem: fileSystem)

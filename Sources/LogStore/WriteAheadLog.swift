@@ -80,11 +80,10 @@ package final class WriteAheadLog: @unchecked Sendable {
         remedy: "Check the path; if the files were lost, restore from a backup.")
     }
     // SQLite drops what follows damage in a WAL without a word, so look before it does.
-    let scans = try paths.map { path in
-      try WALScanner.scan(
-        LogSegment.walPath(path), pageSizeBytes: LogSegment.pageSizeBytes, fileSystem: fileSystem)
+    let scans = try paths.map { try LogSegment.scanWAL(of: $0, fileSystem: fileSystem) }
+    let segments = try zip(paths, scans).map { path, scan in
+      try LogSegment.open(path, walBytes: scan.committedBytes, fileSystem: fileSystem)
     }
-    let segments = try paths.map { try LogSegment.open($0, fileSystem: fileSystem) }
     try checkJoins(segments)
     for segment in segments where segment.walBytes > 0 { try segment.verify() }
     let end = segments[segments.count - 1].end

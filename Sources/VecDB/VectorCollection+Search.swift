@@ -44,7 +44,7 @@ extension VectorCollection {
       let filter = try options.filter.map { try matchingSlots($0, at: view) }
       let outcome =
         options.exact
-        ? try runtime.index.exactSearch(query, k: k, filter: filter, at: view)
+        ? try runtime.index.exactSearch(Array(query), k: k, filter: filter, at: view)
         : try runtime.index.search(query, k: k, ef: efSearch, filter: filter, at: view)
       if let hits = try hits(of: outcome, options) {
         return SearchResult(

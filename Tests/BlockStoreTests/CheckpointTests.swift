@@ -1,6 +1,7 @@
 import BlockStore
 import Bytes
 import Files
+import SimulatedDisk
 import Testing
 
 @Suite struct CheckpointTests {

@@ -2,6 +2,7 @@ import BlockStore
 import Bytes
 import Files
 import Glibc
+import SimulatedDisk
 import Testing
 
 /// A directory on the real disk that goes with the value.
@@ -21,20 +22,7 @@ final class TemporaryDirectory: Sendable {
   deinit { try? PosixFileSystem().removeTree(path) }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): a small seeded generator.
-struct SplitMix64: RandomNumberGenerator {
-  var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-
+extension SplitMix64 {
   mutating func bytes(_ count: Int) -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(count + 8)

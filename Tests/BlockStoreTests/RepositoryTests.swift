@@ -1,7 +1,7 @@
 import BlockStore
 import Bytes
 import Files
-import Synchronization
+import SimulatedDisk
 import Testing
 
 @Suite struct RepositoryTests {

@@ -74,6 +74,27 @@ import Testing
     expect(.notFound, at: b) { try files.remove(b) }
   }
 
+  @Test func renamesExclusivelyOnOldKernels() throws {
+    let directory = try TemporaryDirectory()
+    let (a, b, d) = (directory.path + "/a", directory.path + "/b", directory.path + "/d")
+    try files.writeAtomically([1], to: a)
+    try files.renameByLinking(a, to: b)
+    #expect(try files.list(directory.path) == ["b"])
+    try files.writeAtomically([2], to: a)
+    expect(.alreadyExists, at: b) { try files.renameByLinking(a, to: b) }
+    #expect(try files.readAll(b) == [1])
+    try files.createDirectory(d)
+    try files.rename(a, to: d + "/a")
+    try files.renameByLinking(d, to: directory.path + "/e")
+    #expect(try files.list(directory.path) == ["b", "e"])
+    try files.createDirectory(d)
+    expect(.alreadyExists, at: directory.path + "/e") {
+      try files.renameByLinking(d, to: directory.path + "/e")
+    }
+    expect(.inputOutput, at: d + "/x") { try files.renameByLinking(d, to: d + "/x") }
+    #expect(try files.list(d) == [])
+  }
+
   @Test func mapsPrivately() throws {
     let directory = try TemporaryDirectory()
     let path = directory.path + "/a"

@@ -154,6 +154,47 @@ import Testing
     #expect(disk.filePaths == ["/a.sqlite"])
   }
 
+  /// One writer and several readers on threads of their own: every reader sees a whole commit.
+  @Test func servesReadersBesideWriter() async throws {
+    let disk = SimulatedDisk()
+    let writer = try TestDatabase(
+      disk, "/a.sqlite", "journal_mode=wal", "synchronous=NORMAL", "wal_autocheckpoint=20")
+    try writer.run("CREATE TABLE t(a, b)")
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<3 {
+        group.addTask {
+          let reader = try TestDatabase(disk, "/a.sqlite", "busy_timeout=5000")
+          for _ in 0..<100 {
+            let broken = try reader.column("SELECT count(*) FROM t WHERE a <> b")
+            #expect(broken == ["0"])
+            let counts = try reader.column("SELECT count(*) % 2 FROM t")
+            #expect(counts == ["0"])
+          }
+        }
+      }
+      for row in 0..<200 {
+        try writer.run(
+          "BEGIN; INSERT INTO t VALUES(\(row), \(row)); INSERT INTO t VALUES(1, 1); COMMIT")
+      }
+      try await group.waitForAll()
+    }
+    #expect(try writer.column("PRAGMA integrity_check") == ["ok"])
+    #expect(try writer.column("SELECT count(*) FROM t") == ["400"])
+  }
+
+  /// A crash point means the same operation in every run.
+  @Test func sameWorkSameOperations() throws {
+    func trace() throws -> [String] {
+      let disk = SimulatedDisk(seed: 3)
+      try disk.createDirectory("/db")
+      var acknowledged = 0
+      try Self.commitRows(
+        disk, &acknowledged, rows: 20, rowBytes: 700, pageSize: 4096, checkpointEvery: 6)
+      return disk.trace.map(\.description)
+    }
+    #expect(try trace() == trace())
+  }
+
   @Test func walWithoutSharedMemoryNeedsExclusiveLocking() throws {
     var options = SimulatedDisk.Options()
     options.sharedMemory = false

@@ -1,7 +1,7 @@
 import Files
 
-/// Lets the power fail at every operation of some work, starts again with several states that
-/// could be left, and checks each.
+/// Lets the power fail, or something else go wrong, at every operation of some work, starts again
+/// with several states that could be left, and checks each.
 ///
 /// `Progress` is what the work knows to be done, for example the writes that were acknowledged: the
 /// check demands them, and allows what was under way.
@@ -27,38 +27,51 @@ package struct CrashTest<Progress> {
     self.check = check
   }
 
-  /// Runs the work once whole and then once for each crash point.
+  /// Runs the work once whole and then once for each operation that can be hit.
   ///
   /// - Parameters:
-  ///   - seed: Decides what survives; a failure names the seed that repeats it.
-  ///   - chances: How many random survivals are tried at each crash point, besides the one
-  ///     with only what was synced and the one with everything.
-  ///   - limit: At most so many crash points, spread evenly over the work.
+  ///   - effect: What happens at the operation. After anything else than a power failure the work
+  ///     may go on or throw; in any case the power fails when it has ended.
+  ///   - kinds: The operations to hit; nil means those that `Fault` takes for the effect.
+  ///   - pathContaining: Hit only operations on paths that contain this text.
+  ///   - seed: Decides what survives; a failure tells what repeats it.
+  ///   - chances: How many random survivals are tried at each point, besides the one with only
+  ///     what was synced and the one with everything.
+  ///   - limit: At most so many points, spread evenly over the work.
   /// - Returns: How many disks were checked.
   @discardableResult
-  package func run(seed: UInt64 = 1, chances: Int = 3, limit: Int = .max) throws -> Int {
+  package func run(
+    _ effect: Fault.Effect = .powerFailure, on kinds: Set<OperationKind>? = nil,
+    pathContaining: String? = nil, seed: UInt64 = 1, chances: Int = 3, limit: Int = .max
+  ) throws -> Int {
+    var fault = Fault(effect, on: kinds, pathContaining: pathContaining, skipping: .max)
     let fresh = SimulatedDisk(seed: seed, options: options)
     try prepare(fresh)
     let base = fresh.restarted(.everything)
     let whole = base.restarted(.everything)
-    let start = whole.operationCount
+    whole.inject(fault)
     var progress = initial
-    try work(whole, &progress)
-    let total = whole.operationCount - start
+    do {
+      try work(whole, &progress)
+    } catch {
+      throw failure(whole, 0, nil, error)
+    }
+    let total = whole.operationsPassed
     var checked = 0
     try verify(whole, progress, 0, seed, chances, &checked)
-    var point = 1
-    while point <= total {
+    let step = total > limit ? (total + limit - 1) / max(1, limit) : 1
+    for point in stride(from: 1, through: total, by: step) {
       let disk = base.restarted(.everything)
-      disk.crash(atOperation: point)
+      fault.skipping = point - 1
+      disk.inject(fault)
       var progress = initial
       do {
         try work(disk, &progress)
       } catch {
-        guard disk.isCrashed else { throw failure(disk, point, nil, error) }
+        // An error before anything has gone wrong is the work's own.
+        guard disk.pendingFaults == 0 else { throw failure(disk, point, nil, error) }
       }
       try verify(disk, progress, point, seed, chances, &checked)
-      point += max(1, total / max(1, min(limit, total)))
     }
     return checked
   }
@@ -90,7 +103,8 @@ package struct CrashTest<Progress> {
 
 /// A crash that was not survived, with all that is needed to repeat it.
 package struct CrashTestFailure: Error, CustomStringConvertible {
-  /// The operation of the work, from 1, at which the power failed; 0 if it failed after the work.
+  /// The operation of the work, from 1, counting only those that can be hit, at which the fault
+  /// struck; 0 if nothing went wrong before the work's end.
   package var operation: Int
   /// What was left; nil if the work itself failed while there was power.
   package var survival: Survival?
@@ -100,7 +114,7 @@ package struct CrashTestFailure: Error, CustomStringConvertible {
 
   package var description: String {
     let survived = survival.map { "\($0)" } ?? "the work failed while there was power"
-    return "crash at operation \(operation), \(survived): \(cause)\n"
+    return "fault at operation \(operation), \(survived): \(cause)\n"
       + trace.map { "  \($0)" }.joined(separator: "\n")
   }
 }

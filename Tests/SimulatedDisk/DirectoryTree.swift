@@ -1,3 +1,5 @@
+import Glibc
+
 /// A name's target in a directory.
 enum Node {
   case file(FileNode)
@@ -8,6 +10,16 @@ enum Node {
 final class DirectoryNode {
   var entries: [String: Node] = [:]
   var durable: [String: Node] = [:]
+}
+
+extension DirectoryNode {
+  /// Whether `other` is this directory or somewhere below it.
+  func holds(_ other: DirectoryNode) -> Bool {
+    self === other
+      || entries.values.contains {
+        if case .directory(let child) = $0 { child.holds(other) } else { false }
+      }
+  }
 }
 
 /// The names on a simulated disk: the tree, and the changes to it that no `syncDirectory` has
@@ -53,6 +65,19 @@ struct DirectoryTree {
       node = next
     }
     return node
+  }
+
+  /// The `errno` of a path that leads nowhere.
+  func missing(_ path: String) -> Int32 {
+    var directory = root
+    for part in Self.components(path) {
+      switch directory.entries[part] {
+      case .directory(let child)?: directory = child
+      case .file?: return ENOTDIR
+      case nil: return ENOENT
+      }
+    }
+    return ENOENT
   }
 
   func file(_ path: String) -> FileNode? {

@@ -15,9 +15,12 @@ extension SimulatedDisk: FileSystem {
     try lock.withLock {
       try checkPower(generation, path)
       var directory = tree.root
-      for part in DirectoryTree.components(path) {
+      let parts = DirectoryTree.components(path)
+      for (index, part) in parts.enumerated() {
         switch directory.entries[part] {
         case .directory(let child)?: directory = child
+        case .file? where index < parts.count - 1:
+          throw systemError(ENOTDIR, "create the directory", at: path)
         case .file?:
           throw StoreError(
             .alreadyExists, "cannot create the directory: a file of that name is there", at: path)
@@ -37,7 +40,7 @@ extension SimulatedDisk: FileSystem {
     try lock.withLock {
       try checkPower(generation, directory)
       guard let node = tree.directory(directory) else {
-        let code = tree[directory] == nil ? ENOENT : ENOTDIR
+        let code = tree[directory] == nil ? tree.missing(directory) : ENOTDIR
         throw systemError(code, "list the directory", at: directory)
       }
       return node.entries.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -106,7 +109,7 @@ extension SimulatedDisk: FileSystem {
     try lock.withLock {
       try checkPower(generation, path)
       guard let directory = tree.directory(path) else {
-        let code = tree[path] == nil ? ENOENT : ENOTDIR
+        let code = tree[path] == nil ? tree.missing(path) : ENOTDIR
         throw systemError(code, "open the directory", at: path)
       }
       try sync(directory, path)
@@ -177,7 +180,7 @@ extension SimulatedDisk: FileSystem {
     try lock.withLock {
       try checkPower(generation, path)
       guard tree[path] != nil else {
-        throw systemError(ENOENT, "ask for the free space", at: path)
+        throw systemError(tree.missing(path), "ask for the free space", at: path)
       }
       return max(0, (currentOptions.capacityBytes ?? 1 << 40) - usedBytes(tree.root))
     }
@@ -192,14 +195,14 @@ extension SimulatedDisk {
     case .file(let file)?: return file
     case .directory?:
       throw StoreError(.inputOutput, "cannot open the file: not a regular file", at: path)
-    case nil: throw systemError(ENOENT, "open the file", at: path)
+    case nil: throw systemError(tree.missing(path), "open the file", at: path)
     }
   }
 
   func createFile(_ path: String, generation: Int) throws -> FileNode {
     try checkPower(generation, path)
     guard let (directory, name) = tree.parent(path) else {
-      throw systemError(ENOENT, "create the file", at: path)
+      throw systemError(tree.missing(path), "create the file", at: path)
     }
     let file = FileNode(modifiedMilliseconds: clockMilliseconds)
     let entry = DirectoryTree.Entry(directory: directory, name: name, node: .file(file))
@@ -210,7 +213,7 @@ extension SimulatedDisk {
   func removeFile(_ path: String, generation: Int) throws {
     try checkPower(generation, path)
     guard let (directory, name) = tree.parent(path), let node = directory.entries[name] else {
-      throw systemError(ENOENT, "remove the file", at: path)
+      throw systemError(tree.missing(path), "remove the file", at: path)
     }
     guard case .file = node else { throw systemError(EISDIR, "remove the file", at: path) }
     let entry = DirectoryTree.Entry(directory: directory, name: name, node: nil)
@@ -241,27 +244,42 @@ extension SimulatedDisk {
 
   private func rename(_ source: String, to target: String, exclusively: Bool) throws {
     try checkPower(generation, source)
-    guard let (oldDirectory, oldName) = tree.parent(source),
-      let node = oldDirectory.entries[oldName], let (directory, name) = tree.parent(target)
-    else { throw systemError(ENOENT, "rename \(source)", at: target) }
-    if let found = directory.entries[name] {
-      if exclusively { throw systemError(EEXIST, "rename \(source) to a new name", at: target) }
-      switch (node, found) {
-      case (.file(let one), .file(let other)):
-        if one === other { return }
-      case (.directory, .directory(let other)):
-        guard other.entries.isEmpty else {
-          throw systemError(ENOTEMPTY, "rename \(source)", at: target)
-        }
-      case (.file, .directory): throw systemError(EISDIR, "rename \(source)", at: target)
-      case (.directory, .file): throw systemError(ENOTDIR, "rename \(source)", at: target)
+    let operation = "rename \(source)\(exclusively ? " to a new name" : "")"
+    // The kernel looks for both directories first, then for what is in them.
+    guard let (oldDirectory, oldName) = tree.parent(source) else {
+      throw systemError(tree.missing(source), operation, at: target)
+    }
+    guard let (directory, name) = tree.parent(target) else {
+      throw systemError(tree.missing(target), operation, at: target)
+    }
+    guard let node = oldDirectory.entries[oldName] else {
+      throw systemError(ENOENT, operation, at: target)
+    }
+    if exclusively, directory.entries[name] != nil {
+      throw systemError(EEXIST, operation, at: target)
+    }
+    switch (node, directory.entries[name]) {
+    case (.file, nil): break
+    case (.file(let one), .file(let other)?):
+      if one === other { return }
+    case (.file, .directory(let other)?):
+      let code = other.holds(oldDirectory) ? ENOTEMPTY : EISDIR
+      throw systemError(code, operation, at: target)
+    case (.directory(let one), let found):
+      if case .directory(let other)? = found, one === other { return }
+      if one.holds(directory) { throw systemError(EINVAL, operation, at: target) }
+      switch found {
+      case nil: break
+      case .file?: throw systemError(ENOTDIR, operation, at: target)
+      case .directory(let other)?:
+        guard other.entries.isEmpty else { throw systemError(ENOTEMPTY, operation, at: target) }
       }
     }
     try change(
       [
         DirectoryTree.Entry(directory: oldDirectory, name: oldName, node: nil),
         DirectoryTree.Entry(directory: directory, name: name, node: node),
-      ], .rename, target, "rename \(source)")
+      ], .rename, target, operation)
   }
 
   private func removeTree(

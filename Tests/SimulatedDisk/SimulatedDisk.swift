@@ -62,6 +62,16 @@ package final class SimulatedDisk: @unchecked Sendable {
 
   package var isCrashed: Bool { lock.withLock { !hasPower } }
 
+  /// How often the faults can still strike; 0 once all have struck.
+  package var pendingFaults: Int {
+    lock.withLock { faults.reduce(0) { $0.addingReportingOverflow($1.times).partialValue } }
+  }
+
+  /// How many operations the faults with an endless `skipping` have let pass.
+  var operationsPassed: Int {
+    lock.withLock { faults.reduce(0) { max($0, .max - max($1.skipping, 0)) } }
+  }
+
   package func inject(_ fault: Fault) { lock.withLock { faults.append(fault) } }
 
   package func removeFaults() { lock.withLock { faults = [] } }
@@ -74,11 +84,10 @@ package final class SimulatedDisk: @unchecked Sendable {
   /// Takes the power away now: from here on every operation fails.
   package func crash() { lock.withLock { hasPower = false } }
 
-  /// A new disk with what the power failure left on this one, which stays crashed as it is. So
-  /// one crash can be survived in many ways. Faults and the trace are not copied.
+  /// A new disk with what a power failure would leave, or has left, on this one, which stays as it
+  /// is: so one crash can be survived in many ways. Faults and the trace are not copied.
   package func restarted(_ survival: Survival) -> SimulatedDisk {
     lock.withLock {
-      hasPower = false
       let result = SimulatedDisk(seed: seed, options: currentOptions)
       result.tree = tree.surviving(
         survival, powersafeOverwrite: currentOptions.powersafeOverwrite)

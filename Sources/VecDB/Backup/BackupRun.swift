@@ -121,7 +121,7 @@ struct BackupRun {
   /// log was trimmed before it was archived there is a gap, which `backups` shows.
   private mutating func archiveLog(through last: UInt64) throws {
     let epoch = engine.log.identity.currentEpoch
-    let archived = try repository.logRanges().filter { $0.epochCounter == epoch.counter }
+    let archived = try repository.logPieces().filter { $0.epochCounter == epoch.counter }
       .map(\.lastLSN).max() ?? epoch.beganAtLSN
     let first = max(archived + 1, engine.log.firstLSN)
     guard first <= last else { return }
@@ -144,8 +144,9 @@ struct BackupRun {
   private mutating func putLog(_ frames: [LogFrame], _ epochCounter: UInt64) throws {
     guard let first = frames.first, let last = frames.last else { return }
     let start = try engine.log.position(at: first.lsn - 1)
-    let bytes = LogFrameStream.encode(frames, after: start)
-    let range = LogRange(epochCounter: epochCounter, firstLSN: first.lsn, lastLSN: last.lsn)
+    let bytes = LogFrameStream.encode(
+      identity: engine.log.identity, start: start, frames: frames)
+    let range = LogPiece(epochCounter: epochCounter, firstLSN: first.lsn, lastLSN: last.lsn)
     try repository.putLog(range, bytes)
     report.logFrames += frames.count
     report.newBytes += bytes.count

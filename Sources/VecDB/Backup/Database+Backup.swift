@@ -17,7 +17,7 @@ extension Database {
     try requireOpen()
     let target = try VecDBError.translating {
       try DirectoryRepository.openOrCreate(
-        at: repository, databaseID: engine.log.identity.databaseID.number,
+        repository, databaseID: engine.log.identity.databaseID.number,
         fileSystem: engine.fileSystem)
     }
     let pin = try await holdRestorePoint()

@@ -9,8 +9,8 @@ extension Database {
   /// The restore points of a repository, oldest first, with how far the archived log after each reaches.
   public static func backups(in repository: String) throws -> [BackupInfo] {
     try VecDBError.translating {
-      let source = try DirectoryRepository.open(at: repository, fileSystem: PosixFileSystem())
-      let ranges = try source.logRanges()
+      let source = try DirectoryRepository.open(repository, fileSystem: PosixFileSystem())
+      let ranges = try source.logPieces()
       return try source.manifests().map { entry in
         let manifest = try source.getManifest(entry)
         return BackupInfo(
@@ -50,7 +50,7 @@ extension Database {
   ) async throws -> RestoreReport {
     try await onBackground {
       try VecDBError.translating {
-        let source = try DirectoryRepository.open(at: repository, fileSystem: fileSystem)
+        let source = try DirectoryRepository.open(repository, fileSystem: fileSystem)
         return try RestoreRun(
           repository: source, path: path, files: fileSystem, verification: verification,
           configuration: configuration, progress: progress
@@ -70,7 +70,7 @@ extension Database {
     try await onBackground {
       try VecDBError.translating {
         let files = PosixFileSystem()
-        let source = try DirectoryRepository.open(at: repository, fileSystem: files)
+        let source = try DirectoryRepository.open(repository, fileSystem: files)
         let run = RepositoryVerification(source, progress: progress)
         var report = try run.run()
         if verification == .full, report.problems.isEmpty, report.restorePoints > 0 {

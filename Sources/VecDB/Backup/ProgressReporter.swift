@@ -14,7 +14,12 @@ final class ProgressReporter {
   }
 
   func advance(_ bytes: Int) {
-    current.doneBytes += bytes
+    set(doneBytes: current.doneBytes + bytes, totalBytes: current.totalBytes)
+  }
+
+  func set(doneBytes: Int, totalBytes: Int) {
+    current.doneBytes = doneBytes
+    current.totalBytes = totalBytes
     guard let handler else { return }
     let now = DispatchTime.now().uptimeNanoseconds
     if now - lastNanoseconds > 100_000_000 || current.doneBytes == current.totalBytes {

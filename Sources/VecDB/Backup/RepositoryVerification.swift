@@ -72,24 +72,19 @@ final class RepositoryVerification {
     progress.begin("verifying the log", totalBytes: 0)
     do {
       var previous: (epoch: UInt64, position: LogPosition)?
-      for range in try repository.logRanges() {
+      for range in try repository.logPieces() {
         do {
-          let place = "\(repository.location), log \(range.firstLSN)-\(range.lastLSN)"
-          let bytes = try repository.getLog(range)
-          let (start, frames) = try LogFrameStream.decode(bytes, at: place)
-          guard frames.first?.lsn == range.firstLSN, frames.last?.lsn == range.lastLSN else {
-            report.problems.append("\(place) does not hold what its name says")
-            continue
-          }
+          let log = try ArchivedLog(range, in: repository)
           if let before = previous, before.epoch == range.epochCounter,
-            before.position.lsn == start.lsn, before.position != start
+            before.position.lsn == log.start.lsn, before.position != log.start
           {
-            report.problems.append("\(place) does not follow the piece before it")
+            report.problems.append(
+              "\(ArchivedLog.place(range, repository)) does not follow the piece before it")
           }
-          report.logFrames += frames.count
-          report.bytes += bytes.count
-          if let last = frames.last { previous = (range.epochCounter, last.position) }
-          try verifyChain(of: frames, range, entries)
+          report.logFrames += log.frames.count
+          report.bytes += log.frames.reduce(0) { $0 + $1.payload.count }
+          if let last = log.frames.last { previous = (range.epochCounter, last.position) }
+          try verifyChain(of: log.frames, range, entries)
         } catch {
           report.problems.append(
             "log \(range.firstLSN)-\(range.lastLSN): \(VecDBError(wrapping: error))")
@@ -100,7 +95,7 @@ final class RepositoryVerification {
 
   /// Restore points inside a piece must agree with its chain.
   private func verifyChain(
-    of frames: [LogFrame], _ range: LogRange, _ entries: [ManifestEntry]
+    of frames: [LogFrame], _ range: LogPiece, _ entries: [ManifestEntry]
   ) throws {
     for entry in entries where entry.epochCounter == range.epochCounter {
       guard let frame = frames.first(where: { $0.lsn == entry.lsn }) else { continue }

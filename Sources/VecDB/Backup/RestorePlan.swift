@@ -8,7 +8,7 @@ struct RestorePlan {
   var entry: ManifestEntry
   var manifest: Manifest
   /// Pieces of the log that follow the manifest without a gap, as many as the target needs.
-  var pieces: [LogRange]
+  var pieces: [LogPiece]
   var target: RestoreTarget
   /// How far the log after the manifest reaches without a gap.
   var reachableLSN: UInt64
@@ -32,7 +32,7 @@ struct RestorePlan {
     self.entry = entry
     self.target = target
     manifest = try repository.getManifest(entry)
-    pieces = Self.contiguous(after: entry, try repository.logRanges())
+    pieces = Self.contiguous(after: entry, try repository.logPieces())
     reachableLSN = pieces.last?.lastLSN ?? entry.lsn
     if case .lsn(let wanted) = target {
       guard wanted <= reachableLSN else {
@@ -56,9 +56,9 @@ struct RestorePlan {
   }
 
   /// Pieces of the manifest's epoch that follow it without a gap; the first may begin before it.
-  static func contiguous(after entry: ManifestEntry, _ ranges: [LogRange]) -> [LogRange] {
+  static func contiguous(after entry: ManifestEntry, _ ranges: [LogPiece]) -> [LogPiece] {
     var end = entry.lsn
-    var pieces: [LogRange] = []
+    var pieces: [LogPiece] = []
     for range in ranges.sorted() where range.epochCounter == entry.epochCounter {
       guard range.lastLSN > end else { continue }
       guard range.firstLSN <= end + 1 else { break }

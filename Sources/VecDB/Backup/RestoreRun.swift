@@ -67,18 +67,7 @@ final class RestoreRun {
     state.publish()
     let proof = RestoreProof(verification: verification)
     let canaries = try proof.proveManifest(plan.manifest, state)
-    let records = try RecordStore.open(
-      path: staging.records, fileSystem: files, databaseID: identity.databaseID,
-      createIfMissing: false)
-    defer { records.close() }
-    try replay(plan, into: state, records)
-    progress.begin("verifying", totalBytes: 0)
-    try proof.proveState(state, records)
-    let branched = identity.branching(at: state.position)
-    try records.adopt(databaseID: branched.databaseID)
-    guard try records.checkpoint() else {
-      throw StoreError(.inputOutput, "records could not be checkpointed", at: staging.records)
-    }
+    let branched = try complete(plan, state, proof, identity)
     try Opening.populate(
       staging, blocks, files, configuration, identity: branched, state: state, previous: local)
     return RestoreReport(
@@ -90,6 +79,23 @@ final class RestoreRun {
       copySeconds: Self.seconds(started, copied),
       verifySeconds: Self.seconds(copied, DispatchTime.now()),
       totalSeconds: Self.seconds(started, DispatchTime.now()))
+  }
+
+  /// Replays, proves the final state, and makes the records those of the new database. Returns its identity.
+  private func complete(
+    _ plan: RestorePlan, _ state: DatabaseState, _ proof: RestoreProof, _ identity: LogIdentity
+  ) throws -> LogIdentity {
+    let records = try RecordStore.open(
+      path: staging.records, fileSystem: files, databaseID: identity.databaseID)
+    try replay(plan, into: state, records)
+    progress.begin("verifying", totalBytes: 0)
+    try proof.proveState(state, records)
+    try records.close()
+    let branched = identity.branching(at: state.position)
+    let adopted = try RecordStore.open(
+      path: staging.records, fileSystem: files, databaseID: branched.databaseID, adopting: true)
+    try adopted.close()
+    return branched
   }
 
   /// Fetches every block, which proves its hash, into one pack, and the records file.
@@ -146,9 +152,8 @@ final class RestoreRun {
   ) throws {
     progress.begin("replaying the log", totalBytes: 0)
     pieces: for piece in plan.pieces {
-      let bytes = try repository.getLog(piece)
-      let place = "\(repository.location), log \(piece.firstLSN)-\(piece.lastLSN)"
-      let (_, frames) = try LogFrameStream.decode(bytes, at: place)
+      let place = ArchivedLog.place(piece, repository)
+      let frames = try ArchivedLog(piece, in: repository).frames
       var changes: [RecordChange] = []
       var isDone = false
       for frame in frames where frame.lsn > state.lsn {

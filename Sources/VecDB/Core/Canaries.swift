@@ -23,9 +23,7 @@ enum Canaries {
   static func worstTrueDistance(
     _ collection: CollectionRuntime, _ query: [Float], k: Int
   ) throws -> Truth {
-    let exact = try query.withUnsafeBufferPointer {
-      try collection.index.exactSearch($0, k: k)
-    }
+    let exact = try collection.index.exactSearch(query, k: k)
     return (exact.hits.last?.distance ?? 0, exact.hits.count)
   }
 
@@ -35,9 +33,7 @@ enum Canaries {
     var found = 0
     var wanted = 0
     for (query, truth) in zip(sample, truth) {
-      let outcome = try query.withUnsafeBufferPointer {
-        try collection.index.search($0, k: k, ef: efSearch)
-      }
+      let outcome = try collection.index.search(query, k: k, ef: efSearch)
       found += outcome.hits.count { $0.distance <= truth.worst }
       wanted += truth.count
     }

@@ -16,21 +16,12 @@ struct PinnedCollection: Sendable {
   /// Pins every collection of a state; the writer must be between batches.
   static func pinAll(
     of state: DatabaseState, previous: Manifest?
-  ) throws -> [PinnedCollection] {
-    var pinned: [PinnedCollection] = []
-    do {
-      for collection in state.sortedCollections {
-        pinned.append(
-          PinnedCollection(
-            definition: collection.definition, count: collection.count,
-            dataDigest: collection.dataDigest,
-            snapshot: collection.index.beginCheckpoint(),
-            previous: previous?.collections.first { $0.id == collection.id }))
-      }
-      return pinned
-    } catch {
-      for collection in pinned { collection.snapshot.abandon() }
-      throw error
+  ) -> [PinnedCollection] {
+    state.sortedCollections.map { collection in
+      PinnedCollection(
+        definition: collection.definition, count: collection.count,
+        dataDigest: collection.dataDigest, snapshot: collection.index.beginCheckpoint(),
+        previous: previous?.collections.first { $0.id == collection.id })
     }
   }
 }

@@ -39,7 +39,7 @@ final class Checkpointer: @unchecked Sendable {
   /// Pins the state and starts writing it. The writer must be between batches and no job running.
   func begin(_ engine: Engine) throws -> CheckpointJob {
     if recordsHolds == 0 { _ = try engine.records.checkpoint() }
-    let pinned = try PinnedCollection.pinAll(of: engine.state, previous: newest)
+    let pinned = PinnedCollection.pinAll(of: engine.state, previous: newest)
     let job = CheckpointJob(
       manifest: engine.manifestSkeleton(), collections: pinned, blocks: engine.blocks)
     appliedNanoseconds = 0

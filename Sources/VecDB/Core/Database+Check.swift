@@ -33,9 +33,11 @@ extension Engine {
     if let poison { report.problems.append("\(poison)") }
     progress.begin("checking blocks", totalBytes: 0)
     collect {
-      let found = try blocks.verify()
-      report.blocks = found.blocks
-      report.problems += found.damage.map(\.description)
+      let damage = try blocks.verify { done in
+        progress.set(doneBytes: done.doneBytes, totalBytes: done.totalBytes)
+      }
+      report.blocks = checkpointer.newest.blockCount
+      report.problems += damage.map(\.error.description)
     }
     progress.begin("checking the log", totalBytes: 0)
     collect {
@@ -62,7 +64,7 @@ extension Engine {
 
   /// Reads only what any thread may read.
   func stats(graphDigests: Bool, lsn: UInt64) throws -> DatabaseStats {
-    let collections = try shared.catalog.all.map { runtime in
+    let collections = shared.catalog.all.map { runtime in
       let index = runtime.index
       return CollectionStats(
         name: runtime.definition.name, dimensions: runtime.definition.dimensions,

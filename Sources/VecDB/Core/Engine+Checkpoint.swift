@@ -44,8 +44,8 @@ extension Engine {
   /// The one place that decides what may be removed: packs and manifests that neither the two newest
   /// manifests nor a pin name, and log that neither the older manifest nor records need.
   func removeWhatIsNotNeeded() throws {
-    try blocks.collectGarbage()
-    let needed = min(blocks.trimmableLSN(), records.durableLSN)
+    _ = try blocks.collectGarbage()
+    let needed = try min(blocks.trimmableLSN(), records.durableLSN)
     if needed > 0 { try log.trim(through: needed) }
   }
 
@@ -99,5 +99,12 @@ extension DatabaseState {
           remedy: "Restore the database from a backup.")
       }
     }
+  }
+}
+
+extension Manifest {
+  /// Blocks of all arrays, lists aside.
+  var blockCount: Int {
+    namedArrays.reduce(0) { $0 + BlockList.blockCount(lengthBytes: $1.array.lengthBytes) }
   }
 }

@@ -68,10 +68,10 @@ final class Engine: @unchecked Sendable {
   /// Closes the files; the lock is released last.
   func shutDown() {
     do {
-      records.close()
-      if poison == nil { try log.close() }
+      try records.close()
+      try log.close()
     } catch {
-      configuration.logger.error("closing the log failed: \(error)")
+      configuration.logger.error("closing failed: \(error)")
     }
     lock.unlock()
   }

@@ -76,7 +76,7 @@ enum Opening {
       path: staging.records, fileSystem: files, databaseID: identity.databaseID,
       createIfMissing: true)
     _ = try records.checkpoint()
-    records.close()
+    try records.close()
     try publish(staging, as: directory, files)
     let lock = try files.lock(directory.lockFile, owner: "process \(getpid())")
     do {
@@ -112,7 +112,7 @@ enum Opening {
       epochCounter: identity.currentEpoch.counter, lsn: state.lsn, chain: state.chain,
       timeMilliseconds: Engine.nowMilliseconds(), catalog: state.encodeCatalog(),
       collections: [], recordsLSN: state.lsn)
-    let collections = try PinnedCollection.pinAll(of: state, previous: previous)
+    let collections = PinnedCollection.pinAll(of: state, previous: previous)
     let job = CheckpointJob(manifest: manifest, collections: collections, blocks: blocks)
     job.write()
     if let outcome = job.outcome(waiting: true) { _ = try outcome.get() }

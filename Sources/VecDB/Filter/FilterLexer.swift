@@ -129,11 +129,13 @@ struct FilterLexer {
     if let keyword = FilterKeyword(rawValue: word.lowercased()) { return .keyword(keyword) }
     guard word.isBareName else {
       offset = start
-      let scalar = String(decoding: utf8[start...], as: UTF8.self).unicodeScalars
+      let scalar =
+        String(decoding: utf8[start...], as: UTF8.self).unicodeScalars
         .first { !$0.isNamePart } ?? "?"
       let skipped = word.unicodeScalars.prefix { $0.isNamePart }
       let code = String(scalar.value, radix: 16, uppercase: true)
-      let shown = scalar.properties.isWhitespace || scalar.value < 0x20 ? "U+\(code)" : "'\(scalar)'"
+      let shown =
+        scalar.properties.isWhitespace || scalar.value < 0x20 ? "U+\(code)" : "'\(scalar)'"
       throw error("unexpected character \(shown)", at: start + String(skipped).utf8.count)
     }
     return .name(word)

@@ -119,10 +119,6 @@ extension UInt8: ScalarDecodable {}
 extension UInt16: ScalarDecodable {}
 extension UInt32: ScalarDecodable {}
 extension UInt64: ScalarDecodable {}
-@available(macOS 15, iOS 18, tvOS 18, watchOS 11, *)
-extension Int128: ScalarDecodable {}
-@available(macOS 15, iOS 18, tvOS 18, watchOS 11, *)
-extension UInt128: ScalarDecodable {}
 
 private struct KeyedFields<Key: CodingKey>: KeyedDecodingContainerProtocol {
   let metadata: Metadata
