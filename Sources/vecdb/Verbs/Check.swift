@@ -27,7 +27,7 @@ struct Check: AsyncParsableCommand {
       let bar = ProgressBar.bytes()
       let report = try await database.check(progress: bar.handler)
       bar.finish()
-      let canary = recall ? try await database.measureRecall() : nil
+      let canary = recall ? try database.measureRecall() : nil
       if output.json {
         Output.json(Line(check: report, canary: canary))
       } else {
