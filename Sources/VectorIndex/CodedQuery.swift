@@ -16,6 +16,10 @@ struct CodedQuery {
   let base: UInt32
   let termMask: UInt32
   let shift: UInt32
+  /// While building under the inner product: the coordinate of each row, and the query's, that make
+  /// it an L2 space.
+  var augments: UnsafePointer<UInt32>?
+  var augment: UInt32 = 0
 
   @inline(__always)
   func distance(dot: Int32, row: Int) -> UInt32 {
@@ -33,6 +37,11 @@ struct CodedQuery {
       out[index] = Int32(bitPattern: distance(dot: out[index], row: Int(ids[index])))
       index &+= 1
     }
+    if let augments {
+      for index in 0..<count {
+        out[index] = augmented(out[index], by: augments[Int(ids[index])])
+      }
+    }
   }
 
   /// The same for the rows from `first` on.
@@ -44,10 +53,53 @@ struct CodedQuery {
       out[index] = Int32(bitPattern: distance(dot: out[index], row: first &+ index))
       index &+= 1
     }
+    if let augments {
+      for index in 0..<count { out[index] = augmented(out[index], by: augments[first + index]) }
+    }
+  }
+
+  /// Adds the square of the difference of two augmenting coordinates; what does not fit is as far as
+  /// can be.
+  private func augmented(_ bits: Int32, by coordinate: UInt32) -> Int32 {
+    let difference = UInt64(max(augment, coordinate) - min(augment, coordinate))
+    let sum = UInt64(UInt32(bitPattern: bits)) + difference * difference
+    return Int32(bitPattern: UInt32(clamping: sum))
   }
 }
 
 extension IndexGeneration {
+  /// A stored slot as a query in the space that the graph is built in. `signed` receives its codes
+  /// (a row's stride of bytes); `scratch` one dot product.
+  @inline(__always)
+  func storedQuery(
+    _ slot: Int, into signed: UnsafeMutablePointer<Int8>, scratch: UnsafeMutablePointer<Int32>
+  ) -> CodedQuery {
+    let stride = arrays.codes.strideBytes
+    let row = UnsafeRawPointer(arrays.codes.base + slot &* stride)
+    // Rows are zero where padded, so the query's padding does not count.
+    let target = UnsafeMutableRawPointer(signed)
+    var offset = 0
+    while offset < stride {
+      let word = row.load(fromByteOffset: offset, as: UInt64.self)
+      target.storeBytes(of: word ^ 0x8080_8080_8080_8080, toByteOffset: offset, as: UInt64.self)
+      offset &+= 8
+    }
+    let rowTerms = UnsafePointer(arrays.rowTerms.base.assumingMemoryBound(to: UInt32.self))
+    // dot = Σx² - 128 Σx and term = Σx² - 256 Σx, so Σx² = 2 dot - term.
+    kernels.dotCodesRange(
+      UnsafePointer(signed), UnsafeRawPointer(arrays.codes.base), stride, slot, 1, stride, scratch)
+    let squares = UInt32(bitPattern: scratch[0]) &* 2 &- rowTerms[slot]
+    var query = CodedQuery(
+      kernel: kernels.dotCodes, rangeKernel: kernels.dotCodesRange,
+      query: UnsafePointer(signed), codes: UnsafeRawPointer(arrays.codes.base),
+      strideBytes: stride, rowTerms: rowTerms, base: squares, termMask: .max, shift: 1)
+    if let augments = arrays.augments {
+      query.augments = UnsafePointer(augments.base.assumingMemoryBound(to: UInt32.self))
+      query.augment = query.augments?[slot] ?? 0
+    }
+    return query
+  }
+
   /// Encodes the prepared query of a scratch. Only once the generation is trained.
   func codedQuery(_ scratch: SearchScratch, quantizer: Quantizer) -> CodedQuery {
     let dimensions = parameters.dimensions

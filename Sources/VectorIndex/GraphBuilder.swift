@@ -1,4 +1,166 @@
-final class GraphBuilder {}
+import Dispatch
+import Synchronization
+
+/// Inserts the tail into the graph, in sub-batches whose sizes are a pure function of the graph's
+/// size and the tail's.
+///
+/// Each sub-batch goes through phases that only read what was frozen at its start, so that threads
+/// never see each other's work and the result does not depend on their number:
+///
+/// 1. in parallel, every new node searches the frozen graph and its fellows for neighbours and
+///    writes its own rows (`GraphBuilder+Neighbours`);
+/// 2. the reverse edges are sorted by target; in parallel, every target takes up its new neighbours,
+///    pruning where its row is full (`GraphBuilder+ReverseEdges`);
+/// 3. serially, in slot order, every new node is given a parent (`GraphBuilder+Parents`).
+///
+/// (Batches as in ParlayANN, Manohar et al., PPoPP 2024.)
+final class GraphBuilder {
+  unowned let generation: IndexGeneration
+  let workers: [BuildWorker]
+  /// The sub-batch being inserted.
+  var batch = 0..<0
+  var graph: GraphView
+  /// Per node of the batch: the nearest node of the frozen graph.
+  let nearestOld: UnsafeMutablePointer<UInt32>
+  /// Reverse edges: level << 47 | target << 16 | place of the source in the batch.
+  var edges: [UInt64] = []
+  /// Where each target's edges begin in `edges`; then their end.
+  var groups: [Int] = []
+
+  init(_ generation: IndexGeneration, threads: Int) {
+    self.generation = generation
+    workers = (0..<threads).map { _ in BuildWorker(parameters: generation.parameters) }
+    graph = GraphView(generation)
+    nearestOld = .allocate(capacity: SearchScratch.batchLimit)
+  }
+
+  deinit { nearestOld.deallocate() }
+
+  /// How many of `pending` nodes to insert next: the graph doubles at first, then grows by 2 %.
+  static func batchSize(graphCount: Int, pending: Int) -> Int {
+    let size = graphCount < 32 ? max(1, graphCount) : max(32, graphCount / 50)
+    return min(pending, size, SearchScratch.batchLimit)
+  }
+
+  /// Inserts every slot that is not in the graph yet.
+  func insertTail() throws(IndexError) {
+    let end = generation.slotCount.load(ordering: .relaxed)
+    while true {
+      let start = generation.graphCount.load(ordering: .relaxed)
+      guard start < end else { return }
+      batch = start..<start + Self.batchSize(graphCount: start, pending: end - start)
+      try insertBatch()
+    }
+  }
+
+  private func insertBatch() throws(IndexError) {
+    graph = GraphView(generation)
+    try allocateRows()
+    let count = batch.count
+    parallel(count: count, chunk: 4) { worker, index in
+      findNeighbours(of: batch.lowerBound + index, worker)
+    }
+    collectEdges()
+    parallel(count: groups.count - 1, chunk: 16) { worker, index in
+      mergeEdges(groups[index]..<groups[index + 1], worker)
+    }
+    for slot in batch { assignParent(to: slot, workers[0]) }
+
+    generation.upperRowCount.store(generation.arrays.upperLinks.count, ordering: .releasing)
+    generation.graphCount.store(batch.upperBound, ordering: .releasing)
+    var entry = Int(graph.entry)
+    for slot in batch where graph.level(UInt32(slot)) > graph.level(UInt32(entry)) { entry = slot }
+    generation.entryPoint.store(entry, ordering: .releasing)
+  }
+
+  /// Gives the nodes of the batch their levels and empty upper rows. Their rows in the other arrays
+  /// were made when the slots were born, perhaps before the last checkpoint.
+  private func allocateRows() throws(IndexError) {
+    let arrays = generation.arrays
+    for slot in batch {
+      let level = generation.level(slot)
+      let first = arrays.upperLinks.count
+      try arrays.upperLinks.extend(to: first + level)
+      arrays.upperLinks.row(first).initializeMemory(
+        as: UInt32.self, repeating: IndexArrays.none,
+        count: level * generation.parameters.degree)
+      for array in [arrays.nodes, arrays.links, arrays.parents] { array.willWrite(row: slot) }
+      arrays.nodes.row(slot).storeBytes(of: UInt32(first << 4 | level), as: UInt32.self)
+    }
+  }
+
+  /// Runs `body` for every index below `count`, on as many threads as there are workers.
+  private func parallel(count: Int, chunk: Int, _ body: (BuildWorker, Int) -> Void) {
+    let threads = min(workers.count, (count + chunk - 1) / chunk)
+    guard threads > 1 else {
+      for index in 0..<count { body(workers[0], index) }
+      return
+    }
+    // The counters also order the workers' memory accesses before and after this thread's.
+    let next = Atomic<Int>(0)
+    let finished = Atomic<Int>(0)
+    next.store(0, ordering: .releasing)
+    withoutActuallyEscaping(body) { body in
+      let work = ParallelWork(body: body, workers: workers)
+      DispatchQueue.concurrentPerform(iterations: threads) { number in
+        while true {
+          let start = next.wrappingAdd(chunk, ordering: .acquiringAndReleasing).oldValue
+          guard start < count else { break }
+          for index in start..<min(start + chunk, count) { work.body(work.workers[number], index) }
+        }
+        finished.wrappingAdd(1, ordering: .acquiringAndReleasing)
+      }
+    }
+    _ = finished.load(ordering: .acquiring)
+  }
+}
+
+/// Carries a phase to its threads. Sound because the phases write disjoint rows and every thread has
+/// a worker of its own.
+private struct ParallelWork: @unchecked Sendable {
+  let body: (BuildWorker, Int) -> Void
+  let workers: [BuildWorker]
+}
+
+/// What one thread of the builder writes to besides the arrays.
+final class BuildWorker {
+  let scratch: SearchScratch
+  let selector: NeighbourSelector
+  /// Candidates of a row that is full, in ascending order, and which of them are children.
+  let candidates: UnsafeMutablePointer<UInt64>
+  let isChild: UnsafeMutablePointer<Bool>
+  /// Distances to the other nodes of the batch.
+  let fellowDistances: UnsafeMutablePointer<Int32>
+  private static let spare = 256
+
+  init(parameters: IndexParameters) {
+    scratch = SearchScratch(parameters: parameters)
+    selector = NeighbourSelector(parameters: parameters)
+    candidates = .allocate(capacity: SearchScratch.batchLimit + Self.spare)
+    isChild = .allocate(capacity: SearchScratch.batchLimit + Self.spare)
+    fellowDistances = .allocate(capacity: SearchScratch.batchLimit)
+  }
+
+  deinit {
+    candidates.deallocate()
+    isChild.deallocate()
+    fellowDistances.deallocate()
+  }
+}
+
 extension IndexGeneration {
-  func insertTailIfDue() throws(IndexError) {}
+  /// Inserts the tail if it is full, or if there are enough records for a first graph.
+  func insertTailIfDue() throws(IndexError) {
+    let slots = slotCount.load(ordering: .relaxed)
+    let nodes = graphCount.load(ordering: .relaxed)
+    guard isTrained.load(ordering: .relaxed), slots - nodes >= Self.tailLimit else { return }
+    let builder: GraphBuilder
+    if let present = self.builder, present.workers.count == threads {
+      builder = present
+    } else {
+      builder = GraphBuilder(self, threads: threads)
+      self.builder = builder
+    }
+    try builder.insertTail()
+  }
 }

@@ -1,3 +1,5 @@
+import Synchronization
+
 extension IndexGeneration {
   /// The `k` nearest visible records, approximately; `ef` (raised to `k`) is how many candidates the
   /// walk through the graph keeps. With a filter only its slots count. Never fewer than `k` where
@@ -14,7 +16,36 @@ extension IndexGeneration {
     defer { scratchPool.giveBack(scratch) }
     try prepare(scratch, for: query)
     let view = view ?? self.view()
-    return scan(view: view, k: min(k, view.slotCount), filter: filter, scratch: scratch)
+    let k = min(k, view.slotCount)
+    let graph = GraphView(self)
+    guard graph.count > 0, k > 0, let quantizer else {
+      return scan(view: view, k: k, filter: filter, scratch: scratch)
+    }
+    let ef = min(max(ef, k), view.slotCount)
+    let coded = codedQuery(scratch, quantizer: quantizer)
+    if let filter {
+      return filteredSearch(
+        view: view, k: k, ef: ef, filter: filter, graph: graph, coded: coded, scratch: scratch)
+    }
+    let live = max(1, view.slotCount - view.deadCount)
+    // With few dead records the walk keeps as many candidates more as are dead on average; with many
+    // it counts the living only.
+    guard view.deadCount <= live else {
+      return filteredSearch(
+        view: view, k: k, ef: ef, filter: nil, graph: graph, coded: coded, scratch: scratch)
+    }
+    var outcome = SearchOutcome(plan: .graph)
+    let capacity = ef + (ef * view.deadCount + live - 1) / live
+    startWalk(graph, coded, scratch, capacity: capacity, &outcome)
+    outcome.hopCount = graph.walk(
+      level: 0, toward: coded, scratch, distanceCount: &outcome.distanceCount)
+    addTail(graph, coded, scratch, view: view, &outcome)
+    rank(scratch.pool, k: k, view: view, coded: coded, scratch: scratch, &outcome)
+    if outcome.hits.count < min(k, live) {
+      return filteredSearch(
+        view: view, k: k, ef: ef, filter: nil, graph: graph, coded: coded, scratch: scratch)
+    }
+    return outcome
   }
 
   /// The same for an array.
@@ -43,5 +74,94 @@ extension IndexGeneration {
     try prepared.get()
     let view = view ?? self.view()
     return scan(view: view, k: min(k, view.slotCount), filter: filter, scratch: scratch)
+  }
+
+  /// Puts the seeds of a walk of layer 0 into the scratch's pool: where the upper layers lead, and
+  /// the root, from which every node can be reached.
+  func startWalk(
+    _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch, capacity: Int,
+    _ outcome: inout SearchOutcome
+  ) {
+    scratch.pool.reset(capacity: capacity)
+    scratch.visited.reset(count: Int(graph.count))
+    let nearest = graph.descend(
+      toward: coded, above: 0, ids: scratch.ids, dots: scratch.dots,
+      distanceCount: &outcome.distanceCount)
+    let (tags, tag) = (scratch.visited.tags, scratch.visited.tag)
+    tags[Int(CandidatePool.slot(nearest))] = tag
+    scratch.pool.insert(nearest)
+    guard tags[0] != tag else { return }
+    tags[0] = tag
+    scratch.ids[0] = 0
+    coded.distances(scratch.ids, count: 1, scratch.dots)
+    outcome.distanceCount += 1
+    let root = CandidatePool.word(distance: UInt32(bitPattern: scratch.dots[0]), slot: 0)
+    if root < scratch.pool.bound { scratch.pool.insert(root) }
+  }
+
+  /// Compares the slots that are not in the graph yet.
+  private func addTail(
+    _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch, view: ReadView,
+    _ outcome: inout SearchOutcome
+  ) {
+    var pool = scratch.pool
+    var first = Int(graph.count)
+    while first < view.slotCount {
+      let count = min(SearchScratch.batchLimit, view.slotCount - first)
+      coded.distances(first: first, count: count, scratch.dots)
+      outcome.distanceCount += count
+      for index in 0..<count {
+        // Marked as expanded: there are no links to follow.
+        let word =
+          CandidatePool.word(
+            distance: UInt32(bitPattern: scratch.dots[index]), slot: UInt32(first + index)) | 1
+        if word < pool.bound { pool.insert(word) }
+      }
+      first += count
+    }
+    scratch.pool = pool
+  }
+
+  /// How many of the nearest by codes are compared anew by reported distance.
+  private static func rerankCount(k: Int) -> Int { k + max(10, k / 2) }
+
+  /// Ranks the visible candidates of a pool by reported distance and keeps the first `k`.
+  func rank(
+    _ pool: CandidatePool, k: Int, view: ReadView, coded: CodedQuery, scratch: SearchScratch,
+    _ outcome: inout SearchOutcome
+  ) {
+    let limit = Self.rerankCount(k: k)
+    scratch.results.reset(capacity: limit)
+    var (taken, pending) = (0, 0)
+    let ids = scratch.ids
+    func flush() {
+      exactDistances(ids, count: pending, scratch, coded: coded)
+      outcome.distanceCount += pending
+      for index in 0..<pending {
+        scratch.results.insert(
+          CandidatePool.word(
+            distance: Self.sortableBits(scratch.floatResults[index]), slot: ids[index]))
+      }
+      pending = 0
+    }
+    for index in 0..<pool.count where taken < limit {
+      let word = pool.words[index]
+      let slot = Int(CandidatePool.slot(word))
+      if view.hasDeaths || slot >= view.settledSlots {
+        guard isVisible(slot, in: view) else { continue }
+      }
+      taken += 1
+      if scratch.isQueryExact, exactVector(slot) == nil {
+        // The integer distance is the true one.
+        let bits = Self.sortableBits(Float(CandidatePool.distance(word)))
+        scratch.results.insert(CandidatePool.word(distance: bits, slot: UInt32(slot)))
+        continue
+      }
+      ids[pending] = UInt32(slot)
+      pending += 1
+      if pending == SearchScratch.batchLimit { flush() }
+    }
+    if pending > 0 { flush() }
+    outcome.hits = hits(of: scratch.results, k: k)
   }
 }

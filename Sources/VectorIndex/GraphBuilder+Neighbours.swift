@@ -1,0 +1,88 @@
+import Synchronization
+
+/// Phase 1: a new node's own rows.
+extension GraphBuilder {
+  /// Finds and writes the neighbours of a node of the batch on all its layers. Reads the frozen
+  /// graph and codes; writes the node's rows and `nearestOld`.
+  func findNeighbours(of slot: Int, _ worker: BuildWorker) {
+    let scratch = worker.scratch
+    let generation = generation
+    let query = generation.storedQuery(slot, into: scratch.signedQuery, scratch: scratch.dots)
+    query.distances(first: batch.lowerBound, count: batch.count, worker.fellowDistances)
+    let place = slot - batch.lowerBound
+    let top = graph.count > 0 ? graph.level(graph.entry) : -1
+    let level = graph.level(UInt32(slot))
+    let degree = generation.parameters.degree
+    let ef = generation.parameters.efConstruction
+    var distanceCount = 0
+    var nearest: UInt64?
+    if graph.count > 0 {
+      nearest = graph.descend(
+        toward: query, above: min(level, top), ids: scratch.ids, dots: scratch.dots,
+        distanceCount: &distanceCount)
+    }
+    var layer = level
+    while layer >= 0 {
+      scratch.pool.reset(capacity: ef)
+      if let start = nearest, layer <= top {
+        scratch.visited.reset(count: Int(graph.count))
+        seed(scratch, with: start)
+        if layer == 0 {
+          if CandidatePool.slot(start) != 0 { seedRoot(scratch, query) }
+          _ = graph.walk(level: 0, toward: query, scratch, distanceCount: &distanceCount)
+        } else {
+          _ = graph.walk(level: layer, toward: query, scratch, distanceCount: &distanceCount)
+        }
+        nearest = scratch.pool.words[0] & ~1
+      }
+      addFellows(of: place, onLayer: layer, worker)
+      let pool = scratch.pool
+      for index in 0..<pool.count { pool.words[index] &= ~1 }
+      worker.selector.select(
+        pool.words, count: pool.count, limit: degree, generation: generation)
+      if let row = row(of: slot, layer: layer) {
+        for index in 0..<worker.selector.resultCount {
+          row[index].store(worker.selector.result[index], ordering: .relaxed)
+        }
+      }
+      layer -= 1
+    }
+    nearestOld[place] = nearest.map(CandidatePool.slot) ?? IndexArrays.none
+  }
+
+  private func seed(_ scratch: SearchScratch, with word: UInt64) {
+    scratch.visited.tags[Int(CandidatePool.slot(word))] = scratch.visited.tag
+    scratch.pool.insert(word)
+  }
+
+  /// The root is a seed of every search on layer 0: all nodes can be reached from it.
+  private func seedRoot(_ scratch: SearchScratch, _ query: CodedQuery) {
+    scratch.ids[0] = 0
+    query.distances(scratch.ids, count: 1, scratch.dots)
+    seed(scratch, with: CandidatePool.word(distance: UInt32(bitPattern: scratch.dots[0]), slot: 0))
+  }
+
+  /// Other nodes of the batch that reach a layer are candidates too: the frozen graph lacks them.
+  private func addFellows(of place: Int, onLayer layer: Int, _ worker: BuildWorker) {
+    var pool = worker.scratch.pool
+    var bound = pool.bound
+    for other in 0..<batch.count where other != place {
+      let slot = UInt32(batch.lowerBound + other)
+      let word = CandidatePool.word(
+        distance: UInt32(bitPattern: worker.fellowDistances[other]), slot: slot)
+      guard word < bound, layer == 0 || graph.level(slot) >= layer else { continue }
+      pool.insert(word)
+      bound = pool.bound
+    }
+    worker.scratch.pool = pool
+  }
+
+  /// A node's row on a layer, in the batch or in the graph.
+  func row(of slot: Int, layer: Int) -> UnsafeMutablePointer<Atomic<UInt32>>? {
+    guard layer > 0 else { return graph.baseRow(UInt32(slot)) }
+    let word = graph.nodes[slot]
+    let row = Int(word >> 4) + layer - 1
+    guard layer <= Int(word & 15), row < generation.arrays.upperLinks.count else { return nil }
+    return graph.upperLinks + row * graph.degree
+  }
+}

@@ -1,0 +1,155 @@
+import CVectorShims
+import Synchronization
+
+/// The graph as one search or insertion sees it: plain pointers, and the number of nodes that it may
+/// look at. A link to any other node is passed over.
+struct GraphView {
+  let links: UnsafeMutablePointer<Atomic<UInt32>>
+  let upperLinks: UnsafeMutablePointer<Atomic<UInt32>>
+  let nodes: UnsafePointer<UInt32>
+  let baseDegree: Int
+  let degree: Int
+  let upperRowCount: Int
+  let count: UInt32
+  /// Below `count`, unless the graph is empty.
+  let entry: UInt32
+
+  init(_ generation: IndexGeneration) {
+    let arrays = generation.arrays
+    links = arrays.links.base.assumingMemoryBound(to: Atomic<UInt32>.self)
+    upperLinks = arrays.upperLinks.base.assumingMemoryBound(to: Atomic<UInt32>.self)
+    nodes = UnsafePointer(arrays.nodes.base.assumingMemoryBound(to: UInt32.self))
+    baseDegree = generation.parameters.baseDegree
+    degree = generation.parameters.degree
+    // The entry point first: the count loaded after it is as new or newer.
+    entry = UInt32(generation.entryPoint.load(ordering: .acquiring))
+    count = UInt32(generation.graphCount.load(ordering: .acquiring))
+    upperRowCount = generation.upperRowCount.load(ordering: .acquiring)
+  }
+
+  @inline(__always)
+  func level(_ node: UInt32) -> Int { Int(nodes[Int(node)] & 15) }
+
+  /// A node's row on an upper layer; nil where it does not reach so high.
+  @inline(__always)
+  func upperRow(_ node: UInt32, level: Int) -> UnsafeMutablePointer<Atomic<UInt32>>? {
+    let word = nodes[Int(node)]
+    let row = Int(word >> 4) &+ level &- 1
+    guard level <= Int(word & 15), row < upperRowCount else { return nil }
+    return upperLinks + row &* degree
+  }
+
+  @inline(__always)
+  func baseRow(_ node: UInt32) -> UnsafeMutablePointer<Atomic<UInt32>> {
+    links + Int(node) &* baseDegree
+  }
+
+  /// Walks greedily from the entry point down to, and not into, `level`: on each layer to the node
+  /// none of whose neighbours is nearer. Returns that node as a candidate.
+  func descend(
+    toward query: CodedQuery, above level: Int, ids: UnsafeMutablePointer<UInt32>,
+    dots: UnsafeMutablePointer<Int32>, distanceCount: inout Int
+  ) -> UInt64 {
+    ids[0] = entry
+    query.distances(ids, count: 1, dots)
+    distanceCount &+= 1
+    var best = CandidatePool.word(distance: UInt32(bitPattern: dots[0]), slot: entry)
+    var layer = self.level(entry)
+    while layer > level {
+      var improved = true
+      while improved {
+        improved = false
+        guard let row = upperRow(CandidatePool.slot(best), level: layer) else { break }
+        var n = 0
+        for j in 0..<degree {
+          let neighbour = row[j].load(ordering: .relaxed)
+          guard neighbour < count else {
+            if neighbour == IndexArrays.none { break }
+            continue
+          }
+          ids[n] = neighbour
+          n &+= 1
+        }
+        guard n > 0 else { break }
+        query.distances(ids, count: n, dots)
+        distanceCount &+= n
+        for i in 0..<n {
+          let word = CandidatePool.word(distance: UInt32(bitPattern: dots[i]), slot: ids[i])
+          if word < best {
+            best = word
+            improved = true
+          }
+        }
+      }
+      layer &-= 1
+    }
+    return best
+  }
+
+  /// Walks one layer from the candidates in the scratch's pool until the pool's best have all been
+  /// expanded: the search of the HNSW paper with one array for both of its heaps.
+  @inline(__always)
+  func walk(
+    level: Int, toward query: CodedQuery, _ scratch: SearchScratch, distanceCount: inout Int
+  ) -> Int {
+    var pool = scratch.pool
+    let (ids, dots) = (scratch.ids, scratch.dots)
+    let (tags, tag) = (scratch.visited.tags, scratch.visited.tag)
+    let rowLength = level == 0 ? baseDegree : degree
+    var hops = 0
+    while pool.cursor < pool.count {
+      let word = pool.words[pool.cursor]
+      guard word & 1 == 0 else {
+        pool.cursor &+= 1
+        continue
+      }
+      pool.words[pool.cursor] = word | 1
+      pool.cursor &+= 1
+      let node = CandidatePool.slot(word)
+      let row: UnsafeMutablePointer<Atomic<UInt32>>
+      if level == 0 {
+        row = baseRow(node)
+      } else {
+        guard let upper = upperRow(node, level: level) else { continue }
+        row = upper
+      }
+      hops &+= 1
+      var n = 0
+      var j = 0
+      while j < rowLength {
+        let neighbour = row[j].load(ordering: .relaxed)
+        j &+= 1
+        guard neighbour < count else {
+          if neighbour == IndexArrays.none { break }
+          continue
+        }
+        guard tags[Int(neighbour)] != tag else { continue }
+        tags[Int(neighbour)] = tag
+        ids[n] = neighbour
+        n &+= 1
+      }
+      guard n > 0 else { continue }
+      if level == 0, pool.cursor < pool.count {
+        // Most likely the next node to be expanded.
+        let next = UnsafeRawPointer(baseRow(CandidatePool.slot(pool.words[pool.cursor])))
+        vecdb_prefetch(next)
+        vecdb_prefetch(next + 64)
+      }
+      query.distances(ids, count: n, dots)
+      distanceCount &+= n
+      var bound = pool.bound
+      var i = 0
+      while i < n {
+        let candidate = CandidatePool.word(
+          distance: UInt32(bitPattern: dots[i]), slot: ids[i])
+        if candidate < bound {
+          pool.insert(candidate)
+          bound = pool.bound
+        }
+        i &+= 1
+      }
+    }
+    scratch.pool = pool
+    return hops
+  }
+}

@@ -1,0 +1,119 @@
+import VectorKernels
+
+/// Chooses a node's neighbours among candidates: nearest first, leaving out each that a chosen one
+/// occludes (the heuristic of the HNSW paper with the slack alpha of DiskANN).
+///
+/// Candidate c of x is occluded by y when alpha * d(y, c) <= d(x, c), compared as integers; since
+/// equal distances occlude, thousands of equal vectors do not fill each other's rows.
+final class NeighbourSelector {
+  /// Candidates that are compared with the chosen ones in one go.
+  private static let chunkLength = 32
+
+  private let strideBytes: Int
+  private let alphaNumerator: UInt64
+  private let alphaDenominator: UInt64
+  /// Per chosen neighbour: its codes as a query, and the base of its distances.
+  private let chosenQueries: UnsafeMutablePointer<Int8>
+  private var chosen: [CodedQuery] = []
+  private let ids: UnsafeMutablePointer<UInt32>
+  private let words: UnsafeMutablePointer<UInt64>
+  private let keeps: UnsafeMutablePointer<Bool>
+  private let dots: UnsafeMutablePointer<Int32>
+  /// The neighbours chosen by the last call, nearest first.
+  let result: UnsafeMutablePointer<UInt32>
+  private(set) var resultCount = 0
+
+  init(parameters: IndexParameters) {
+    strideBytes = parameters.codeStrideBytes
+    alphaNumerator = UInt64(parameters.alphaNumerator)
+    alphaDenominator = UInt64(parameters.alphaDenominator)
+    let limit = parameters.baseDegree
+    let bytes = UnsafeMutableRawPointer.allocate(byteCount: limit * strideBytes, alignment: 64)
+    chosenQueries = bytes.bindMemory(to: Int8.self, capacity: limit * strideBytes)
+    chosen.reserveCapacity(limit)
+    ids = .allocate(capacity: Self.chunkLength + 1)
+    words = .allocate(capacity: Self.chunkLength)
+    keeps = .allocate(capacity: Self.chunkLength)
+    dots = .allocate(capacity: Self.chunkLength + 1)
+    result = .allocate(capacity: limit)
+  }
+
+  deinit {
+    chosenQueries.deallocate()
+    ids.deallocate()
+    words.deallocate()
+    keeps.deallocate()
+    dots.deallocate()
+    result.deallocate()
+  }
+
+  /// Chooses up to `limit` of `count` candidates (words in ascending order). Those that `isKept`
+  /// marks, by position, are chosen whatever happens; there must not be more of them than `limit`.
+  func select(
+    _ candidates: UnsafePointer<UInt64>, count: Int, limit: Int,
+    isKept: UnsafePointer<Bool>? = nil, generation: IndexGeneration
+  ) {
+    resultCount = 0
+    chosen.removeAll(keepingCapacity: true)
+    var keptLeft = 0
+    if let isKept { for index in 0..<count where isKept[index] { keptLeft += 1 } }
+    var start = 0
+    while start < count, resultCount < limit {
+      let length = min(Self.chunkLength, count - start)
+      for index in 0..<length {
+        words[index] = candidates[start + index]
+        keeps[index] = isKept?[start + index] ?? false
+      }
+      var left = length
+      for query in chosen where left > 0 { left = dropOccluded(by: query, from: 0, to: left) }
+      var index = 0
+      while index < left, resultCount < limit {
+        if !keeps[index], resultCount + keptLeft >= limit {
+          index += 1
+          continue
+        }
+        if keeps[index] { keptLeft -= 1 }
+        let slot = CandidatePool.slot(words[index])
+        result[resultCount] = slot
+        let isLast = resultCount + 1 == limit
+        resultCount += 1
+        index += 1
+        guard !isLast else { break }
+        let query = generation.storedQuery(
+          Int(slot), into: chosenQueries + (resultCount - 1) * strideBytes, scratch: dots)
+        chosen.append(query)
+        left = dropOccluded(by: query, from: index, to: left)
+      }
+      start += length
+    }
+  }
+
+  /// Drops what `query` occludes among the words at `from..<to`; returns where the rest ends.
+  @inline(__always)
+  private func dropOccluded(by query: CodedQuery, from: Int, to: Int) -> Int {
+    let length = to &- from
+    guard length > 0 else { return to }
+    let (words, keeps, ids, dots) = (words, keeps, ids, dots)
+    var i = 0
+    while i < length {
+      ids[i] = CandidatePool.slot(words[from &+ i])
+      i &+= 1
+    }
+    query.distances(ids, count: length, dots)
+    var end = from
+    i = 0
+    while i < length {
+      let word = words[from &+ i]
+      let keep = keeps[from &+ i]
+      let between = UInt64(UInt32(bitPattern: dots[i])) &* alphaNumerator
+      let own = UInt64(CandidatePool.distance(word)) &* alphaDenominator
+      if keep || between > own {
+        words[end] = word
+        keeps[end] = keep
+        end &+= 1
+      }
+      i &+= 1
+    }
+    return end
+  }
+}
