@@ -25,9 +25,9 @@ struct Backup: AsyncParsableCommand {
       guard !output.json else { return Output.json(report) }
       Output.line(
         "backup of LSN \(report.lsn), epoch \(report.epoch): \(Format.bytes(report.newBytes)) sent "
-          + "of \(Format.bytes(report.totalBytes)) (\(Format.count(report.newBlocks)) of "
-          + "\(Format.count(report.blocks)) blocks, \(Format.count(report.logFrames)) log frames) "
-          + "in \(Format.seconds(report.seconds))")
+          + "(\(Format.count(report.newBlocks)) blocks, \(Format.count(report.logFrames)) log "
+          + "frames) in \(Format.seconds(report.seconds)); the restore point has "
+          + "\(Format.bytes(report.totalBytes))")
       report.canary.map { writeCanary($0) }
     }
   }
