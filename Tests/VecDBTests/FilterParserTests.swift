@@ -66,6 +66,8 @@ import VecDB
     ("a == 01", 6, "01 is not a number; text belongs in quotes"),
     ("a == 1e999", 6, "1e999 is not a number; text belongs in quotes"),
     ("a ~ 1", 3, "unexpected character '~'"),
+    (".x == 1", 1, "unexpected character '.'"),
+    ("a.b$ == 1", 4, "unexpected character '$'"),
     ("größe # 1", 7, "unexpected character '#'"),
     ("a\u{A0}== 1", 2, "unexpected character U+A0"),
     ("exists a", 8, "expected '(' after \"exists\", found a"),

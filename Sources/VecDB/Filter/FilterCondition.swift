@@ -3,8 +3,7 @@
 struct FilterCondition: Sendable {
   private enum Test {
     case compares(Filter.Comparison, MetadataValue)
-    /// The field equals one of them; each is `unified`.
-    case isOne(of: Set<MetadataValue>)
+    case isOne(of: ValueList)
     /// The field is an array with an element equal to this.
     case has(MetadataValue)
     case exists
@@ -21,7 +20,7 @@ struct FilterCondition: Sendable {
       test = .compares(comparison, value)
     case .in(let field, let values):
       self.field = field
-      test = .isOne(of: Set(values.map(\.unified)))
+      test = .isOne(of: ValueList(values))
     case .exists(let field):
       self.field = field
       test = .exists
@@ -48,14 +47,48 @@ struct FilterCondition: Sendable {
       case .greater: return order > 0
       default: return order >= 0
       }
-    case .isOne(let values):
-      guard let value = MetadataValue(value) else { return false }
-      return values.contains(value.unified)
+    case .isOne(let values): return values.contains(value)
     case .has(let literal):
       guard case .array(let elements) = value else { return false }
       for element in elements where element.equals(literal) { return true }
       return false
     }
+  }
+}
+
+/// The values after `in`, arranged for quick look-ups.
+private struct ValueList: Sendable {
+  /// UTF-8 of the strings in ascending order: found without building a string of the stored bytes.
+  private let strings: [[UInt8]]
+  /// All others, each `unified`.
+  private let others: Set<MetadataValue>
+
+  init(_ values: [MetadataValue]) {
+    var strings: Set<[UInt8]> = []
+    var others: Set<MetadataValue> = []
+    for value in values {
+      if case .string(let text) = value {
+        strings.insert(Array(text.utf8))
+      } else {
+        others.insert(value.unified)
+      }
+    }
+    self.strings = strings.sorted { $0.lexicographicallyPrecedes($1) }
+    self.others = others
+  }
+
+  func contains(_ value: CanonicalValue) -> Bool {
+    guard case .string(let bytes) = value else {
+      return MetadataValue(value).map { others.contains($0.unified) } ?? false
+    }
+    var (low, high) = (0, strings.count)
+    while low < high {
+      let middle = (low + high) / 2
+      let order = strings[middle].withUnsafeBytes { bytes.compare($0) }
+      if order == 0 { return true }
+      if order < 0 { high = middle } else { low = middle + 1 }
+    }
+    return false
   }
 }
 

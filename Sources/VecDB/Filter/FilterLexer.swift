@@ -129,16 +129,27 @@ struct FilterLexer {
     if let keyword = FilterKeyword(rawValue: word.lowercased()) { return .keyword(keyword) }
     guard word.isBareName else {
       offset = start
-      let scalar =
-        String(decoding: utf8[start...], as: UTF8.self).unicodeScalars
-        .first { !$0.isNamePart } ?? "?"
-      let skipped = word.unicodeScalars.prefix { $0.isNamePart }
-      let code = String(scalar.value, radix: 16, uppercase: true)
-      let shown =
-        scalar.properties.isWhitespace || scalar.value < 0x20 ? "U+\(code)" : "'\(scalar)'"
-      throw error("unexpected character \(shown)", at: start + String(skipped).utf8.count)
+      throw unexpectedCharacter(at: start)
     }
     return .name(word)
+  }
+}
+
+extension FilterLexer {
+  /// The error for the first character from here on that cannot be part of a name.
+  private func unexpectedCharacter(at start: Int) -> FilterSyntaxError {
+    let scalars = String(decoding: utf8[start...], as: UTF8.self).unicodeScalars
+    var position = start
+    for (index, scalar) in scalars.enumerated() {
+      guard index == 0 ? scalar.isNameStart : scalar.isNamePart else {
+        let code = String(scalar.value, radix: 16, uppercase: true)
+        let isVisible = !scalar.properties.isWhitespace && scalar.value >= 0x20
+        return error(
+          "unexpected character \(isVisible ? "'\(scalar)'" : "U+\(code)")", at: position)
+      }
+      position += UTF8.width(scalar)
+    }
+    return error("unexpected end", at: position)
   }
 }
 

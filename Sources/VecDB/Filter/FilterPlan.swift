@@ -1,6 +1,10 @@
 /// A filter as an index evaluates it: `not` is pushed down into the leaves, by De Morgan, and
 /// each leaf asks about one field only. A leaf is held against every distinct value of the
 /// field's column once; the resulting sets of records are intersected and united.
+///
+/// Where columns leave some records undecided, carry two sets: those that match, and those that
+/// match or are undecided. Both are intersected for `all` and united for `any`, and what is in the
+/// second only is decided at the end by `matches(canonicalMetadata:)`.
 package indirect enum FilterPlan: Sendable {
   case leaf(FilterLeaf)
   /// All of them; everything, if there are none.

@@ -120,7 +120,13 @@ extension String {
   /// Whether both are the same UTF-8. `==` also takes canonically equivalent strings ("é" as one
   /// or as two code points) for the same, which stored bytes, hashes and columns cannot.
   func hasSameBytes(as other: String) -> Bool {
-    utf8.count == other.utf8.count && utf8.elementsEqual(other.utf8)
+    guard utf8.count == other.utf8.count else { return false }
+    var (left, right) = (self, other)
+    return left.withUTF8 { left in
+      right.withUTF8 {
+        UnsafeRawBufferPointer(left).hasSameBytes(as: UnsafeRawBufferPointer($0))
+      }
+    }
   }
 }
 
