@@ -38,6 +38,12 @@ install_needs() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
 }
 
+# build_release ARGUMENT…: a release build in the working directory; its output is shown only if it fails.
+build_release() {
+  local output
+  output=$(swift build -c release "$@" 2>&1) || { printf '%s\n' "$output" >&2; die 'the build failed'; }
+}
+
 # npy_header ROWS COLUMNS TYPE: the header of a NumPy file, to be followed by the rows.
 npy_header() {
   local text="{'descr': '$3', 'fortran_order': False, 'shape': ($1, $2), }"

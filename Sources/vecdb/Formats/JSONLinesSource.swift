@@ -11,9 +11,23 @@ final class JSONLinesSource: VectorSource {
   private var lineNumber = 0
   private var line: [UInt8] = []
 
-  init(_ bytes: ByteSource) { self.bytes = bytes }
+  /// The first row, read when the file was opened so that its dimension is known.
+  private var pending: VectorRow?
+
+  init(_ bytes: ByteSource) throws {
+    self.bytes = bytes
+    pending = try read()
+  }
 
   func next() throws -> VectorRow? {
+    if let first = pending {
+      pending = nil
+      return first
+    }
+    return try read()
+  }
+
+  private func read() throws -> VectorRow? {
     repeat {
       guard try bytes.readLine(into: &line) else { return nil }
       lineNumber += 1

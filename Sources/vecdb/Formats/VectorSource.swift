@@ -14,8 +14,7 @@ struct VectorRow {
 protocol VectorSource: AnyObject {
   /// The bytes that the rows come from, to report progress by.
   var bytes: ByteSource { get }
-  /// Components of each vector; nil while nothing tells (an empty file, or JSON lines before the
-  /// first row).
+  /// Components of each vector; nil for a file without rows.
   var dimensions: Int? { get }
   /// Rows in the file, where its header or size tells.
   var count: Int? { get }
@@ -49,7 +48,7 @@ func openVectors(_ path: String, format: VectorFormat? = nil) throws -> any Vect
   case .fvecs: return try VecsSource(bytes, component: .float32)
   case .bvecs: return try VecsSource(bytes, component: .uint8)
   case .npy: return try NumPySource(bytes)
-  case .jsonl: return JSONLinesSource(bytes)
+  case .jsonl: return try JSONLinesSource(bytes)
   }
 }
 

@@ -5,8 +5,8 @@ struct Bench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure recall, speed and build time on your own vectors.",
     discussion: """
-      Imports BASE into a temporary database (or into --database, where a collection that already \
-      holds as many rows is used as it is), searches it with QUERY at every --ef and compares with \
+      Imports BASE into a temporary database (or into --database, where a collection that holds \
+      these rows already is used as it is), searches it with QUERY at every --ef and compares with \
       TRUTH: an .ivecs file with the row numbers of the exact nearest neighbours, nearest first; - \
       computes them. A hit counts when it is as near as the true k-th neighbour. build_s is the \
       whole durable import; speeds are medians over the rounds.
@@ -46,6 +46,8 @@ struct Bench: AsyncParsableCommand {
   var limitQueries: Int?
   @Option(help: "Build and keep the database here.", completion: .directory)
   var database: String?
+  @Option(help: "The collection in --database; keys must be row numbers of BASE.")
+  var collection = "bench"
   @Option(help: "Exit with 4 unless one of the settings reaches this recall.")
   var requireRecall: Double?
   @OptionGroup var output: OutputOptions
@@ -94,7 +96,7 @@ struct Bench: AsyncParsableCommand {
     defer { temporary?.remove() }
     let path = database ?? (temporary.map { $0.path + "/bench.vecdb" } ?? "")
     try await Session.run(path, create: true, buildThreads: buildThreads) { database in
-      let (collection, buildSeconds) = try await build(in: database)
+      let (collection, buildSeconds) = try await build(in: database, at: path)
       let measurement = SearchMeasurement(
         collection: collection, queries: queries, k: k,
         radii: try radii(collection, queries), threads: threads, rounds: rounds)
@@ -164,29 +166,33 @@ struct Bench: AsyncParsableCommand {
   }
 
   /// The collection with all of BASE in it, and how long that took; nil if it was there already.
-  private func build(in database: Database) async throws -> (VectorCollection, Double?) {
-    let name = "bench"
+  private func build(
+    in database: Database, at path: String
+  ) async throws -> (VectorCollection, Double?) {
     let source = try RecordSource(vectors: base)
     guard let dimensions = source.vectors.dimensions else {
       throw VecDBError(
-        .invalidArgument, "the file does not tell its dimension before its first row", at: base,
-        remedy: "Use .fvecs, .bvecs or .npy with at least one row.")
+        .invalidArgument, "there are no vectors in the file", at: base,
+        remedy: "Give a file with at least one row.")
     }
-    if try database.collections().contains(where: { $0.name == name }) {
-      let collection = try database.collection(name)
-      if let count = source.count, collection.count == min(count, limit ?? .max),
-        collection.dimensions == dimensions, collection.metric == metric
-      {
-        return (collection, nil)
+    if let found = try database.collections().first(where: { $0.name == collection }) {
+      let rows = source.count.map { min($0, limit ?? .max) }
+      guard found.dimensions == dimensions, found.metric == metric, found.count == rows else {
+        throw VecDBError(
+          .invalidArgument,
+          "the collection is there, but it does not hold the rows of BASE: it has "
+            + "\(found.count) records, \(found.dimensions) dimensions, metric \(found.metric.rawValue)",
+          at: "\(path), \(collection)",
+          remedy: "Name another --collection or --database, or give the matching --metric.")
       }
-      _ = try await database.dropCollection(name)
+      return (try database.collection(collection), nil)
     }
-    let collection = try await database.createCollection(
-      name, dimensions: dimensions, metric: metric,
+    let created = try await database.createCollection(
+      collection, dimensions: dimensions, metric: metric,
       index: IndexOptions(m: m, efConstruction: efConstruction))
-    var importer = Importer(collection: collection, batchRows: batch, limit: limit)
+    var importer = Importer(collection: created, batchRows: batch, limit: limit)
     try await importer.run(source)
-    return (collection, importer.seconds)
+    return (created, importer.seconds)
   }
 
   /// For each query the distance of its true k-th neighbour: hits no farther away count.
