@@ -42,7 +42,7 @@ extension Engine {
     progress.begin("checking the log", totalBytes: 0)
     collect {
       try log.verify()
-      report.logFrames = Int(log.end.lsn - log.firstLSN + 1)
+      report.logFrames = Int(log.end.lsn + 1 - log.firstLSN)
     }
     collect {
       if log.end != state.position {
