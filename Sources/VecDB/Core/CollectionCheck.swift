@@ -15,7 +15,7 @@ struct CollectionCheck {
 
   /// The index alone: counters, links, reachability of every live record.
   func structure() throws -> [String] {
-    []
+    collection.index.checkInvariants().map { "'\(collection.definition.name)': \($0)" }
   }
 
   /// Every live record against its stored hash, its row in records, and the data digest.
