@@ -43,7 +43,7 @@ let package = Package(
     .target(
       name: "VecDB",
       dependencies: [
-        "VectorIndex", "LogStore", "BlockStore", "Files", "Bytes",
+        "VectorIndex", "VectorKernels", "LogStore", "BlockStore", "Files", "Bytes",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
       ]),
@@ -57,11 +57,16 @@ let package = Package(
       name: "SimulatedDisk", dependencies: ["CSQLite", "Files", "Bytes"],
       path: "Tests/SimulatedDisk"),
     .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
+    .testTarget(name: "FilesTests", dependencies: ["Files", "SimulatedDisk", "CSQLite"]),
     .testTarget(name: "VectorKernelsTests", dependencies: ["VectorKernels"]),
     .testTarget(name: "VectorIndexTests", dependencies: ["VectorIndex"]),
     .testTarget(name: "LogStoreTests", dependencies: ["LogStore", "SimulatedDisk"]),
     .testTarget(name: "BlockStoreTests", dependencies: ["BlockStore", "SimulatedDisk"]),
-    .testTarget(name: "VecDBTests", dependencies: ["VecDB", "SimulatedDisk"]),
+    .testTarget(
+      name: "VecDBTests",
+      dependencies: [
+        "VecDB", "SimulatedDisk", .product(name: "Logging", package: "swift-log"),
+      ]),
     .testTarget(name: "CommandTests", dependencies: ["VecDB"]),
   ],
   swiftLanguageModes: [.v6]

@@ -55,12 +55,17 @@ package struct ByteReader {
   package func failure(_ field: String) -> Failure { Failure(field: field, offset: offset) }
 
   package mutating func read<Integer: FixedWidthInteger>(
-    _ type: Integer.Type = Integer.self, _ field: String
+    _ type: Integer.Type, _ field: String
   ) throws -> Integer {
     let size = MemoryLayout<Integer>.size
     guard remaining >= size else { throw failure(field) }
     defer { offset += size }
     return Integer(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: Integer.self))
+  }
+
+  /// The type is that which the caller expects.
+  package mutating func read<Integer: FixedWidthInteger>(_ field: String) throws -> Integer {
+    try read(Integer.self, field)
   }
 
   package mutating func readFloat(_ field: String) throws -> Float {

@@ -20,7 +20,8 @@ package struct Digest: Hashable, Sendable, Comparable, CustomStringConvertible {
     words = (word(0), word(1), word(2), word(3))
   }
 
-  /// Reads exactly 64 hexadecimal digits; nil for anything else.
+  /// Reads exactly 64 lower-case hexadecimal digits; nil for anything else, so that a digest has
+  /// one spelling.
   package init?(hex: some StringProtocol) {
     let digits = Array(hex.utf8)
     guard digits.count == 64 else { return nil }
@@ -61,7 +62,8 @@ package struct Digest: Hashable, Sendable, Comparable, CustomStringConvertible {
   /// 64 lower-case hexadecimal digits.
   package var hex: String {
     let digits = Array("0123456789abcdef".utf8)
-    return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    return String(
+      decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
   }
 
   package var description: String { hex }
@@ -69,7 +71,12 @@ package struct Digest: Hashable, Sendable, Comparable, CustomStringConvertible {
   package static func == (left: Digest, right: Digest) -> Bool { left.words == right.words }
 
   package static func < (left: Digest, right: Digest) -> Bool {
-    left.bytes.lexicographicallyPrecedes(right.bytes)
+    // Swapped to big-endian, words compare as their bytes do.
+    let (l, r) = (left.words, right.words)
+    if l.0 != r.0 { return l.0.byteSwapped < r.0.byteSwapped }
+    if l.1 != r.1 { return l.1.byteSwapped < r.1.byteSwapped }
+    if l.2 != r.2 { return l.2.byteSwapped < r.2.byteSwapped }
+    return l.3.byteSwapped < r.3.byteSwapped
   }
 
   package func hash(into hasher: inout Hasher) { hasher.combine(words.0) }

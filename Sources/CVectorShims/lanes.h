@@ -42,7 +42,8 @@ VECDB_INLINE __m128 vecdb_high_128f(__m256 value) { return _mm256_extractf128_ps
 
 /// All ones in the first `count` of eight lanes; none for a count of zero or less.
 VECDB_INLINE __m256i vecdb_tail_lanes(long count) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), lanes);
 }
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -25,5 +26,6 @@ static inline __attribute__((always_inline)) void vecdb_prefetch_far(const void 
 
 #include "cpu.h"
 #include "lanes.h"
+#include "checksums.h"
 
 #endif

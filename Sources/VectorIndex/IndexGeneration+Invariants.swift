@@ -38,7 +38,6 @@ extension IndexGeneration {
     report.require(
       upperRowCount.load(ordering: .relaxed) == arrays.upperLinks.count,
       "the count of upper rows is wrong")
-    report.require(publishedLSN.load(ordering: .relaxed) <= appliedLSN, "unapplied batches show")
   }
 
   private func checkSlots(_ report: inout InvariantReport) {

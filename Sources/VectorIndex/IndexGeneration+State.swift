@@ -70,7 +70,6 @@ extension IndexGeneration {
     else { throw .corruptState("an array does not have \(stored.slotCount) rows") }
     guard stored.graphCount <= stored.slotCount, stored.deadCount <= stored.slotCount,
       stored.entryPoint < max(1, stored.graphCount),
-      stored.publishedLSN <= stored.appliedLSN,
       stored.graphCount == 0 || stored.quantizer != nil
     else { throw .corruptState("the counts contradict each other") }
     if let quantizer = stored.quantizer { setQuantizer(quantizer) }

@@ -14,9 +14,10 @@ package struct KernelSet: Sendable {
   /// paddedDimensions, row bytes unsigned, query bytes signed, in wrapping Int32 (exact as long
   /// as there are at most 65,793 dimensions).
   ///
-  /// `paddedDimensions` is a multiple of 64, at most `strideBytes`; rows and query are zero where
-  /// padded. No alignment is needed; 64-byte aligned rows are fastest. Rows are prefetched a few
-  /// ahead of use, so that one call for all neighbours of a node is the best shape.
+  /// `paddedDimensions` is a multiple of 64, at most `strideBytes`; rows are zero where padded, so
+  /// the query may hold anything there. No alignment is needed; 64-byte aligned rows are fastest.
+  /// Rows are prefetched a few ahead of use, so that one call for all neighbours of a node is the
+  /// best shape.
   package typealias CodeGatherKernel =
     @Sendable @convention(c) (
       _ query: UnsafePointer<Int8>, _ rows: UnsafeRawPointer, _ strideBytes: Int,

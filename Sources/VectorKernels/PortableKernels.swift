@@ -14,17 +14,60 @@ extension KernelSet {
 
 // MARK: Codes
 
-@inline(__always)
-private func dot(_ query: UnsafePointer<Int8>, _ row: UnsafeRawPointer, _ count: Int) -> Int32 {
-  let codes = row.assumingMemoryBound(to: UInt8.self)
-  var sum: Int32 = 0
-  var j = 0
-  while j < count {
-    sum &+= Int32(codes[j]) &* Int32(query[j])
-    j &+= 1
+#if arch(x86_64)
+  // SSE2 belongs to the baseline. The compiler does not find these few instructions by itself.
+
+  /// Sixteen row bytes times sixteen query bytes, added to four sums. `pmaddwd` is exact here.
+  @inline(__always)
+  private func step(_ sum: __m128i, _ row: UnsafeRawPointer, _ low: __m128i, _ high: __m128i)
+    -> __m128i
+  {
+    let zero = _mm_setzero_si128()
+    let codes = vecdb_load_128(row)
+    let products = _mm_add_epi32(
+      _mm_madd_epi16(_mm_unpacklo_epi8(codes, zero), low),
+      _mm_madd_epi16(_mm_unpackhi_epi8(codes, zero), high))
+    return _mm_add_epi32(sum, products)
   }
-  return sum
-}
+
+  @inline(__always)
+  private func fold(_ sums: __m128i) -> Int32 {
+    let two = _mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))
+    return _mm_cvtsi128_si32(two) &+ _mm_cvtsi128_si32(_mm_srli_epi64(two, 32))
+  }
+
+  @inline(__always)
+  private func dot(_ query: UnsafePointer<Int8>, _ row: UnsafeRawPointer, _ count: Int) -> Int32 {
+    let query = UnsafeRawPointer(query)
+    var sum0 = _mm_setzero_si128()
+    var sum1 = sum0
+    var j = 0
+    while j < count {
+      let q0 = vecdb_load_128(query + j)
+      let q1 = vecdb_load_128(query + j + 16)
+      sum0 = step(
+        sum0, row + j, _mm_srai_epi16(_mm_unpacklo_epi8(q0, q0), 8),
+        _mm_srai_epi16(_mm_unpackhi_epi8(q0, q0), 8))
+      sum1 = step(
+        sum1, row + j + 16, _mm_srai_epi16(_mm_unpacklo_epi8(q1, q1), 8),
+        _mm_srai_epi16(_mm_unpackhi_epi8(q1, q1), 8))
+      j &+= 32
+    }
+    return fold(_mm_add_epi32(sum0, sum1))
+  }
+#else
+  @inline(__always)
+  private func dot(_ query: UnsafePointer<Int8>, _ row: UnsafeRawPointer, _ count: Int) -> Int32 {
+    let codes = row.assumingMemoryBound(to: UInt8.self)
+    var sum: Int32 = 0
+    var j = 0
+    while j < count {
+      sum &+= Int32(codes[j]) &* Int32(query[j])
+      j &+= 1
+    }
+    return sum
+  }
+#endif
 
 @inline(__always)
 private func prefetch(_ row: UnsafeRawPointer, _ countBytes: Int) {
@@ -41,7 +84,7 @@ private func portableDotCodes(
   _ out: UnsafeMutablePointer<Int32>
 ) {
   var ahead = 0
-  while ahead < n, ahead < 4 {
+  while ahead < n, ahead < 8 {
     prefetch(rows + Int(ids[ahead]) &* strideBytes, paddedDimensions)
     ahead &+= 1
   }

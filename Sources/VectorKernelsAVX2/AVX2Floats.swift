@@ -57,6 +57,12 @@ import CVectorShims
       let row1 = floats(rows, ids[i &+ 1], strideBytes)
       let row2 = floats(rows, ids[i &+ 2], strideBytes)
       let row3 = floats(rows, ids[i &+ 3], strideBytes)
+      // The next four rows are asked for line by line while these are used.
+      let next = i &+ 8 <= n ? i &+ 4 : i
+      let next0 = floats(rows, ids[next], strideBytes)
+      let next1 = floats(rows, ids[next &+ 1], strideBytes)
+      let next2 = floats(rows, ids[next &+ 2], strideBytes)
+      let next3 = floats(rows, ids[next &+ 3], strideBytes)
       var (low0, high0) = (zero, zero)
       var (low1, high1) = (zero, zero)
       var (low2, high2) = (zero, zero)
@@ -73,6 +79,10 @@ import CVectorShims
         high2 = addSquare(high2, q1, _mm256_loadu_ps(row2 + j + 8))
         low3 = addSquare(low3, q0, _mm256_loadu_ps(row3 + j))
         high3 = addSquare(high3, q1, _mm256_loadu_ps(row3 + j + 8))
+        vecdb_prefetch(next0 + j)
+        vecdb_prefetch(next1 + j)
+        vecdb_prefetch(next2 + j)
+        vecdb_prefetch(next3 + j)
         j &+= 16
       }
       if j < dimensions {
@@ -113,6 +123,12 @@ import CVectorShims
       let row1 = floats(rows, ids[i &+ 1], strideBytes)
       let row2 = floats(rows, ids[i &+ 2], strideBytes)
       let row3 = floats(rows, ids[i &+ 3], strideBytes)
+      // The next four rows are asked for line by line while these are used.
+      let next = i &+ 8 <= n ? i &+ 4 : i
+      let next0 = floats(rows, ids[next], strideBytes)
+      let next1 = floats(rows, ids[next &+ 1], strideBytes)
+      let next2 = floats(rows, ids[next &+ 2], strideBytes)
+      let next3 = floats(rows, ids[next &+ 3], strideBytes)
       var (low0, high0) = (zero, zero)
       var (low1, high1) = (zero, zero)
       var (low2, high2) = (zero, zero)
@@ -129,6 +145,10 @@ import CVectorShims
         high2 = addProduct(high2, q1, _mm256_loadu_ps(row2 + j + 8))
         low3 = addProduct(low3, q0, _mm256_loadu_ps(row3 + j))
         high3 = addProduct(high3, q1, _mm256_loadu_ps(row3 + j + 8))
+        vecdb_prefetch(next0 + j)
+        vecdb_prefetch(next1 + j)
+        vecdb_prefetch(next2 + j)
+        vecdb_prefetch(next3 + j)
         j &+= 16
       }
       if j < dimensions {

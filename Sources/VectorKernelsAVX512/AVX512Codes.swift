@@ -62,7 +62,7 @@ import CVectorShims
   }
 
   /// How many rows are asked for before the first is used.
-  private var prefetchedRows: Int { 4 }
+  private var prefetchedRows: Int { 8 }
 
   @inline(__always)
   private func prefetch(_ row: UnsafeRawPointer, _ countBytes: Int) {

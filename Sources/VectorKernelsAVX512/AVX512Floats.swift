@@ -49,6 +49,12 @@ import CVectorShims
       let row1 = floats(rows, ids[i &+ 1], strideBytes)
       let row2 = floats(rows, ids[i &+ 2], strideBytes)
       let row3 = floats(rows, ids[i &+ 3], strideBytes)
+      // The next four rows are asked for line by line while these are used.
+      let next = i &+ 8 <= n ? i &+ 4 : i
+      let next0 = floats(rows, ids[next], strideBytes)
+      let next1 = floats(rows, ids[next &+ 1], strideBytes)
+      let next2 = floats(rows, ids[next &+ 2], strideBytes)
+      let next3 = floats(rows, ids[next &+ 3], strideBytes)
       var sum0 = _mm512_setzero_ps()
       var sum1 = sum0
       var sum2 = sum0
@@ -60,6 +66,10 @@ import CVectorShims
         sum1 = addSquare(sum1, q, _mm512_loadu_ps(row1 + j))
         sum2 = addSquare(sum2, q, _mm512_loadu_ps(row2 + j))
         sum3 = addSquare(sum3, q, _mm512_loadu_ps(row3 + j))
+        vecdb_prefetch(next0 + j)
+        vecdb_prefetch(next1 + j)
+        vecdb_prefetch(next2 + j)
+        vecdb_prefetch(next3 + j)
         j &+= 16
       }
       if j < dimensions {
@@ -91,6 +101,12 @@ import CVectorShims
       let row1 = floats(rows, ids[i &+ 1], strideBytes)
       let row2 = floats(rows, ids[i &+ 2], strideBytes)
       let row3 = floats(rows, ids[i &+ 3], strideBytes)
+      // The next four rows are asked for line by line while these are used.
+      let next = i &+ 8 <= n ? i &+ 4 : i
+      let next0 = floats(rows, ids[next], strideBytes)
+      let next1 = floats(rows, ids[next &+ 1], strideBytes)
+      let next2 = floats(rows, ids[next &+ 2], strideBytes)
+      let next3 = floats(rows, ids[next &+ 3], strideBytes)
       var sum0 = _mm512_setzero_ps()
       var sum1 = sum0
       var sum2 = sum0
@@ -102,6 +118,10 @@ import CVectorShims
         sum1 = addProduct(sum1, q, _mm512_loadu_ps(row1 + j))
         sum2 = addProduct(sum2, q, _mm512_loadu_ps(row2 + j))
         sum3 = addProduct(sum3, q, _mm512_loadu_ps(row3 + j))
+        vecdb_prefetch(next0 + j)
+        vecdb_prefetch(next1 + j)
+        vecdb_prefetch(next2 + j)
+        vecdb_prefetch(next3 + j)
         j &+= 16
       }
       if j < dimensions {

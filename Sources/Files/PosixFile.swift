@@ -1,0 +1,83 @@
+import Glibc
+
+/// An open file of the operating system: a descriptor that is closed with the last reference.
+///
+/// Reads and writes are positional and hold no state here, so any number of threads may use one
+/// at once.
+final class PosixFile: FileHandle {
+  let path: String
+  let descriptor: Int32
+
+  /// Takes over `descriptor`.
+  init(descriptor: Int32, path: String) {
+    self.descriptor = descriptor
+    self.path = path
+  }
+
+  // The result of close is of no use here: what must be durable was synced before.
+  deinit { _ = close(descriptor) }
+
+  func status() throws -> stat {
+    var status = stat()
+    _ = try retryingOnInterrupt("examine the file", at: path) { fstat(descriptor, &status) }
+    return status
+  }
+
+  func sizeBytes() throws -> Int { Int(try status().st_size) }
+
+  func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
+    guard let base = buffer.baseAddress else { return 0 }
+    var done = 0
+    while done < buffer.count {
+      let count = try retryingOnInterrupt("read the file", at: path) {
+        pread(descriptor, base + done, buffer.count - done, off_t(offset + done))
+      }
+      if count == 0 { break }
+      done += count
+    }
+    return done
+  }
+
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+    guard let base = bytes.baseAddress else { return }
+    var done = 0
+    while done < bytes.count {
+      let count = try retryingOnInterrupt("write the file", at: path) {
+        pwrite(descriptor, base + done, bytes.count - done, off_t(offset + done))
+      }
+      // POSIX allows 0 for a regular file only where nothing was asked for; never loop on it.
+      guard count > 0 else { throw systemError(EIO, "write the file", at: path) }
+      done += count
+    }
+  }
+
+  func truncate(to sizeBytes: Int) throws {
+    _ = try retryingOnInterrupt("change the size of the file", at: path) {
+      ftruncate(descriptor, off_t(sizeBytes))
+    }
+  }
+
+  func sync() throws {
+    // fdatasync also writes the size, and leaves out only times. A failure is final: the kernel
+    // may have dropped the pages, and a second call would then report success.
+    guard fdatasync(descriptor) == 0 else {
+      throw systemError(errno, "make the file durable", at: path)
+    }
+  }
+
+  func startSync() {
+    // Queues the dirty pages and waits for none of them; an error shows again in `sync`.
+    _ = syncFileRange?(descriptor, 0, 0, startWriting)
+  }
+}
+
+private typealias SyncFileRange = @convention(c) (Int32, Int64, Int64, UInt32) -> Int32
+
+/// `sync_file_range` of the C library, an extension of Linux that the Swift module of glibc does
+/// not declare; nil where there is none.
+private let syncFileRange: SyncFileRange? = dlsym(nil, "sync_file_range").map {
+  unsafeBitCast($0, to: SyncFileRange.self)
+}
+
+/// `SYNC_FILE_RANGE_WRITE` of linux/fs.h.
+private let startWriting: UInt32 = 2

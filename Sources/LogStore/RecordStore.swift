@@ -1,0 +1,390 @@
+import Bytes
+import Files
+import Synchronization
+
+/// The records of a database: slot, key, metadata and expiry of every live record, in one SQLite
+/// file that holds, in the same transaction, the LSN up to which it has applied the log.
+///
+/// Commits are not synced (`synchronous=NORMAL`): what a crash takes away comes back from the log.
+/// `checkpoint` makes the state durable, and is the only thing that ever writes the main file:
+/// after it returned true, that file holds exactly `appliedLSN` and keeps its bytes until the next
+/// call. One connection writes and checkpoints; readers have connections of their own and see the
+/// last committed state. Every method may be called from any thread.
+package final class RecordStore: @unchecked Sendable {
+  static let pageSizeBytes = 4096
+  private static let kind = SQLiteFileKind(
+    name: "records file", applicationID: 0x5644_4252,  // "VDBR"
+    formatVersion: 1,
+    pageSizeBytes: pageSizeBytes)
+
+  package let path: String
+  private let fileSystem: any FileSystem
+  /// Used only while `writerLock` is held.
+  private let writer: SQLiteConnection
+  private let writerLock = Mutex<StoreError?>(nil)
+  /// Nil where reads go through the writer's connection: a SQLite VFS of a test may have no shared
+  /// memory.
+  private let readers: SQLiteReaderPool?
+  private let applied: Atomic<UInt64>
+  private let durable = Atomic<UInt64>(0)
+
+  /// The LSN up to which the log is applied.
+  package var appliedLSN: UInt64 { applied.load(ordering: .acquiring) }
+
+  /// The LSN that the main file is known to hold durably: that of the last complete checkpoint.
+  package var durableLSN: UInt64 { durable.load(ordering: .acquiring) }
+
+  /// How much is written but not checkpointed.
+  package var walBytes: Int {
+    get throws { try fileSystem.info(path + "-wal")?.sizeBytes ?? 0 }
+  }
+
+  // MARK: Opening
+
+  /// Opens the file, or makes an empty one with `createIfMissing`. Records that belong to another
+  /// database are refused, unless `adopting`, which makes them this one's (after a restore). What
+  /// is in the WAL is checkpointed, so that `durableLSN` is known, unless the disk is full.
+  package static func open(
+    path: String, fileSystem: any FileSystem, databaseID: UniqueID, createIfMissing: Bool = false,
+    adopting: Bool = false
+  ) throws -> RecordStore {
+    if try !fileSystem.exists(path) {
+      guard createIfMissing else {
+        throw StoreError(
+          .notFound, "the records are missing", at: path, remedy: "Restore from a backup.")
+      }
+      try create(path, fileSystem, databaseID)
+    }
+    if try fileSystem.info(path + "-wal")?.sizeBytes ?? 0 == 0 {
+      _ = try kind.checkFileHeader(path, fileSystem)
+    }
+    let isShared = fileSystem.sqliteVFSName == nil
+    let writer = try connect(path, fileSystem)
+    try writer.execute(
+      """
+      PRAGMA locking_mode = \(isShared ? "NORMAL" : "EXCLUSIVE");
+      PRAGMA synchronous = NORMAL;
+      """)
+    try kind.check(writer)
+    let select = try writer.prepare("SELECT database_id, applied_lsn FROM state WHERE id = 1")
+    guard try select.step() else { throw corrupt("the records have no state row", at: path) }
+    let found = Array(select.blob(0))
+    let appliedLSN = UInt64(bitPattern: select.int64(1))
+    select.reset()
+    var id = ByteWriter()
+    id.write(databaseID)
+    if found != id.bytes {
+      guard adopting else {
+        throw corrupt("the records belong to another database", at: path)
+      }
+      let update = try writer.prepare("UPDATE state SET database_id = ? WHERE id = 1")
+      try update.bind(1, copying: id.bytes)
+      try update.run()
+    }
+    let store = RecordStore(
+      path: path, fileSystem: fileSystem, writer: writer, isShared: isShared,
+      appliedLSN: appliedLSN)
+    do { _ = try store.checkpoint() } catch let error as StoreError where error.kind == .diskFull {
+      // `durableLSN` stays 0, which keeps the log.
+    }
+    return store
+  }
+
+  private init(
+    path: String, fileSystem: any FileSystem, writer: SQLiteConnection, isShared: Bool,
+    appliedLSN: UInt64
+  ) {
+    self.path = path
+    self.fileSystem = fileSystem
+    self.writer = writer
+    readers =
+      isShared
+      ? SQLiteReaderPool(path) {
+        let reader = try Self.connect(path, fileSystem)
+        try reader.execute("PRAGMA query_only = ON")
+        return reader
+      } : nil
+    applied = Atomic(appliedLSN)
+  }
+
+  /// SQLite's `unix-excl` keeps other processes out and the WAL index in this process's memory, so
+  /// that there is no shared-memory file and several threads can still read.
+  private static func connect(
+    _ path: String, _ fileSystem: any FileSystem
+  ) throws -> SQLiteConnection {
+    let database = try SQLiteConnection(
+      path, .readWrite, vfs: fileSystem.sqliteVFSName ?? "unix-excl")
+    database.setBusyTimeout(milliseconds: 5000)
+    try database.execute("PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;")
+    return database
+  }
+
+  private static func create(
+    _ path: String, _ fileSystem: any FileSystem, _ databaseID: UniqueID
+  ) throws {
+    let unfinished = path + ".new"
+    func removeUnfinished() throws {
+      for suffix in ["", "-journal", "-wal"] { try fileSystem.removeTree(unfinished + suffix) }
+    }
+    try removeUnfinished()
+    do {
+      try build(unfinished, fileSystem, databaseID)
+      try fileSystem.open(unfinished, .readWrite).sync()
+      try fileSystem.renameExclusively(unfinished, to: path)
+    } catch {
+      try removeUnfinished()
+      throw error
+    }
+    try fileSystem.syncDirectory(directoryName(path))
+  }
+
+  private static func build(
+    _ path: String, _ fileSystem: any FileSystem, _ databaseID: UniqueID
+  ) throws {
+    let database = try SQLiteConnection(path, .create, vfs: fileSystem.sqliteVFSName)
+    defer { database.close() }
+    try database.execute(
+      """
+      PRAGMA page_size = \(pageSizeBytes);
+      PRAGMA locking_mode = EXCLUSIVE;
+      PRAGMA synchronous = FULL;
+      BEGIN;
+      \(kind.markingSQL)
+      CREATE TABLE state (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        database_id BLOB NOT NULL,
+        applied_lsn INTEGER NOT NULL
+      ) STRICT;
+      CREATE TABLE records (
+        collection INTEGER NOT NULL,
+        slot INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        metadata BLOB NOT NULL,
+        expiry INTEGER NOT NULL,
+        PRIMARY KEY (collection, slot)
+      ) STRICT, WITHOUT ROWID;
+      CREATE UNIQUE INDEX records_by_key ON records (collection, key);
+      """)
+    var id = ByteWriter()
+    id.write(databaseID)
+    let insert = try database.prepare(
+      "INSERT INTO state (id, database_id, applied_lsn) VALUES (1, ?, 0)")
+    try insert.bind(1, copying: id.bytes)
+    try insert.run()
+    try database.execute("COMMIT")
+    guard try database.text("PRAGMA journal_mode = WAL") == "wal" else {
+      throw StoreError(.inputOutput, "SQLite cannot use a write-ahead log here", at: path)
+    }
+  }
+
+  // MARK: Writing
+
+  /// Applies what a batch, or several up to `lsn`, changed, in one transaction. Does nothing if
+  /// `lsn` is applied already. Throws `.diskFull` with nothing changed; `.corrupt`, also with
+  /// nothing changed, if a slot or key that must be free is taken.
+  package func apply(_ changes: [RecordChange], through lsn: UInt64) throws {
+    try withWriter { writer in
+      guard lsn > appliedLSN else { return }
+      try writer.transaction {
+        for change in changes { try apply(change, writer) }
+        let update = try writer.cached("UPDATE state SET applied_lsn = ? WHERE id = 1")
+        try update.bind(1, Int64(bitPattern: lsn))
+        try update.run()
+      }
+      applied.store(lsn, ordering: .releasing)
+    }
+  }
+
+  private func apply(_ change: RecordChange, _ writer: SQLiteConnection) throws {
+    switch change {
+    case .remove(let collection, let slot):
+      let delete = try writer.cached("DELETE FROM records WHERE collection = ? AND slot = ?")
+      try delete.bind(1, Int64(collection))
+      try delete.bind(2, Int64(slot))
+      try delete.run()
+    case .insert(let collection, let row):
+      let insert = try writer.cached(
+        "INSERT INTO records (collection, slot, key, metadata, expiry) VALUES (?, ?, ?, ?, ?)")
+      try insert.bind(1, Int64(collection))
+      try insert.bind(2, Int64(row.slot))
+      try insert.bind(3, row.key)
+      try insert.bind(4, copying: row.metadata)
+      try insert.bind(5, row.expiryMilliseconds)
+      try insert.run()
+    case .dropCollection(let collection):
+      let delete = try writer.cached("DELETE FROM records WHERE collection = ?")
+      try delete.bind(1, Int64(collection))
+      try delete.run()
+    }
+  }
+
+  /// Moves everything into the main file, durably. False if readers were in the way for seconds;
+  /// the main file may be between two states then. While it runs, nobody may copy the main file.
+  package func checkpoint() throws -> Bool {
+    try withWriter { writer in
+      guard try writer.checkpointAndTruncate() else { return false }
+      durable.store(appliedLSN, ordering: .releasing)
+      return true
+    }
+  }
+
+  /// Lets go of the file after a last checkpoint. The store cannot be used afterwards.
+  package func close() throws {
+    defer {
+      writerLock.withLock { poison in
+        writer.close()
+        poison = StoreError(.invalidArgument, "the records are closed", at: path)
+      }
+      readers?.close()
+    }
+    _ = try checkpoint()
+  }
+
+  private func withWriter<Result>(_ body: (SQLiteConnection) throws -> Result) throws -> Result {
+    try writerLock.withLock { poison in
+      if let poison { throw poison }
+      do { return try body(writer) } catch let error as StoreError {
+        switch error.kind {
+        case .inputOutput, .locked, .notFound:
+          let failure = StoreError(
+            .poisoned, "a write to the records failed: \(error)", at: path,
+            remedy: "Check the disk, then reopen the database.")
+          poison = failure
+          throw failure
+        case .invalidArgument:
+          // A constraint: a slot or key that the log says is free is taken.
+          throw corrupt("the records contradict the log: \(error.message)", at: path)
+        default: throw error
+        }
+      }
+    }
+  }
+
+  // MARK: Reading
+
+  /// The slots of keys, nil for those that are not there. Meant for the writing thread.
+  package func slots(collection: UInt32, keys: [String]) throws -> [UInt32?] {
+    try withWriter { writer in
+      let select = try writer.cached(
+        "SELECT slot FROM records WHERE collection = ? AND key = ?")
+      defer { select.reset() }
+      try select.bind(1, Int64(collection))
+      return try keys.map { key in
+        try select.bind(2, key)
+        defer { select.reset() }
+        return try select.step() ? UInt32(truncatingIfNeeded: select.int64(0)) : nil
+      }
+    }
+  }
+
+  package func row(collection: UInt32, slot: UInt32) throws -> RecordRow? {
+    try rows(collection: collection, slots: [slot])[0]
+  }
+
+  package func row(collection: UInt32, key: String) throws -> RecordRow? {
+    try withReader { reader in
+      let select = try reader.cached(
+        "SELECT \(Self.columns) FROM records WHERE collection = ? AND key = ?")
+      defer { select.reset() }
+      try select.bind(1, Int64(collection))
+      try select.bind(2, key)
+      return try select.step() ? Self.row(select) : nil
+    }
+  }
+
+  /// The rows of slots, in the order asked for, nil for empty ones.
+  package func rows(collection: UInt32, slots: [UInt32]) throws -> [RecordRow?] {
+    try withReader { reader in
+      let select = try reader.cached(
+        "SELECT \(Self.columns) FROM records WHERE collection = ? AND slot = ?")
+      try select.bind(1, Int64(collection))
+      return try slots.map { slot in
+        try select.bind(2, Int64(slot))
+        defer { select.reset() }
+        return try select.step() ? Self.row(select) : nil
+      }
+    }
+  }
+
+  /// Up to `limit` rows in the order of their keys' UTF-8 bytes, after `afterKey` or from the first.
+  package func scan(
+    collection: UInt32, afterKey: String? = nil, limit: Int
+  ) throws -> [RecordRow] {
+    try withReader { reader in
+      let select = try reader.cached(
+        """
+        SELECT \(Self.columns) FROM records
+        WHERE collection = ? AND key \(afterKey == nil ? ">=" : ">") ? ORDER BY key LIMIT ?
+        """)
+      defer { select.reset() }
+      try select.bind(1, Int64(collection))
+      try select.bind(2, afterKey ?? "")
+      try select.bind(3, Int64(limit))
+      return try Self.rows(select)
+    }
+  }
+
+  /// Calls `body` with every row in slot order until it returns false. Rows are fetched a thousand at a
+  /// time, so that a slow body keeps no checkpoint waiting; what is written meanwhile may be seen
+  /// or not.
+  package func forEach(collection: UInt32, _ body: (RecordRow) throws -> Bool) throws {
+    var last: Int64 = -1
+    while true {
+      let rows = try withReader { reader in
+        let select = try reader.cached(
+          """
+          SELECT \(Self.columns) FROM records
+          WHERE collection = ? AND slot > ? ORDER BY slot LIMIT 1024
+          """)
+        defer { select.reset() }
+        try select.bind(1, Int64(collection))
+        try select.bind(2, last)
+        return try Self.rows(select)
+      }
+      for row in rows where try !body(row) { return }
+      guard let slot = rows.last?.slot else { return }
+      last = Int64(slot)
+    }
+  }
+
+  /// Cost: linear in the number of records.
+  package func count(collection: UInt32) throws -> Int {
+    try withReader { reader in
+      let select = try reader.cached("SELECT count(*) FROM records WHERE collection = ?")
+      defer { select.reset() }
+      try select.bind(1, Int64(collection))
+      return try select.step() ? Int(select.int64(0)) : 0
+    }
+  }
+
+  /// What SQLite finds wrong with the file's structure; empty if nothing. `isThorough` also compares
+  /// the key index with the table.
+  package func quickCheck(isThorough: Bool = false) throws -> [String] {
+    try withReader { reader in
+      let pragma = try reader.prepare(
+        isThorough ? "PRAGMA integrity_check" : "PRAGMA quick_check")
+      var findings: [String] = []
+      while try pragma.step() { findings.append(pragma.string(0)) }
+      return findings == ["ok"] ? [] : findings
+    }
+  }
+
+  private static let columns = "slot, key, metadata, expiry"
+
+  private static func row(_ select: SQLiteStatement) -> RecordRow {
+    RecordRow(
+      slot: UInt32(truncatingIfNeeded: select.int64(0)), key: select.string(1),
+      metadata: Array(select.blob(2)), expiryMilliseconds: select.int64(3))
+  }
+
+  private static func rows(_ select: SQLiteStatement) throws -> [RecordRow] {
+    var rows: [RecordRow] = []
+    while try select.step() { rows.append(row(select)) }
+    return rows
+  }
+
+  private func withReader<Result>(_ body: (SQLiteConnection) throws -> Result) throws -> Result {
+    guard let readers else { return try withWriter(body) }
+    return try readers.withConnection(body)
+  }
+}

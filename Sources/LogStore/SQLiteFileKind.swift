@@ -1,0 +1,58 @@
+import Files
+
+/// How a SQLite file of ours says what it is, so that foreign and newer files are refused before
+/// anything is written to them.
+struct SQLiteFileKind {
+  /// For errors, such as "log segment".
+  var name: String
+  var applicationID: Int32
+  var formatVersion: Int32
+  var pageSizeBytes: Int
+
+  /// Reads the first 100 bytes of a main file without SQLite ("The Database Header" in SQLite's file
+  /// format document) and returns whether it is in WAL mode. Throws `.corrupt` or
+  /// `.unknownVersion`. Not for a file with a WAL: a checkpoint that a power failure cut short may have
+  /// left anything there, which SQLite replaces from the WAL.
+  func checkFileHeader(_ path: String, _ fileSystem: any FileSystem) throws -> Bool {
+    var bytes = [UInt8](repeating: 0, count: 100)
+    let count = try bytes.withUnsafeMutableBytes {
+      try fileSystem.open(path, .read).read(at: 0, into: $0)
+    }
+    func bigEndian(_ offset: Int) -> Int32 {
+      bytes[offset..<offset + 4].reduce(0) { $0 << 8 | Int32($1) }
+    }
+    let storedPageSize = Int(bytes[16]) << 8 | Int(bytes[17])
+    guard count == 100, bytes.starts(with: "SQLite format 3\0".utf8),
+      (storedPageSize == 1 ? 65536 : storedPageSize) == pageSizeBytes
+    else { throw foreign(path) }
+    try check(applicationID: bigEndian(68), formatVersion: bigEndian(60), path)
+    return bytes[18] == 2
+  }
+
+  /// Asks an open database what it is.
+  func check(_ database: SQLiteConnection) throws {
+    try check(
+      applicationID: Int32(truncatingIfNeeded: try database.integer("PRAGMA application_id") ?? 0),
+      formatVersion: Int32(truncatingIfNeeded: try database.integer("PRAGMA user_version") ?? 0),
+      database.path)
+  }
+
+  private func check(applicationID: Int32, formatVersion: Int32, _ path: String) throws {
+    guard applicationID == self.applicationID else { throw foreign(path) }
+    guard formatVersion == self.formatVersion else {
+      throw StoreError(
+        .unknownVersion,
+        "\(name) of format version \(formatVersion); this program knows \(self.formatVersion)",
+        at: path, remedy: "Use a newer vecdb.")
+    }
+  }
+
+  private func foreign(_ path: String) -> StoreError {
+    corrupt("this is not a \(name), or its first bytes are damaged", at: path)
+  }
+
+  /// The pragmas that mark a new file, to be run in the transaction that makes its tables.
+  var markingSQL: String {
+    "PRAGMA application_id = \(applicationID); PRAGMA user_version = \(formatVersion);"
+  }
+}

@@ -1,0 +1,350 @@
+import Bytes
+import Files
+import Synchronization
+
+/// The log of a database: the truth about every write until a manifest covers it. A directory of
+/// segments that continue each other; only the last one is written.
+///
+/// Every method may be called from any thread, one at a time goes ahead; `read` lets others in
+/// between its chunks. The database's lock file keeps other processes out.
+///
+/// After a write or sync that failed for another reason than a full disk, nobody knows what the
+/// disk holds: the log is then poisoned and every call throws until the database is reopened.
+package final class WriteAheadLog: @unchecked Sendable {
+  package struct Options: Sendable {
+    /// A segment that has grown to this is sealed and a new one begun.
+    package var segmentSizeBytes = 64 << 20
+    /// A WAL that has grown to this is moved into the segment's main file.
+    package var checkpointWALBytes = 8 << 20
+
+    package init() {}
+  }
+
+  package typealias Batch = (payload: [UInt8], timeMilliseconds: Int64)
+
+  private static let chunkBytes = 4 << 20
+
+  private let directory: String
+  private let fileSystem: any FileSystem
+  private let options: Options
+
+  // Everything below is used only while `lock` is held.
+  private let lock = Mutex<Void>(())
+  /// Never empty; oldest first, the last one is written.
+  private var segments: [LogSegment]
+  private var poison: StoreError?
+
+  private var active: LogSegment { segments[segments.count - 1] }
+
+  private init(
+    directory: String, fileSystem: any FileSystem, options: Options, segments: [LogSegment]
+  ) {
+    self.directory = directory
+    self.fileSystem = fileSystem
+    self.options = options
+    self.segments = segments
+  }
+
+  // MARK: Creating and opening
+
+  /// Makes the log of a new or restored database; its first LSN will be `start.lsn + 1`. The directory
+  /// is created if missing and must not hold a log.
+  package static func create(
+    directory: String, fileSystem: any FileSystem, identity: LogIdentity,
+    start: LogPosition = .zero, options: Options = Options()
+  ) throws -> WriteAheadLog {
+    try fileSystem.createDirectory(directory)
+    guard try segmentPaths(directory, fileSystem).isEmpty else {
+      throw StoreError(.alreadyExists, "there is a log already", at: directory)
+    }
+    let segment = try LogSegment.create(
+      in: directory, after: start, identity: identity, fileSystem: fileSystem)
+    return WriteAheadLog(
+      directory: directory, fileSystem: fileSystem, options: options, segments: [segment])
+  }
+
+  /// Opens the log and finishes what a crash left undone. `expectedAtLeast` is the LSN that other
+  /// files prove to have been durable: an end before it is corruption.
+  ///
+  /// Nothing is written before all is checked, so that after `.corrupt` every file is as it was.
+  /// Checked are the raw WALs, headers and joins of all segments, and every frame of a segment that
+  /// was not closed cleanly; `read` and `verify` check the rest.
+  package static func open(
+    directory: String, fileSystem: any FileSystem, options: Options = Options(),
+    expectedAtLeast: UInt64 = 0
+  ) throws -> WriteAheadLog {
+    let paths = try segmentPaths(directory, fileSystem)
+    guard !paths.isEmpty else {
+      throw StoreError(
+        .notFound, "there is no log segment", at: directory,
+        remedy: "Check the path; if the files were lost, restore from a backup.")
+    }
+    // SQLite drops what follows damage in a WAL without a word, so look before it does.
+    let scans = try paths.map { try LogSegment.scanWAL(of: $0, fileSystem: fileSystem) }
+    let segments = try zip(paths, scans).map { path, scan in
+      try LogSegment.open(path, walBytes: scan.committedBytes, fileSystem: fileSystem)
+    }
+    try checkJoins(segments)
+    for segment in segments where segment.walBytes > 0 { try segment.verify() }
+    let end = segments[segments.count - 1].end
+    guard end.lsn >= expectedAtLeast else {
+      throw corrupt(
+        "the log ends at LSN \(end.lsn), but \(expectedAtLeast) was durable", at: directory)
+    }
+
+    let log = WriteAheadLog(
+      directory: directory, fileSystem: fileSystem, options: options, segments: segments)
+    for (path, scan) in zip(paths, scans) {
+      try LogSegment.cutWAL(of: path, to: scan.committedBytes, fileSystem)
+    }
+    try log.removeUnfinished()
+    do {
+      try log.sealOlderSegments()
+      if log.active.walBytes > 0 { try log.active.checkpoint() }
+    } catch let error as StoreError where error.kind == .diskFull {
+      // What is there can be read; the next append tries again.
+    }
+    return log
+  }
+
+  private static func segmentPaths(
+    _ directory: String, _ fileSystem: any FileSystem
+  ) throws -> [String] {
+    guard try fileSystem.exists(directory) else { return [] }
+    return try fileSystem.list(directory).filter { LogSegment.firstLSN(ofName: $0) != nil }
+      .sorted().map { directory + "/" + $0 }
+  }
+
+  private static func checkJoins(_ segments: [LogSegment]) throws {
+    for (index, segment) in segments.enumerated() {
+      guard fileName(segment.path) == LogSegment.name(firstLSN: segment.header.start.lsn + 1) else {
+        throw corrupt("the segment's name is not that of its first LSN", at: segment.path)
+      }
+      guard index > 0 else { continue }
+      let previous = segments[index - 1]
+      guard segment.header.start == previous.end,
+        previous.header.identity.isAncestor(of: segment.header.identity)
+      else {
+        throw corrupt(
+          "the segment continues \(segment.header.start), but the one before ends at "
+            + "\(previous.end): a segment is missing or not of this history", at: segment.path)
+      }
+    }
+    let last = segments[segments.count - 1]
+    guard !last.header.isSealed else {
+      throw corrupt("the segment after this sealed one is missing", at: last.path)
+    }
+  }
+
+  /// Removes segments whose creation did not finish.
+  private func removeUnfinished() throws {
+    for name in try fileSystem.list(directory)
+    where name.contains(".segment" + LogSegment.unfinishedSuffix) {
+      try fileSystem.remove(directory + "/" + name)
+    }
+  }
+
+  // MARK: State
+
+  package var identity: LogIdentity { lock.withLock { _ in active.header.identity } }
+  /// The oldest LSN that can be read, or would be the first one in an empty log.
+  package var firstLSN: UInt64 { lock.withLock { _ in segments[0].header.start.lsn + 1 } }
+  package var end: LogPosition { lock.withLock { _ in active.end } }
+  /// What the log takes on disk.
+  package var sizeBytes: Int {
+    get throws { try lock.withLock { _ in try segments.reduce(0) { try $0 + $1.sizeBytes } } }
+  }
+
+  // MARK: Writing
+
+  /// Appends batches in one transaction, durable on return, and returns their positions. Throws
+  /// `.diskFull` if there is no space: nothing is appended then, and a later call may succeed. Cost:
+  /// one fdatasync; now and then a checkpoint of the WAL, or a new segment.
+  package func append(_ batches: [Batch]) throws -> [LogPosition] {
+    try lock.withLock { _ in
+      try checkUsable()
+      if batches.isEmpty { return [] }
+      var position = active.end
+      let epochCounter = active.header.identity.currentEpoch.counter
+      let frames = try batches.map { batch in
+        guard batch.payload.count <= LogFrame.payloadBytesMaximum else {
+          throw StoreError(
+            .limitExceeded,
+            "a batch of \(batch.payload.count) bytes; \(LogFrame.payloadBytesMaximum) are allowed")
+        }
+        let frame = LogFrame(
+          after: position, epochCounter: epochCounter, timeMilliseconds: batch.timeMilliseconds,
+          payload: batch.payload)
+        position = frame.position
+        return frame
+      }
+      try poisoningOnFailure { try active.append(frames) }
+      keepHouse()
+      return frames.map(\.position)
+    }
+  }
+
+  /// Begins a new epoch at the present end, in a segment of its own. Durable on return.
+  package func beginEpoch(counter: UInt64, id: UniqueID) throws {
+    try lock.withLock { _ in
+      try checkUsable()
+      var identity = active.header.identity
+      let parent = identity.currentEpoch
+      guard counter > parent.counter else {
+        throw StoreError(
+          .invalidArgument, "epoch \(counter) cannot follow epoch \(parent.counter)")
+      }
+      let epoch = Epoch(
+        counter: counter, id: id, parentID: parent.id, beganAtLSN: active.end.lsn,
+        beganAtChain: active.end.chain)
+      identity.epochs.append(epoch)
+      guard active.end != active.header.start else {
+        throw StoreError(.invalidArgument, "the current epoch has not written anything yet")
+      }
+      try poisoningOnFailure { try rotate(identity: identity) }
+    }
+  }
+
+  /// What is due after a commit. A failure here must not fail the commit, which is durable: a full
+  /// disk is tried again after the next one, anything else poisons the calls to come.
+  private func keepHouse() {
+    do {
+      if active.contentBytes >= options.segmentSizeBytes {
+        try rotate(identity: active.header.identity)
+      } else if active.walBytes >= options.checkpointWALBytes {
+        try active.checkpoint()
+      }
+      try sealOlderSegments()
+    } catch let error as StoreError where error.kind == .diskFull {
+      return
+    } catch {
+      poison(error)
+    }
+  }
+
+  /// Begins a new segment; the old one is written no more once the new one is durable.
+  private func rotate(identity: LogIdentity) throws {
+    let next = try LogSegment.create(
+      in: directory, after: active.end, identity: identity, fileSystem: fileSystem)
+    segments.append(next)
+    try sealOlderSegments()
+  }
+
+  private func sealOlderSegments() throws {
+    for segment in segments.dropLast() where !segment.isSealed { try segment.seal() }
+  }
+
+  private func poisoningOnFailure<Result>(_ body: () throws -> Result) throws -> Result {
+    do { return try body() } catch let error as StoreError where error.kind == .diskFull {
+      throw error
+    } catch { throw poison(error) }
+  }
+
+  @discardableResult
+  private func poison(_ error: any Error) -> StoreError {
+    let poison = StoreError(
+      .poisoned, "a write to the log failed and its outcome is unknown: \(error)", at: directory,
+      remedy: "Check the disk, then reopen the database; repeat the writes that got no receipt.")
+    self.poison = poison
+    return poison
+  }
+
+  private func checkUsable() throws {
+    if let poison { throw poison }
+  }
+
+  // MARK: Reading
+
+  /// Calls `body` with each frame after `lsn`, up to `last` or the end, in order; checks CRC and chain
+  /// on the way. Throws `.notFound` if frames after `lsn` are trimmed away. Memory: some 4 MiB.
+  package func read(
+    after lsn: UInt64, through last: UInt64? = nil, _ body: (LogFrame) throws -> Void
+  ) throws {
+    var position = try position(at: lsn)
+    let end = end.lsn
+    let last = min(last ?? end, end)
+    while position.lsn < last {
+      let (frames, path) = try lock.withLock { _ in
+        try checkUsable()
+        let segment = try segment(holding: position.lsn + 1)
+        let frames = try segment.frames(
+          after: position.lsn, through: last, bytesMaximum: Self.chunkBytes)
+        return (frames, segment.path)
+      }
+      guard !frames.isEmpty else { throw corrupt("LSN \(position.lsn + 1) is missing", at: path) }
+      for frame in frames {
+        try frame.checkFollows(position, at: path)
+        try body(frame)
+        position = frame.position
+      }
+    }
+  }
+
+  /// The position at `lsn`, from the one before `firstLSN` to the end; else `.notFound`.
+  package func position(at lsn: UInt64) throws -> LogPosition {
+    try lock.withLock { _ in
+      try checkUsable()
+      if lsn == segments[0].header.start.lsn { return segments[0].header.start }
+      return try segment(holding: lsn).position(at: lsn)
+    }
+  }
+
+  private func segment(holding lsn: UInt64) throws -> LogSegment {
+    guard lsn <= active.end.lsn, let segment = segments.last(where: { $0.header.start.lsn < lsn })
+    else {
+      throw StoreError(
+        .notFound,
+        "LSN \(lsn) is not in the log, which holds \(segments[0].header.start.lsn + 1) to "
+          + "\(active.end.lsn)", at: directory)
+    }
+    return segment
+  }
+
+  /// Reads and checks everything: headers, CRCs, chain, epochs and the joins of segments. Blocks
+  /// appends for one segment at a time.
+  package func verify() throws {
+    let all = try lock.withLock { _ in
+      try checkUsable()
+      try Self.checkJoins(segments)
+      return segments.map(\.path)
+    }
+    for path in all {
+      try lock.withLock { _ in
+        try checkUsable()
+        try segments.first { $0.path == path }?.verify()
+      }
+    }
+  }
+
+  // MARK: Trimming and closing
+
+  /// Removes sealed segments that hold nothing after `lsn`. The only place that removes log.
+  package func trim(through lsn: UInt64) throws {
+    try lock.withLock { _ in
+      try checkUsable()
+      while segments.count > 1, segments[0].isSealed, segments[0].end.lsn <= lsn {
+        try poisoningOnFailure {
+          try fileSystem.remove(segments[0].path)
+          // One at a time: a crash that kept an older segment but not a newer one would look like
+          // a gap.
+          try fileSystem.syncDirectory(directory)
+        }
+        segments.removeFirst()
+      }
+    }
+  }
+
+  /// Moves everything into the main files and lets go of them, so that the next open is fast. The
+  /// log cannot be used afterwards.
+  package func close() throws {
+    try lock.withLock { _ in
+      defer {
+        for segment in segments { segment.close() }
+        poison = StoreError(.invalidArgument, "the log is closed", at: directory)
+      }
+      guard poison == nil else { return }
+      try sealOlderSegments()
+      if active.walBytes > 0 { try active.checkpoint() }
+    }
+  }
+}

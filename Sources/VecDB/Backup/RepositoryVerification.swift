@@ -1,0 +1,107 @@
+import BlockStore
+import Bytes
+import Dispatch
+import LogStore
+
+/// Reads all of a repository once and names what is damaged or missing, with the restore points that it touches.
+final class RepositoryVerification {
+  private let repository: DirectoryRepository
+  private let progress: ProgressReporter
+  private var report = VerifyReport(
+    restorePoints: 0, blocks: 0, bytes: 0, logFrames: 0, problems: [], seconds: 0)
+  /// What was found of each block, so that none is read twice.
+  private var checked: [Digest: String?] = [:]
+
+  init(_ repository: DirectoryRepository, progress: ProgressHandler?) {
+    self.repository = repository
+    self.progress = ProgressReporter(progress)
+  }
+
+  func run() throws -> VerifyReport {
+    let started = DispatchTime.now()
+    let entries = try repository.manifests()
+    progress.begin("verifying blocks", totalBytes: 0)
+    for entry in entries {
+      report.restorePoints += 1
+      do {
+        let manifest = try repository.getManifest(entry)
+        try verify(manifest, entry)
+      } catch {
+        report.problems.append(
+          "restore point LSN \(entry.lsn): \(VecDBError(wrapping: error))")
+      }
+    }
+    verifyLog(entries)
+    report.seconds =
+      Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
+    return report
+  }
+
+  private func verify(_ manifest: Manifest, _ entry: ManifestEntry) throws {
+    for (description, array) in manifest.namedArrays {
+      let list: BlockList
+      do { list = try repository.list(of: array) } catch {
+        report.problems.append(
+          "restore point LSN \(entry.lsn), list of \(description): \(VecDBError(wrapping: error))")
+        continue
+      }
+      for (index, hash) in list.hashes.enumerated() {
+        if let problem = check(hash) {
+          report.problems.append(
+            "restore point LSN \(entry.lsn), block \(index) of \(description): \(problem)")
+        }
+      }
+    }
+  }
+
+  private func check(_ hash: Digest) -> String? {
+    if let known = checked[hash] { return known }
+    var problem: String?
+    do {
+      let bytes = try repository.getBlock(hash)
+      report.blocks += 1
+      report.bytes += bytes.count
+      progress.advance(bytes.count)
+    } catch { problem = "\(VecDBError(wrapping: error))" }
+    checked[hash] = .some(problem)
+    return problem
+  }
+
+  /// Every piece decodes, and follows the piece or the restore point before it.
+  private func verifyLog(_ entries: [ManifestEntry]) {
+    progress.begin("verifying the log", totalBytes: 0)
+    do {
+      var previous: (epoch: UInt64, position: LogPosition)?
+      for range in try repository.logPieces() {
+        do {
+          let log = try ArchivedLog(range, in: repository)
+          if let before = previous, before.epoch == range.epochCounter,
+            before.position.lsn == log.start.lsn, before.position != log.start
+          {
+            report.problems.append(
+              "\(ArchivedLog.place(range, repository)) does not follow the piece before it")
+          }
+          report.logFrames += log.frames.count
+          report.bytes += log.frames.reduce(0) { $0 + $1.payload.count }
+          if let last = log.frames.last { previous = (range.epochCounter, last.position) }
+          try verifyChain(of: log.frames, range, entries)
+        } catch {
+          report.problems.append(
+            "log \(range.firstLSN)-\(range.lastLSN): \(VecDBError(wrapping: error))")
+        }
+      }
+    } catch { report.problems.append("\(VecDBError(wrapping: error))") }
+  }
+
+  /// Restore points inside a piece must agree with its chain.
+  private func verifyChain(
+    of frames: [LogFrame], _ range: LogPiece, _ entries: [ManifestEntry]
+  ) throws {
+    for entry in entries where entry.epochCounter == range.epochCounter {
+      guard let frame = frames.first(where: { $0.lsn == entry.lsn }) else { continue }
+      if try repository.getManifest(entry).chain != frame.chain {
+        report.problems.append("restore point LSN \(entry.lsn) disagrees with the log's chain")
+      }
+    }
+  }
+}

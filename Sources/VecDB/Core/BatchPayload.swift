@@ -1,0 +1,176 @@
+import Bytes
+import VectorIndex
+
+/// One batch as the log holds it: all that `apply` needs, resolved.
+///
+/// Layout, little-endian: UInt8 version (1), UInt8 kind, then by kind
+/// - 1 create: UInt32 collection id, counted name, UInt32 dimensions, UInt8 metric, UInt32 M,
+///   UInt32 efConstruction, UInt64 seed
+/// - 2 drop: UInt32 collection id
+/// - 3 write: UInt32 collection id, UInt32 first new slot, UInt32 deaths, UInt32 births, UInt32
+///   dimensions; deaths × UInt32 slot; births × (counted key, counted canonical metadata, Int64
+///   expiry, 32-byte record hash); zeros up to a multiple of 4; births × dimensions × float32
+enum BatchPayload {
+  static let version: UInt8 = 1
+
+  enum Kind: UInt8 {
+    case createCollection = 1
+    case dropCollection = 2
+    case write = 3
+  }
+}
+
+/// Everything that defines a collection; logged when it is created and kept in the catalog.
+struct CollectionDefinition: Sendable, Hashable {
+  var id: UInt32
+  var name: String
+  var dimensions: Int
+  var metric: Metric
+  var options: IndexOptions
+  /// Decides the levels of nodes.
+  var seed: UInt64
+
+  func encode(to writer: inout ByteWriter) {
+    writer.write(id)
+    writer.write(name)
+    writer.write(UInt32(dimensions))
+    writer.write(metric.code)
+    writer.write(UInt32(options.m))
+    writer.write(UInt32(options.efConstruction))
+    writer.write(seed)
+  }
+
+  init(
+    id: UInt32, name: String, dimensions: Int, metric: Metric, options: IndexOptions, seed: UInt64
+  ) {
+    self.id = id
+    self.name = name
+    self.dimensions = dimensions
+    self.metric = metric
+    self.options = options
+    self.seed = seed
+  }
+
+  init(from reader: inout ByteReader) throws {
+    id = try reader.read("collection id")
+    name = try reader.readString(maximum: Limits.maximumNameBytes, "collection name")
+    dimensions = Int(try reader.read(UInt32.self, "dimensions"))
+    guard let metric = Metric(code: try reader.read("metric")) else {
+      throw reader.failure("metric")
+    }
+    self.metric = metric
+    options = IndexOptions(
+      m: Int(try reader.read(UInt32.self, "M")),
+      efConstruction: Int(try reader.read(UInt32.self, "efConstruction")))
+    seed = try reader.read("seed")
+    guard (1...Limits.maximumDimensions).contains(dimensions) else {
+      throw reader.failure("dimensions")
+    }
+  }
+}
+
+extension Metric {
+  /// The metric's number in the formats.
+  var code: UInt8 {
+    switch self {
+    case .l2: 1
+    case .cosine: 2
+    case .dot: 3
+    }
+  }
+
+  init?(code: UInt8) {
+    switch code {
+    case 1: self = .l2
+    case 2: self = .cosine
+    case 3: self = .dot
+    default: return nil
+    }
+  }
+}
+
+/// A record ready to be written: validated, encoded and hashed on the caller's thread.
+struct PreparedRecord: Sendable {
+  var key: String
+  /// The key in UTF-8.
+  var keyBytes: [UInt8]
+  var vector: [Float]
+  var metadata: [UInt8]
+  var expiryMilliseconds: Int64
+  var hash: Digest
+
+  init(key: String, vector: [Float], metadata: [UInt8], expiryMilliseconds: Int64 = 0) {
+    let keyBytes = Array(key.utf8)
+    self.key = key
+    self.keyBytes = keyBytes
+    self.vector = vector
+    self.metadata = metadata
+    self.expiryMilliseconds = expiryMilliseconds
+    hash = vector.withUnsafeBytes {
+      recordHash(
+        key: keyBytes, metadata: metadata, expiryMilliseconds: expiryMilliseconds, vector: $0)
+    }
+  }
+
+  /// Bytes in a batch.
+  var sizeBytes: Int { keyBytes.count + metadata.count + vector.count * 4 + 48 }
+}
+
+/// What identifies a record's content: SHA-256 over the counted key, the counted canonical
+/// metadata, the expiry and the vector's bits. The data digest is built from these.
+func recordHash(
+  key: [UInt8], metadata: [UInt8], expiryMilliseconds: Int64, vector: UnsafeRawBufferPointer
+) -> Digest {
+  var writer = ByteWriter(reservingCapacity: key.count + metadata.count + 16)
+  writer.write(counted: key)
+  writer.write(counted: metadata)
+  writer.write(expiryMilliseconds)
+  var hasher = SHA256()
+  hasher.update(writer.bytes)
+  hasher.update(vector)
+  return hasher.finalize()
+}
+
+extension BatchPayload {
+  static func encodeCreate(_ definition: CollectionDefinition) -> [UInt8] {
+    var writer = header(.createCollection)
+    definition.encode(to: &writer)
+    return writer.bytes
+  }
+
+  static func encodeDrop(collection: UInt32) -> [UInt8] {
+    var writer = header(.dropCollection)
+    writer.write(collection)
+    return writer.bytes
+  }
+
+  static func encodeWrite(
+    collection: UInt32, dimensions: Int, firstSlot: UInt32, deaths: [UInt32],
+    births: [PreparedRecord]
+  ) -> [UInt8] {
+    let size = births.reduce(64 + deaths.count * 4) { $0 + $1.sizeBytes }
+    var writer = header(.write, capacity: size)
+    writer.write(collection)
+    writer.write(firstSlot)
+    writer.write(UInt32(deaths.count))
+    writer.write(UInt32(births.count))
+    writer.write(UInt32(dimensions))
+    for slot in deaths { writer.write(slot) }
+    for birth in births {
+      writer.write(counted: birth.keyBytes)
+      writer.write(counted: birth.metadata)
+      writer.write(birth.expiryMilliseconds)
+      writer.write(birth.hash)
+    }
+    while writer.count % 4 != 0 { writer.write(UInt8(0)) }
+    for birth in births { birth.vector.withUnsafeBytes { writer.write(raw: $0) } }
+    return writer.bytes
+  }
+
+  private static func header(_ kind: Kind, capacity: Int = 64) -> ByteWriter {
+    var writer = ByteWriter(reservingCapacity: capacity)
+    writer.write(version)
+    writer.write(kind.rawValue)
+    return writer
+  }
+}

@@ -1,0 +1,91 @@
+import VectorIndex
+
+/// Deterministic queries that measure recall: live records, each moved a little towards another.
+///
+/// They are a function of the state alone, so the same state gives the same queries, answers and recall on
+/// every machine.
+enum Canaries {
+  /// Measures graph search against exact search. A hit counts if it is as near as the true k-th, so
+  /// that ties are not held against the graph.
+  static func measure(
+    _ collection: CollectionRuntime, queries: Int, k: Int, efSearch: Int
+  ) throws -> CanaryReport.Entry {
+    let sample = queryVectors(collection, count: queries)
+    let truth = try sample.map { try worstTrueDistance(collection, $0, k: k) }
+    return CanaryReport.Entry(
+      collection: collection.definition.name, queries: sample.count, k: k, efSearch: efSearch,
+      recall: try recall(collection, sample, truth, k: k, efSearch: efSearch))
+  }
+
+  /// The distance of the k-th true neighbour and how many there are.
+  typealias Truth = (worst: Float, count: Int)
+
+  static func worstTrueDistance(
+    _ collection: CollectionRuntime, _ query: [Float], k: Int
+  ) throws -> Truth {
+    let exact = try collection.index.exactSearch(query, k: k)
+    return (exact.hits.last?.distance ?? 0, exact.hits.count)
+  }
+
+  static func recall(
+    _ collection: CollectionRuntime, _ sample: [[Float]], _ truth: [Truth], k: Int, efSearch: Int
+  ) throws -> Double {
+    var found = 0
+    var wanted = 0
+    for (query, truth) in zip(sample, truth) {
+      let outcome = try collection.index.search(query, k: k, ef: efSearch)
+      found += outcome.hits.count { $0.distance <= truth.worst }
+      wanted += truth.count
+    }
+    return wanted == 0 ? 1 : Double(min(found, wanted)) / Double(wanted)
+  }
+
+  /// At most `count` queries, fewer only if there are no live records.
+  static func queryVectors(_ collection: CollectionRuntime, count: Int) -> [[Float]] {
+    let index = collection.index
+    let view = index.view()
+    guard index.liveCount > 0 else { return [] }
+    var state: UInt64 = 0x5eed_cafe
+    return (0..<count).compactMap { _ in
+      guard let near = liveSlot(index, view, &state), let far = liveSlot(index, view, &state)
+      else { return nil }
+      return zip(collection.vector(of: near), collection.vector(of: far)).map { 0.8 * $0 + 0.2 * $1 }
+    }.filter { query in
+      collection.definition.metric != .cosine || query.contains { $0 != 0 }
+    }
+  }
+
+  private static func liveSlot(
+    _ index: IndexGeneration, _ view: ReadView, _ state: inout UInt64
+  ) -> UInt32? {
+    // SplitMix64 (Steele et al., 2014).
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+    let start = Int((z ^ (z >> 31)) % UInt64(max(1, view.slotCount)))
+    for offset in 0..<view.slotCount {
+      let slot = (start + offset) % view.slotCount
+      if index.isVisible(slot, in: view) { return UInt32(slot) }
+    }
+    return nil
+  }
+}
+
+extension Database {
+  /// Measures recall of every collection with canary queries: deterministic perturbations of live
+  /// records, answered by the graph and exactly.
+  ///
+  /// Cost: `queries` exact searches of each collection, on the calling thread.
+  public func measureRecall(
+    queries: Int = 100, k: Int = 10, efSearch: Int = SearchOptions.defaultEfSearch
+  ) throws -> CanaryReport {
+    try requireOpen()
+    return try VecDBError.translating {
+      CanaryReport(
+        collections: try catalog.all.map {
+          try Canaries.measure($0, queries: queries, k: k, efSearch: efSearch)
+        })
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import Bytes
+import LogStore
+import VectorIndex
+
+/// Holds a collection's index, its records and their digests against each other.
+struct CollectionCheck {
+  let collection: CollectionRuntime
+  let records: RecordStore
+
+  /// Problems named in full by one check.
+  private static let namedProblems = 8
+
+  /// Everything.
+  func all() throws -> [String] { try structure() + contents() }
+
+  /// The index alone: counters, links, reachability of every live record.
+  func structure() throws -> [String] {
+    collection.index.checkInvariants().map { "'\(collection.definition.name)': \($0)" }
+  }
+
+  /// Every live record against its stored hash, its row in records, and the data digest.
+  func contents() throws -> [String] {
+    let name = collection.definition.name
+    let view = collection.index.view()
+    var problems: [String] = []
+    var digest = MultisetDigest()
+    var rows = 0
+    func report(_ problem: String) {
+      if problems.count < Self.namedProblems { problems.append("'\(name)': \(problem)") }
+    }
+    try records.forEach(collection: collection.id) { row in
+      rows += 1
+      guard collection.index.isVisible(Int(row.slot), in: view) else {
+        report("the record '\(row.key)' is in slot \(row.slot), which is dead")
+        return true
+      }
+      let key = collection.key(of: row.slot)
+      guard Array(key.utf8) == Array(row.key.utf8) else {
+        report("slot \(row.slot) has the key '\(key)', not '\(row.key)'")
+        return true
+      }
+      let hash = collection.vector(of: row.slot).withUnsafeBytes {
+        recordHash(
+          key: Array(row.key.utf8), metadata: row.metadata,
+          expiryMilliseconds: row.expiryMilliseconds, vector: $0)
+      }
+      if hash != collection.recordHash(of: row.slot) {
+        report("the record '\(row.key)' does not match its hash")
+      }
+      digest.insert(hash)
+      return true
+    }
+    if rows != collection.count {
+      report("there are \(rows) records, but \(collection.count) live slots")
+    }
+    if digest.sum != collection.dataDigest { report("the data digest does not match the records") }
+    return problems
+  }
+}

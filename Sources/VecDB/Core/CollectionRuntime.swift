@@ -1,0 +1,95 @@
+import Bytes
+import Files
+import Synchronization
+import VectorIndex
+
+/// A collection at work: its definition and its index. Readers hold it as long as they like; the
+/// writer alone changes it.
+final class CollectionRuntime: Sendable {
+  let definition: CollectionDefinition
+  let index: IndexGeneration
+  /// Efforts measured for recall targets.
+  let calibration = Calibration()
+  private let isDropped = Atomic(false)
+
+  var id: UInt32 { definition.id }
+
+  /// An empty collection.
+  init(_ definition: CollectionDefinition, threads: Int) throws {
+    self.definition = definition
+    index = try IndexGeneration(
+      parameters: definition.indexParameters, options: VectorIndex.IndexOptions(threads: threads))
+  }
+
+  /// A collection whose index was opened from a manifest.
+  init(_ definition: CollectionDefinition, index: IndexGeneration) {
+    self.definition = definition
+    self.index = index
+  }
+
+  var slotCount: UInt32 { UInt32(index.assignedSlotCount) }
+  var count: Int { index.liveCount }
+  /// For the writer, which alone changes it.
+  var dataDigest: Digest { index.dataDigest.sum }
+
+  func recordHash(of slot: UInt32) -> Digest { index.recordHash(Int(slot)) ?? .zero }
+
+  func key(of slot: UInt32) -> String { index.key(Int(slot)) ?? "" }
+
+  func vector(of slot: UInt32) -> [Float] { index.vector(Int(slot)) ?? [] }
+
+  func markDropped() { isDropped.store(true, ordering: .releasing) }
+
+  func requireLive() throws {
+    guard !isDropped.load(ordering: .acquiring) else {
+      throw VecDBError(
+        .closed, "the collection was dropped", at: definition.name,
+        remedy: "Create it again, or use another.")
+    }
+  }
+
+  /// Makes sure, before a batch is logged, that the index can take that many slots in all.
+  func requireRoom(slots: Int) throws { try index.requireRoom(slots: slots) }
+
+  func publish(lsn: UInt64) { index.publish(lsn: lsn) }
+
+  /// Applies a write to the index. Keys, vectors and values are copied.
+  func apply(_ batch: DecodedBatch.WriteBatch, lsn: UInt64) throws {
+    guard batch.dimensions == definition.dimensions, batch.firstSlot == slotCount else {
+      throw StoreError(
+        .corrupt,
+        "the batch is for slot \(batch.firstSlot) and \(batch.dimensions) dimensions; "
+          + "'\(definition.name)' is at slot \(slotCount) with \(definition.dimensions)",
+        at: "LSN \(lsn)", remedy: "Restore the database from a backup.")
+    }
+    let births = try batch.births.map { birth in
+      var columns: [ColumnValue] = []
+      try CanonicalMetadata.forEachField(in: birth.metadata) { name, value in
+        columns.append(ColumnValue(field: Array(name), value: Array(value)))
+      }
+      return Birth(
+        key: Array(birth.key), vector: Array(birth.vector), hash: birth.hash, columns: columns)
+    }
+    try index.apply(lsn: lsn, deaths: batch.deaths, births: births)
+  }
+}
+
+extension CollectionDefinition {
+  var indexParameters: IndexParameters {
+    get throws {
+      try IndexParameters(
+        dimensions: dimensions, metric: metric.indexMetric, degree: options.m,
+        efConstruction: options.efConstruction, seed: seed)
+    }
+  }
+}
+
+extension Metric {
+  var indexMetric: IndexParameters.Metric {
+    switch self {
+    case .l2: .l2
+    case .cosine: .cosine
+    case .dot: .dot
+    }
+  }
+}

@@ -1,0 +1,131 @@
+import Bytes
+import VectorIndex
+
+/// The batches that one transaction of the log will hold, while they are prepared: keys resolved
+/// to slots, new slots given out, records that are already there left out.
+///
+/// Requests of a group see the effect of those before them, though nothing is applied yet.
+struct CommitGroup {
+  /// A request's answer, known but for its LSN.
+  enum Answer {
+    case upsert(CheckedContinuation<UpsertResult, any Error>, inserted: Int, updated: Int, unchanged: Int)
+    case delete(CheckedContinuation<DeleteResult, any Error>, deleted: Int)
+  }
+
+  private struct Pending {
+    /// Key to its slot and record hash within this group; nil if deleted in it. By bytes, since
+    /// Swift's strings count canonically equivalent spellings as equal.
+    var keys: [[UInt8]: (slot: UInt32, hash: Digest)?] = [:]
+    var nextSlot: UInt32
+  }
+
+  private(set) var payloads: [[UInt8]] = []
+  /// Each answer with the index of its payload; nil if the request changed nothing.
+  private(set) var answers: [(answer: Answer, payload: Int?)] = []
+  private var pending: [UInt32: Pending] = [:]
+  private let lookUp: (CollectionRuntime, [String]) throws -> [UInt32?]
+
+  /// `lookUp` finds the slots of keys in the applied state.
+  init(lookUp: @escaping (CollectionRuntime, [String]) throws -> [UInt32?]) {
+    self.lookUp = lookUp
+  }
+
+  /// Prepares one request, or answers it with an error and leaves the group as it was.
+  mutating func add(_ work: WriteWork) {
+    do {
+      switch work {
+      case .upsert(let collection, let records, let continuation):
+        try addUpsert(collection, records, continuation)
+      case .delete(let collection, let keys, let continuation):
+        try addDelete(collection, keys, continuation)
+      case .exclusive:
+        break
+      }
+    } catch {
+      work.fail(VecDBError(wrapping: error))
+    }
+  }
+
+  private mutating func addUpsert(
+    _ collection: CollectionRuntime, _ records: [PreparedRecord],
+    _ continuation: CheckedContinuation<UpsertResult, any Error>
+  ) throws {
+    try collection.requireLive()
+    let distinct = Self.lastOfEachKey(records)
+    var state = pending[collection.id] ?? Pending(nextSlot: collection.slotCount)
+    let existing = try resolve(
+      distinct.map { ($0.key, $0.keyBytes) }, in: collection, state)
+    var deaths: [UInt32] = []
+    var births: [PreparedRecord] = []
+    var unchanged = 0
+    for (record, old) in zip(distinct, existing) {
+      if let old {
+        if old.hash == record.hash {
+          unchanged += 1
+          continue
+        }
+        deaths.append(old.slot)
+      }
+      births.append(record)
+    }
+    let answer = Answer.upsert(
+      continuation, inserted: births.count - deaths.count, updated: deaths.count,
+      unchanged: unchanged)
+    guard !births.isEmpty else { return answers.append((answer, nil)) }
+    try collection.requireRoom(slots: Int(state.nextSlot) + births.count)
+    payloads.append(
+      BatchPayload.encodeWrite(
+        collection: collection.id, dimensions: collection.definition.dimensions,
+        firstSlot: state.nextSlot, deaths: deaths.sorted(), births: births))
+    for birth in births {
+      state.keys[birth.keyBytes] = .some((state.nextSlot, birth.hash))
+      state.nextSlot += 1
+    }
+    pending[collection.id] = state
+    answers.append((answer, payloads.count - 1))
+  }
+
+  private mutating func addDelete(
+    _ collection: CollectionRuntime, _ keys: [String],
+    _ continuation: CheckedContinuation<DeleteResult, any Error>
+  ) throws {
+    try collection.requireLive()
+    var state = pending[collection.id] ?? Pending(nextSlot: collection.slotCount)
+    let distinct = Set(keys.map { Array($0.utf8) }).map { (String(decoding: $0, as: UTF8.self), $0) }
+    let existing = try resolve(distinct, in: collection, state)
+    var deaths: [UInt32] = []
+    for ((_, key), old) in zip(distinct, existing) {
+      guard let old else { continue }
+      deaths.append(old.slot)
+      state.keys[key] = .some(nil)
+    }
+    let answer = Answer.delete(continuation, deleted: deaths.count)
+    guard !deaths.isEmpty else { return answers.append((answer, nil)) }
+    payloads.append(
+      BatchPayload.encodeWrite(
+        collection: collection.id, dimensions: collection.definition.dimensions,
+        firstSlot: state.nextSlot, deaths: deaths.sorted(), births: []))
+    pending[collection.id] = state
+    answers.append((answer, payloads.count - 1))
+  }
+
+  /// The live slot and record hash of each key, as of the requests before in this group.
+  private func resolve(
+    _ keys: [(text: String, bytes: [UInt8])], in collection: CollectionRuntime, _ state: Pending
+  ) throws -> [(slot: UInt32, hash: Digest)?] {
+    let applied = try lookUp(collection, keys.map(\.text))
+    return zip(keys, applied).map { key, slot in
+      if let changed = state.keys[key.bytes] { return changed }
+      return slot.map { ($0, collection.recordHash(of: $0)) }
+    }
+  }
+
+  private static func lastOfEachKey(_ records: [PreparedRecord]) -> [PreparedRecord] {
+    guard records.count > 1 else { return records }
+    var position: [[UInt8]: Int] = [:]
+    position.reserveCapacity(records.count)
+    for (index, record) in records.enumerated() { position[record.keyBytes] = index }
+    guard position.count < records.count else { return records }
+    return records.enumerated().filter { position[$1.keyBytes] == $0 }.map(\.element)
+  }
+}

@@ -1,0 +1,104 @@
+import Bytes
+import Files
+
+/// A batch read back from its payload. Vectors, keys and metadata point into the payload and
+/// are valid only inside the closure that receives the batch.
+enum DecodedBatch {
+  case create(CollectionDefinition)
+  case drop(collection: UInt32)
+  case write(WriteBatch)
+
+  struct WriteBatch {
+    var collection: UInt32
+    var dimensions: Int
+    var firstSlot: UInt32
+    var deaths: [UInt32]
+    var births: [DecodedBirth]
+  }
+
+  struct DecodedBirth {
+    var key: UnsafeRawBufferPointer
+    var metadata: UnsafeRawBufferPointer
+    var expiryMilliseconds: Int64
+    var hash: Digest
+    var vector: UnsafeBufferPointer<Float>
+  }
+
+  /// Decodes `payload` and hands it to `body`. Throws `.corrupt` or `.unknownVersion`, naming the LSN.
+  static func with<Result>(
+    _ payload: [UInt8], lsn: UInt64, _ body: (DecodedBatch) throws -> Result
+  ) throws -> Result {
+    try payload.withUnsafeBytes { bytes in
+      let batch: DecodedBatch
+      do {
+        batch = try decode(bytes, lsn: lsn)
+      } catch let failure as ByteReader.Failure {
+        throw StoreError(
+          .corrupt, "the batch cannot be read: \(failure)", at: "LSN \(lsn)",
+          remedy: "Restore the database from a backup.")
+      }
+      return try body(batch)
+    }
+  }
+
+  private static func decode(_ bytes: UnsafeRawBufferPointer, lsn: UInt64) throws -> DecodedBatch {
+    var reader = ByteReader(bytes)
+    let version: UInt8 = try reader.read("version")
+    guard version == BatchPayload.version else {
+      throw StoreError(
+        .unknownVersion, "the batch has format version \(version); this program knows 1",
+        at: "LSN \(lsn)", remedy: "Open the database with a newer vecdb.")
+    }
+    guard let kind = BatchPayload.Kind(rawValue: try reader.read("kind")) else {
+      throw reader.failure("kind")
+    }
+    switch kind {
+    case .createCollection:
+      let definition = try CollectionDefinition(from: &reader)
+      try reader.expectEnd("end of batch")
+      return .create(definition)
+    case .dropCollection:
+      let collection: UInt32 = try reader.read("collection id")
+      try reader.expectEnd("end of batch")
+      return .drop(collection: collection)
+    case .write:
+      return .write(try decodeWrite(&reader))
+    }
+  }
+
+  private static func decodeWrite(_ reader: inout ByteReader) throws -> WriteBatch {
+    let collection: UInt32 = try reader.read("collection id")
+    let firstSlot: UInt32 = try reader.read("first slot")
+    let deathCount = Int(try reader.read(UInt32.self, "deaths"))
+    let birthCount = Int(try reader.read(UInt32.self, "births"))
+    let dimensions = Int(try reader.read(UInt32.self, "dimensions"))
+    guard (1...Limits.maximumDimensions).contains(dimensions), deathCount <= reader.remaining / 4,
+      birthCount <= reader.remaining / (dimensions * 4 + 48)
+    else { throw reader.failure("counts") }
+    var deaths: [UInt32] = []
+    deaths.reserveCapacity(deathCount)
+    for _ in 0..<deathCount { deaths.append(try reader.read("dead slot")) }
+    var births: [DecodedBirth] = []
+    births.reserveCapacity(birthCount)
+    for _ in 0..<birthCount {
+      births.append(
+        DecodedBirth(
+          key: try reader.readCounted(maximum: Limits.maximumKeyBytes, "key"),
+          metadata: try reader.readCounted("metadata"),
+          expiryMilliseconds: try reader.read("expiry"),
+          hash: try reader.readDigest("record hash"),
+          vector: UnsafeBufferPointer(start: nil, count: 0)))
+    }
+    while reader.offset % 4 != 0 {
+      guard try reader.read(UInt8.self, "padding") == 0 else { throw reader.failure("padding") }
+    }
+    for index in births.indices {
+      let raw = try reader.readRaw(count: dimensions * 4, "vector")
+      births[index].vector = raw.assumingMemoryBound(to: Float.self)
+    }
+    try reader.expectEnd("end of batch")
+    return WriteBatch(
+      collection: collection, dimensions: dimensions, firstSlot: firstSlot, deaths: deaths,
+      births: births)
+  }
+}

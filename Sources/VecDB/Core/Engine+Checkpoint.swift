@@ -1,0 +1,110 @@
+import BlockStore
+import Bytes
+import Files
+import LogStore
+import VectorIndex
+
+extension Engine {
+  /// Starts a checkpoint when replaying the log would take too long, and takes up one that is written.
+  ///
+  /// If the one that is running is so slow that the next is due already, writing waits for it, so
+  /// that the time to recover stays bounded.
+  func checkpointIfDue() {
+    checkpointer.finish(self, waiting: false)
+    guard poison == nil, checkpointer.isDue(configuration) else { return }
+    checkpointer.finish(self, waiting: true)
+    do { _ = try checkpointer.begin(self) } catch {
+      configuration.logger.error("a checkpoint could not be started: \(error)")
+    }
+  }
+
+  /// The checkpoint that is running, or a new one; nil if the newest manifest has everything.
+  func startCheckpoint() throws -> (job: CheckpointJob, isNew: Bool)? {
+    checkpointer.finish(self, waiting: false)
+    if let running = checkpointer.running { return (running, false) }
+    guard state.lsn > checkpointer.newest.lsn else { return nil }
+    try requireHealthy()
+    return (try checkpointer.begin(self), true)
+  }
+
+  /// Writes a checkpoint of the present state and returns when it is durable.
+  func checkpointNow() throws -> CheckpointReport {
+    while true {
+      checkpointer.finish(self, waiting: true)
+      guard let (job, isNew) = try startCheckpoint() else {
+        return CheckpointReport(
+          lsn: checkpointer.newest.lsn, blocksWritten: 0, bytesWritten: 0, seconds: 0)
+      }
+      let outcome = job.outcome(waiting: true)
+      checkpointer.finish(self, waiting: true)
+      if isNew, let outcome { return try outcome.get().report }
+    }
+  }
+
+  /// The one place that decides what may be removed: packs and manifests that neither the two newest
+  /// manifests nor a pin name, and log that neither the older manifest nor records need.
+  func removeWhatIsNotNeeded() throws {
+    _ = try blocks.collectGarbage()
+    let needed = try min(blocks.trimmableLSN(), records.durableLSN)
+    if needed > 0 { try log.trim(through: needed) }
+  }
+
+  /// A manifest of the present position, without its collections.
+  func manifestSkeleton() -> Manifest {
+    Manifest(
+      databaseID: log.identity.databaseID.number, epochs: log.identity.encoded(),
+      epochCounter: epochCounter, lsn: state.lsn, chain: state.chain,
+      timeMilliseconds: Self.nowMilliseconds(), catalog: state.encodeCatalog(),
+      collections: [], records: nil, recordsLSN: records.durableLSN, annotations: [:])
+  }
+}
+
+// MARK: Catalog
+
+extension DatabaseState {
+  private static let catalogVersion: UInt32 = 1
+
+  /// UInt32 version, UInt32 next collection id, UInt32 count, then each definition by id.
+  func encodeCatalog() -> [UInt8] {
+    var writer = ByteWriter()
+    writer.write(Self.catalogVersion)
+    writer.write(nextCollectionID)
+    writer.write(UInt32(collections.count))
+    for collection in sortedCollections { collection.definition.encode(to: &writer) }
+    return writer.bytes
+  }
+
+  /// Reads what `encodeCatalog` wrote.
+  static func decodeCatalog(
+    _ bytes: [UInt8], at location: String
+  ) throws -> (nextCollectionID: UInt32, definitions: [CollectionDefinition]) {
+    try bytes.withUnsafeBytes { buffer in
+      var reader = ByteReader(buffer)
+      do {
+        let version: UInt32 = try reader.read("catalog version")
+        guard version == catalogVersion else {
+          throw StoreError(
+            .unknownVersion, "the catalog has format version \(version)", at: location,
+            remedy: "Open the database with a newer vecdb.")
+        }
+        let next: UInt32 = try reader.read("next collection id")
+        let count: UInt32 = try reader.read("collection count")
+        guard Int(count) <= Limits.maximumCollections else { throw reader.failure("count") }
+        let definitions = try (0..<count).map { _ in try CollectionDefinition(from: &reader) }
+        try reader.expectEnd("end of catalog")
+        return (next, definitions)
+      } catch let failure as ByteReader.Failure {
+        throw StoreError(
+          .corrupt, "the catalog cannot be read: \(failure)", at: location,
+          remedy: "Restore the database from a backup.")
+      }
+    }
+  }
+}
+
+extension Manifest {
+  /// Blocks of all arrays, lists aside.
+  var blockCount: Int {
+    namedArrays.reduce(0) { $0 + BlockList.blockCount(lengthBytes: $1.array.lengthBytes) }
+  }
+}

@@ -1,0 +1,181 @@
+import Bytes
+import BlockStore
+import Dispatch
+import Files
+import Foundation
+import Logging
+import LogStore
+import Synchronization
+
+/// What the writer owns: log, records, blocks and the state that batches are applied to.
+///
+/// Every method runs on the writer's queue, one at a time; that, not a lock, is what makes the
+/// class safe to hand around. What readers may touch is in `shared`.
+///
+/// Invariants: records and state have applied every batch up to `state.lsn` once a commit group
+/// is done; `log.end` equals `state.position` unless the database is poisoned.
+final class Engine: @unchecked Sendable {
+  let directory: DatabaseDirectory
+  let fileSystem: any FileSystem
+  let configuration: Configuration
+  let log: WriteAheadLog
+  let records: RecordStore
+  let blocks: BlockStore
+  let state: DatabaseState
+  let shared: SharedState
+  let checkpointer: Checkpointer
+  private let lock: any FileLock
+  private(set) var poison: VecDBError?
+
+  /// What readers on any thread see of the engine.
+  final class SharedState: Sendable {
+    let catalog = Catalog()
+    let lsn: Atomic<UInt64>
+    let records: RecordStore
+    init(lsn: UInt64, records: RecordStore) {
+      self.lsn = Atomic(lsn)
+      self.records = records
+    }
+  }
+
+  init(
+    directory: DatabaseDirectory, fileSystem: any FileSystem, configuration: Configuration,
+    lock: any FileLock, log: WriteAheadLog, records: RecordStore, blocks: BlockStore,
+    state: DatabaseState, checkpointer: Checkpointer
+  ) {
+    self.directory = directory
+    self.fileSystem = fileSystem
+    self.configuration = configuration
+    self.lock = lock
+    self.log = log
+    self.records = records
+    self.blocks = blocks
+    self.state = state
+    self.checkpointer = checkpointer
+    shared = SharedState(lsn: state.lsn, records: records)
+    publish()
+  }
+
+  var epochCounter: UInt64 { log.identity.currentEpoch.counter }
+
+  /// The receipt for everything up to now.
+  var receipt: Receipt { Receipt(epoch: epochCounter, lsn: state.lsn) }
+
+  func requireHealthy() throws {
+    if let poison { throw poison }
+  }
+
+  /// Closes the files; the lock is released last.
+  func shutDown() {
+    do {
+      try records.close()
+      try log.close()
+    } catch {
+      configuration.logger.error("closing failed: \(error)")
+    }
+    lock.unlock()
+  }
+}
+
+// MARK: The write path: prepare, commit, apply, publish, acknowledge
+
+extension Engine {
+  /// Makes the requests durable and searchable, and answers each.
+  func commit(_ requests: [WriteWork]) {
+    if let poison { return requests.forEach { $0.fail(poison) } }
+    var group = CommitGroup { [records] collection, keys in
+      try records.slots(collection: collection.id, keys: keys)
+    }
+    for request in requests { group.add(request) }
+    do {
+      let receipts = try write(group.payloads)
+      acknowledge(group.answers, receipts)
+    } catch {
+      let failure = VecDBError(wrapping: error)
+      for (answer, _) in group.answers { answer.fail(failure) }
+    }
+  }
+
+  /// Appends the payloads to the log in one transaction, applies and publishes them. On return
+  /// they are durable and searchable. Returns a receipt for each.
+  ///
+  /// - Throws: `diskFull`, and nothing was changed; anything else poisons the database.
+  func write(_ payloads: [[UInt8]]) throws -> [Receipt] {
+    try requireHealthy()
+    guard !payloads.isEmpty else { return [] }
+    let now = Self.nowMilliseconds()
+    let positions: [LogPosition]
+    do {
+      positions = try log.append(payloads.map { ($0, now) })
+    } catch let error as StoreError where error.kind == .diskFull {
+      throw error
+    } catch {
+      throw poison(error)
+    }
+    do {
+      let started = DispatchTime.now()
+      var changes: [RecordChange] = []
+      for (payload, position) in zip(payloads, positions) {
+        try state.apply(payload, at: position, records: &changes)
+      }
+      checkpointer.noteApplied(
+        nanoseconds: DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds,
+        logBytes: payloads.reduce(0) { $0 + $1.count })
+      try records.apply(changes, through: state.lsn)
+    } catch {
+      throw poison(error)
+    }
+    publish()
+    return positions.map { Receipt(epoch: epochCounter, lsn: $0.lsn) }
+  }
+
+  private func publish() {
+    state.publish()
+    shared.lsn.store(state.lsn, ordering: .releasing)
+    shared.catalog.replace(with: state.collections.values)
+  }
+
+  private func acknowledge(
+    _ answers: [(answer: CommitGroup.Answer, payload: Int?)], _ receipts: [Receipt]
+  ) {
+    for (answer, payload) in answers {
+      answer.succeed(payload.map { receipts[$0] } ?? receipt)
+    }
+  }
+
+  /// Refuses all further writes: their durability could not be told any more.
+  private func poison(_ cause: any Error) -> VecDBError {
+    let error = VecDBError(
+      .poisoned, "a write failed and its outcome is unknown: \(cause)", at: directory.path,
+      remedy: "Close the database and open it again; recovery decides what was written.")
+    poison = error
+    configuration.logger.critical("\(error)")
+    return error
+  }
+
+  static func nowMilliseconds() -> Int64 {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
+  }
+}
+
+extension CommitGroup.Answer {
+  func succeed(_ receipt: Receipt) {
+    switch self {
+    case .upsert(let continuation, let inserted, let updated, let unchanged):
+      continuation.resume(
+        returning: UpsertResult(
+          receipt: receipt, inserted: inserted, updated: updated, unchanged: unchanged, batches: 1))
+    case .delete(let continuation, let deleted):
+      continuation.resume(returning: DeleteResult(receipt: receipt, deleted: deleted))
+    }
+  }
+
+  func fail(_ error: VecDBError) {
+    switch self {
+    case .upsert(let continuation, _, _, _): continuation.resume(throwing: error)
+    case .delete(let continuation, _): continuation.resume(throwing: error)
+    }
+  }
+}

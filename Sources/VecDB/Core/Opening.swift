@@ -1,0 +1,267 @@
+import BlockStore
+import Bytes
+import Files
+import Foundation
+import LogStore
+import VectorIndex
+import VectorKernels
+
+/// Creating and opening: from a directory to an engine that has replayed its log.
+enum Opening {
+  /// Opens the database at `path`, or creates it where the configuration allows.
+  static func open(
+    _ path: String, fileSystem: any FileSystem, configuration: Configuration
+  ) throws -> Engine {
+    let directory = DatabaseDirectory(path: path)
+    try requireKnownKernels()
+    if try !isDatabase(directory, fileSystem) {
+      guard configuration.createIfMissing else {
+        throw StoreError(
+          .notFound, "there is no database", at: path,
+          remedy: "Check the path, or create one with `vecdb create`.")
+      }
+      try requireAbsentOrEmpty(directory, fileSystem)
+      do {
+        return try create(directory, fileSystem, configuration)
+      } catch let error as StoreError where error.kind == .alreadyExists {
+        // Another process was faster; its database is opened like any other.
+      }
+    }
+    let lock = try fileSystem.lock(directory.lockFile, owner: "process \(getpid())")
+    do {
+      return try recover(directory, fileSystem, configuration, lock: lock)
+    } catch {
+      lock.unlock()
+      throw error
+    }
+  }
+
+  static func isDatabase(_ directory: DatabaseDirectory, _ files: any FileSystem) throws -> Bool {
+    try files.exists(directory.log)
+  }
+
+  private static func requireAbsentOrEmpty(
+    _ directory: DatabaseDirectory, _ files: any FileSystem
+  ) throws {
+    guard let info = try files.info(directory.path) else { return }
+    guard info.isDirectory, try files.list(directory.path).isEmpty else {
+      throw StoreError(
+        .invalidArgument, "something else is there that is not a database", at: directory.path,
+        remedy: "Choose a path that does not exist or is an empty directory.")
+    }
+    try files.removeTree(directory.path)
+  }
+
+  /// A kernel set that was asked for by name and is not there is an error, not a fallback.
+  private static func requireKnownKernels() throws {
+    if let error = KernelSet.selectionError {
+      throw StoreError(.invalidArgument, "\(error)", at: KernelSet.environmentVariable)
+    }
+  }
+
+  /// Builds an empty database beside `path` and renames it into place, so that a crash leaves all
+  /// of it or nothing.
+  private static func create(
+    _ directory: DatabaseDirectory, _ files: any FileSystem, _ configuration: Configuration
+  ) throws -> Engine {
+    let staging = DatabaseDirectory(path: "\(directory.path).creating-\(getpid())")
+    try files.removeTree(staging.path)
+    let identity = LogIdentity.new()
+    try files.createDirectory(staging.path)
+    try populate(
+      staging, BlockStore(directory: staging.path, fileSystem: files), files, configuration,
+      identity: identity, state: DatabaseState(threads: configuration.resolvedThreads),
+      previous: nil)
+    let records = try RecordStore.open(
+      path: staging.records, fileSystem: files, databaseID: identity.databaseID,
+      createIfMissing: true)
+    _ = try records.checkpoint()
+    try records.close()
+    try publish(staging, as: directory, files)
+    let lock = try files.lock(directory.lockFile, owner: "process \(getpid())")
+    do {
+      return try recover(directory, files, configuration, lock: lock)
+    } catch {
+      lock.unlock()
+      throw error
+    }
+  }
+
+  /// Renames a finished directory into place, which makes it live.
+  static func publish(
+    _ staging: DatabaseDirectory, as directory: DatabaseDirectory, _ files: any FileSystem
+  ) throws {
+    try files.syncDirectory(staging.path)
+    do {
+      try files.renameExclusively(staging.path, to: directory.path)
+    } catch {
+      try files.removeTree(staging.path)
+      throw error
+    }
+    try files.syncDirectory(directoryName(directory.path))
+  }
+
+  /// Writes a manifest of `state` under `identity`, and an empty log that goes on from it.
+  static func populate(
+    _ directory: DatabaseDirectory, _ blocks: BlockStore, _ files: any FileSystem,
+    _ configuration: Configuration, identity: LogIdentity, state: DatabaseState,
+    previous: Manifest?
+  ) throws {
+    let manifest = Manifest(
+      databaseID: identity.databaseID.number, epochs: identity.encoded(),
+      epochCounter: identity.currentEpoch.counter, lsn: state.lsn, chain: state.chain,
+      timeMilliseconds: Engine.nowMilliseconds(), catalog: state.encodeCatalog(),
+      collections: [], recordsLSN: state.lsn)
+    let collections = PinnedCollection.pinAll(of: state, previous: previous)
+    let job = CheckpointJob(manifest: manifest, collections: collections, blocks: blocks)
+    job.write()
+    if let outcome = job.outcome(waiting: true) { _ = try outcome.get() }
+    let log = try WriteAheadLog.create(
+      directory: directory.log, fileSystem: files, identity: identity, start: state.position,
+      options: configuration.logOptions)
+    try log.close()
+  }
+}
+
+// MARK: Recovery: the newest manifest, then the log behind it
+
+extension Opening {
+  static func recover(
+    _ directory: DatabaseDirectory, _ files: any FileSystem, _ configuration: Configuration,
+    lock: any FileLock
+  ) throws -> Engine {
+    let blocks = try BlockStore(directory: directory.path, fileSystem: files)
+    guard let selection = try blocks.newestManifest() else {
+      throw StoreError(
+        .corrupt, "there is no manifest", at: directory.path,
+        remedy: "Restore the database from a backup.")
+    }
+    for damage in selection.damage {
+      configuration.logger.error("an older manifest is used: \(damage)")
+    }
+    let manifest = selection.manifest
+    let identity = try LogIdentity(decoding: manifest.epochs, at: "manifest \(selection.number)")
+    // The raw scan of the log, and its comparison with what the others prove, come before replay.
+    let log = try WriteAheadLog.open(
+      directory: directory.log, fileSystem: files, options: configuration.logOptions,
+      expectedAtLeast: manifest.lsn)
+    let records = try RecordStore.open(
+      path: directory.records, fileSystem: files, databaseID: identity.databaseID,
+      createIfMissing: false)
+    try requireJoined(manifest, log, records, directory)
+    let state = try openState(manifest, blocks: blocks, threads: configuration.resolvedThreads)
+    let checkpointer = Checkpointer(newest: manifest)
+    try replay(log, into: state, records, checkpointer)
+    return Engine(
+      directory: directory, fileSystem: files, configuration: configuration, lock: lock, log: log,
+      records: records, blocks: blocks, state: state, checkpointer: checkpointer)
+  }
+
+  /// The order that the Architecture article states: nobody is ahead of the log, and the log
+  /// reaches back to whoever is furthest behind.
+  private static func requireJoined(
+    _ manifest: Manifest, _ log: WriteAheadLog, _ records: RecordStore,
+    _ directory: DatabaseDirectory
+  ) throws {
+    let behind = min(manifest.lsn, records.appliedLSN)
+    let proven = max(manifest.lsn, records.appliedLSN)
+    guard log.identity.databaseID.number == manifest.databaseID else {
+      throw StoreError(
+        .corrupt, "log and manifest belong to different databases", at: directory.path,
+        remedy: "Files of two databases were mixed. Restore from a backup.")
+    }
+    guard log.end.lsn >= proven else {
+      throw StoreError(
+        .corrupt, "the log ends at LSN \(log.end.lsn), but LSN \(proven) was applied",
+        at: directory.log, remedy: "Acknowledged writes are missing. Restore from a backup.")
+    }
+    guard log.firstLSN <= behind + 1 else {
+      throw StoreError(
+        .corrupt, "the log begins at LSN \(log.firstLSN), but is needed from \(behind + 1)",
+        at: directory.log, remedy: "Restore the database from a backup.")
+    }
+    if manifest.lsn + 1 >= log.firstLSN {
+      let position = try log.position(at: manifest.lsn)
+      guard position.chain == manifest.chain else {
+        throw StoreError(
+          .corrupt, "log and manifest disagree about the history at LSN \(manifest.lsn)",
+          at: directory.path, remedy: "Files of two databases were mixed. Restore from a backup.")
+      }
+    }
+  }
+
+  /// The state that a manifest names, with its arrays mapped. Cost: O(blocks).
+  static func openState(
+    _ manifest: Manifest, blocks: BlockStore, threads: Int
+  ) throws -> DatabaseState {
+    let (next, definitions) = try DatabaseState.decodeCatalog(
+      manifest.catalog, at: "manifest at LSN \(manifest.lsn)")
+    let collections = try definitions.map { definition in
+      guard let stored = manifest.collections.first(where: { $0.id == definition.id }) else {
+        throw StoreError(
+          .corrupt, "the manifest lacks the arrays of '\(definition.name)'",
+          at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
+      }
+      let index = try IndexGeneration(
+        opening: stored.state, options: VectorIndex.IndexOptions(threads: threads)
+      ) { name, lengthBytes, base in
+        guard let array = stored.array(name), array.lengthBytes == lengthBytes else {
+          throw StoreError(
+            .corrupt, "array '\(name)' of '\(definition.name)' is missing or has another length",
+            at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
+        }
+        try blocks.mapArray(array, at: base)
+      }
+      guard index.parameters == (try definition.indexParameters) else {
+        throw StoreError(
+          .corrupt, "the index of '\(definition.name)' has other parameters than the catalog",
+          at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
+      }
+      return CollectionRuntime(definition, index: index)
+    }
+    return DatabaseState(
+      lsn: manifest.lsn, chain: manifest.chain, nextCollectionID: next, collections: collections,
+      threads: threads)
+  }
+
+  /// Applies the log behind whoever is furthest back. Records take several batches in a transaction.
+  private static func replay(
+    _ log: WriteAheadLog, into state: DatabaseState, _ records: RecordStore,
+    _ checkpointer: Checkpointer
+  ) throws {
+    let started = DispatchTime.now()
+    var changes: [RecordChange] = []
+    var through: UInt64 = 0
+    var logBytes = 0
+    let from = min(state.lsn, records.appliedLSN)
+    let recordsLSN = records.appliedLSN
+    try log.read(after: from, through: nil) { frame in
+      var batch: [RecordChange] = []
+      try state.apply(frame.payload, at: frame.position, records: &batch)
+      if frame.lsn > recordsLSN { changes += batch }
+      through = frame.lsn
+      logBytes += frame.payload.count
+      if changes.count > 20_000 {
+        try records.apply(changes, through: through)
+        changes.removeAll(keepingCapacity: true)
+      }
+    }
+    if through > records.appliedLSN { try records.apply(changes, through: through) }
+    state.publish()
+    checkpointer.noteApplied(
+      nanoseconds: DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds,
+      logBytes: logBytes)
+  }
+}
+
+extension Configuration {
+  var resolvedThreads: Int {
+    buildThreads > 0 ? buildThreads : ProcessInfo.processInfo.activeProcessorCount
+  }
+
+  var logOptions: WriteAheadLog.Options {
+    var options = WriteAheadLog.Options()
+    options.segmentSizeBytes = logSegmentBytes
+    return options
+  }
+}

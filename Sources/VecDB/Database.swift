@@ -1,0 +1,210 @@
+import Files
+import LogStore
+import Synchronization
+
+/// A database in a directory: collections of vectors behind a write-ahead log.
+///
+/// One process opens a database at a time, once; the handle may be used from any thread. Every
+/// error thrown is a ``VecDBError``.
+///
+/// ```swift
+/// let database = try await Database.open(at: "photos.vecdb")
+/// let photos = try await database.createCollection("photos", dimensions: 512, metric: .cosine)
+/// try await photos.upsert(Record(key: "cat.jpg", vector: embedding, metadata: ["year": 2024]))
+/// let result = try photos.search(query, k: 10, options: .init(filter: Field("year") >= 2020))
+/// try await database.close()
+/// ```
+public final class Database: Sendable {
+  public let path: String
+  let queue: WriteQueue
+  let engine: Engine
+  let records: RecordStore
+  let catalog: Catalog
+  private let closing = Atomic(false)
+
+  private init(engine: Engine) {
+    path = engine.directory.path
+    self.engine = engine
+    records = engine.records
+    catalog = engine.shared.catalog
+    let queue = WriteQueue(engine: engine, configuration: engine.configuration)
+    self.queue = queue
+    engine.checkpointer.setNudge { [weak queue] in
+      // An empty turn of the writer takes up the checkpoint that was written.
+      queue?.submit(.exclusive { _ in }, sizeBytes: 0)
+    }
+  }
+
+  /// Opens the database at `path`, and creates it if there is none (see ``Configuration/createIfMissing``).
+  ///
+  /// Opening maps the newest checkpoint, which does not depend on the number of records, and
+  /// replays the log behind it; after ``close()`` there is nothing to replay.
+  ///
+  /// - Throws: `locked`, naming the process that has it open; `corrupt`, naming the file, with all files left as
+  ///   they were; `notFound`; `unknownVersion`; `inputOutput`.
+  public static func open(
+    at path: String, configuration: Configuration = Configuration()
+  ) async throws -> Database {
+    try open(at: path, fileSystem: PosixFileSystem(), configuration: configuration)
+  }
+
+  /// As ``open(at:configuration:)``, on any file system.
+  package static func open(
+    at path: String, fileSystem: any FileSystem, configuration: Configuration
+  ) throws -> Database {
+    try VecDBError.translating {
+      guard !path.isEmpty else {
+        throw VecDBError(.invalidArgument, "the path is empty", remedy: "Name a directory.")
+      }
+      let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+      return Database(
+        engine: try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration))
+    }
+  }
+
+  /// Waits for writes that are under way, writes a checkpoint (see ``Configuration/checkpointOnClose``), and
+  /// closes the files. Further calls throw `closed`; closing twice is fine.
+  public func close() async throws {
+    guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    let failure = Mutex<VecDBError?>(nil)
+    await queue.close { engine in
+      do {
+        engine.checkpointer.finish(engine, waiting: true)
+        if engine.poison == nil, engine.configuration.checkpointOnClose {
+          _ = try engine.checkpointNow()
+        }
+      } catch {
+        failure.withLock { $0 = VecDBError(wrapping: error) }
+      }
+      engine.shutDown()
+    }
+    if let failure = failure.withLock({ $0 }) { throw failure }
+  }
+
+  /// The LSN up to which writes are durable and searchable.
+  public var lsn: UInt64 { engine.shared.lsn.load(ordering: .acquiring) }
+
+  /// The receipt that a write that changes nothing gets.
+  var currentReceipt: Receipt { Receipt(epoch: engine.epochCounter, lsn: lsn) }
+
+  func requireOpen() throws {
+    if closing.load(ordering: .relaxed) { throw VecDBError.databaseClosed }
+  }
+}
+
+// MARK: Collections
+
+extension Database {
+  /// Creates an empty collection.
+  ///
+  /// - Parameters:
+  ///   - name: 1 to 255 bytes of UTF-8 without control characters.
+  ///   - dimensions: 1 to 65,536.
+  /// - Throws: `alreadyExists`, `invalidArgument`.
+  @discardableResult
+  public func createCollection(
+    _ name: String, dimensions: Int, metric: Metric, index: IndexOptions = IndexOptions()
+  ) async throws -> VectorCollection {
+    try requireOpen()
+    try Self.requireName(name)
+    guard (1...Limits.maximumDimensions).contains(dimensions) else {
+      throw VecDBError(
+        .invalidArgument, "dimensions is \(dimensions)", at: name,
+        remedy: "Use 1 to \(Limits.maximumDimensions).")
+    }
+    let runtime = try await queue.exclusively { engine in
+      guard engine.state.collection(named: name) == nil else {
+        throw VecDBError(
+          .alreadyExists, "there is already a collection of that name", at: name,
+          remedy: "Use it, drop it, or choose another name.")
+      }
+      guard engine.state.collections.count < Limits.maximumCollections else {
+        throw VecDBError(
+          .limitExceeded, "there are \(Limits.maximumCollections) collections", at: name,
+          remedy: "Drop one that is not needed.")
+      }
+      let id = engine.state.nextCollectionID
+      let definition = CollectionDefinition(
+        id: id, name: name, dimensions: dimensions, metric: metric, options: index,
+        seed: 0x9e37_79b9_7f4a_7c15 &* UInt64(id))
+      _ = try definition.indexParameters
+      _ = try engine.write([BatchPayload.encodeCreate(definition)])
+      guard let runtime = engine.state.collection(named: name) else {
+        throw VecDBError(.closed, "the collection was dropped at once", at: name)
+      }
+      return runtime
+    }
+    return VectorCollection(runtime, database: self)
+  }
+
+  /// The collection of that name.
+  ///
+  /// - Throws: `notFound`, naming those that there are.
+  public func collection(_ name: String) throws -> VectorCollection {
+    try requireOpen()
+    guard let runtime = catalog.find(name) else {
+      let names = catalog.all.map { "'\($0.definition.name)'" }.joined(separator: ", ")
+      throw VecDBError(
+        .notFound, "there is no collection '\(name)'", at: path,
+        remedy: names.isEmpty ? "Create it first." : "There are: \(names).")
+    }
+    return VectorCollection(runtime, database: self)
+  }
+
+  /// All collections, by name.
+  public func collections() throws -> [CollectionInfo] {
+    try requireOpen()
+    return catalog.all.map { runtime in
+      let definition = runtime.definition
+      return CollectionInfo(
+        name: definition.name, dimensions: definition.dimensions, metric: definition.metric,
+        index: definition.options, count: runtime.count)
+    }
+  }
+
+  /// Removes a collection and all its records. Searches that are under way on it finish.
+  @discardableResult
+  public func dropCollection(_ name: String) async throws -> Receipt {
+    try requireOpen()
+    return try await queue.exclusively { engine in
+      guard let runtime = engine.state.collection(named: name) else {
+        throw VecDBError(
+          .notFound, "there is no collection '\(name)'", at: engine.directory.path,
+          remedy: "List the collections with `vecdb stats`.")
+      }
+      let receipts = try engine.write([BatchPayload.encodeDrop(collection: runtime.id)])
+      return receipts.last ?? engine.receipt
+    }
+  }
+
+  private static func requireName(_ name: String) throws {
+    let isClean = name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f }
+    guard (1...Limits.maximumNameBytes).contains(name.utf8.count), isClean else {
+      throw VecDBError(
+        .invalidArgument, "the collection name '\(name)' cannot be used",
+        remedy: "Use 1 to \(Limits.maximumNameBytes) bytes of UTF-8 without control characters.")
+    }
+  }
+}
+
+// MARK: Checkpoint
+
+extension Database {
+  /// Writes a checkpoint of the present state while writes and searches go on, and returns when it
+  /// is durable. Nothing is written if the newest checkpoint has everything.
+  @discardableResult
+  public func checkpoint() async throws -> CheckpointReport {
+    try requireOpen()
+    while true {
+      let started = try await queue.exclusively { engine in try engine.startCheckpoint() }
+      guard let (job, isNew) = started else {
+        let newest = try await queue.exclusively { $0.checkpointer.newest.lsn }
+        return CheckpointReport(lsn: newest, blocksWritten: 0, bytesWritten: 0, seconds: 0)
+      }
+      let outcome = await job.whenWritten()
+      try await queue.exclusively { engine in engine.checkpointer.finish(engine, waiting: true) }
+      // One that was running already may lack the newest writes: begin another.
+      if isNew { return try outcome.get().report }
+    }
+  }
+}

@@ -1,0 +1,155 @@
+/// One condition of a filter, made ready to be held against stored values in place. This is the
+/// only code that decides whether a value matches.
+struct FilterCondition: Sendable {
+  private enum Test {
+    case compares(Filter.Comparison, MetadataValue)
+    case isOne(of: ValueList)
+    /// The field is an array with an element equal to this.
+    case has(MetadataValue)
+    case exists
+  }
+
+  let field: String
+  private let test: Test
+
+  /// Nil if the filter is `and`, `or` or `not`.
+  init?(_ filter: Filter) {
+    switch filter {
+    case .comparison(let field, let comparison, let value):
+      self.field = field
+      test = .compares(comparison, value)
+    case .in(let field, let values):
+      self.field = field
+      test = .isOne(of: ValueList(values))
+    case .exists(let field):
+      self.field = field
+      test = .exists
+    case .contains(let field, let value):
+      self.field = field
+      test = .has(value)
+    case .and, .or, .not: return nil
+    }
+  }
+
+  /// Whether the field's stored value matches; nil, for a missing field, never does, and neither
+  /// do bytes that are not a value.
+  func matches(_ bytes: UnsafeRawBufferPointer?) -> Bool {
+    guard let bytes, let value = CanonicalValue(bytes) else { return false }
+    switch test {
+    case .exists: return true
+    case .compares(let comparison, let literal):
+      if comparison == .equal { return value.equals(literal) }
+      if comparison == .notEqual { return !value.equals(literal) }
+      guard let order = value.order(against: literal) else { return false }
+      switch comparison {
+      case .less: return order < 0
+      case .lessOrEqual: return order <= 0
+      case .greater: return order > 0
+      default: return order >= 0
+      }
+    case .isOne(let values): return values.contains(value)
+    case .has(let literal):
+      guard case .array(let elements) = value else { return false }
+      for element in elements where element.equals(literal) { return true }
+      return false
+    }
+  }
+}
+
+/// The values after `in`, arranged for quick look-ups.
+private struct ValueList: Sendable {
+  /// UTF-8 of the strings in ascending order: found without building a string of the stored bytes.
+  private let strings: [[UInt8]]
+  /// All others, each `unified`.
+  private let others: Set<MetadataValue>
+
+  init(_ values: [MetadataValue]) {
+    var strings: Set<[UInt8]> = []
+    var others: Set<MetadataValue> = []
+    for value in values {
+      if case .string(let text) = value {
+        strings.insert(Array(text.utf8))
+      } else {
+        others.insert(value.unified)
+      }
+    }
+    self.strings = strings.sorted { $0.lexicographicallyPrecedes($1) }
+    self.others = others
+  }
+
+  func contains(_ value: CanonicalValue) -> Bool {
+    guard case .string(let bytes) = value else {
+      return MetadataValue(value).map { others.contains($0.unified) } ?? false
+    }
+    var (low, high) = (0, strings.count)
+    while low < high {
+      let middle = (low + high) / 2
+      let order = strings[middle].withUnsafeBytes { bytes.compare($0) }
+      if order == 0 { return true }
+      if order < 0 { high = middle } else { low = middle + 1 }
+    }
+    return false
+  }
+}
+
+extension MetadataValue {
+  /// Numbers of the same value, made the same case, so that `==` decides as a filter does.
+  fileprivate var unified: MetadataValue {
+    switch self {
+    case .double(let value): Int64(exactly: value).map { .integer($0) } ?? self
+    case .array(let elements): .array(elements.map(\.unified))
+    default: self
+    }
+  }
+}
+
+extension CanonicalValue {
+  /// Equality as ``Filter`` defines it.
+  fileprivate func equals(_ literal: MetadataValue) -> Bool {
+    switch (self, literal) {
+    case (.null, .null): return true
+    case (.array(let elements), .array(let others)):
+      guard elements.count == others.count else { return false }
+      return zip(elements, others).allSatisfy { $0.equals($1) }
+    default: return order(against: literal) == 0
+    }
+  }
+
+  /// Negative, zero or positive as this value comes before, equals or comes after the literal;
+  /// nil if the two have no order.
+  fileprivate func order(against literal: MetadataValue) -> Int? {
+    switch (self, literal) {
+    case (.bool(let a), .bool(let b)): (a ? 1 : 0) - (b ? 1 : 0)
+    case (.integer(let a), .integer(let b)): a < b ? -1 : (a == b ? 0 : 1)
+    case (.double(let a), .double(let b)): FilterCondition.order(a, b)
+    case (.integer(let a), .double(let b)): FilterCondition.order(a, b)
+    case (.double(let a), .integer(let b)): FilterCondition.order(b, a).map { -$0 }
+    case (.string(let a), .string(let b)): FilterCondition.order(a, b)
+    default: nil
+    }
+  }
+}
+
+extension FilterCondition {
+  fileprivate static func order(_ left: Double, _ right: Double) -> Int? {
+    if left < right { return -1 }
+    if left > right { return 1 }
+    return left == right ? 0 : nil
+  }
+
+  /// Exact: neither number is rounded to the other's type.
+  fileprivate static func order(_ integer: Int64, _ double: Double) -> Int? {
+    if double.isNaN { return nil }
+    if double >= 0x1p63 { return -1 }
+    if double < -0x1p63 { return 1 }
+    let whole = Int64(double)  // rounded towards zero; the fraction decides what is left
+    if integer != whole { return integer < whole ? -1 : 1 }
+    let fraction = double - Double(whole)
+    return fraction > 0 ? -1 : (fraction < 0 ? 1 : 0)
+  }
+
+  fileprivate static func order(_ stored: UnsafeRawBufferPointer, _ literal: String) -> Int {
+    var literal = literal
+    return literal.withUTF8 { stored.compare(UnsafeRawBufferPointer($0)) }
+  }
+}

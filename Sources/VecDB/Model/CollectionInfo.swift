@@ -1,0 +1,66 @@
+/// Parameters of a collection's HNSW index (Malkov and Yashunin, 2018). They are fixed when the
+/// collection is created.
+public struct IndexOptions: Sendable, Hashable, Codable {
+  /// Links of a node in the upper layers; twice as many in layer 0. 4 to 64, default 16.
+  public var m: Int
+  /// Candidates considered for a new node's links. 8 to 4,096, default 200.
+  public var efConstruction: Int
+
+  public init(m: Int = 16, efConstruction: Int = 200) {
+    self.m = m
+    self.efConstruction = efConstruction
+  }
+}
+
+/// What a collection is and how much it holds.
+public struct CollectionInfo: Sendable, Hashable, Codable {
+  public var name: String
+  public var dimensions: Int
+  public var metric: Metric
+  public var index: IndexOptions
+  /// Live records.
+  public var count: Int
+}
+
+/// Counters and digests of one collection.
+public struct CollectionStats: Sendable, Hashable, Codable {
+  public var name: String
+  public var dimensions: Int
+  public var metric: Metric
+  public var m: Int
+  public var efConstruction: Int
+  /// Live records.
+  public var count: Int
+  /// Slots in use, live and dead.
+  public var slots: Int
+  /// Slots that the graph covers; the others are in the tail, which every search scans.
+  public var graphCount: Int
+  /// Records replaced or deleted whose slots a rebuild would reclaim.
+  public var dead: Int
+  /// Bytes of all index arrays in use.
+  public var indexBytes: Int
+  /// Hexadecimal digest over keys, metadata and vector bits of live records.
+  public var dataDigest: String
+  /// Hexadecimal digest of the canonical index arrays; nil unless it was asked for, since it reads them all.
+  public var graphDigest: String?
+}
+
+/// Counters and digests of a database.
+public struct DatabaseStats: Sendable, Hashable, Codable {
+  public var path: String
+  public var databaseID: String
+  public var epoch: UInt64
+  public var lsn: UInt64
+  /// The log's running SHA-256 at `lsn`, hexadecimal: equal LSN and chain means equal history.
+  public var chain: String
+  /// Digest over all collections' data digests and names.
+  public var dataDigest: String
+  /// The LSN of the newest checkpoint; what lies behind it is replayed after a crash.
+  public var checkpointLSN: UInt64
+  public var logBytes: Int
+  public var packBytes: Int
+  public var recordsBytes: Int
+  /// The kernel set in use: portable, avx2 or avx512.
+  public var kernels: String
+  public var collections: [CollectionStats]
+}

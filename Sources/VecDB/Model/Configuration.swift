@@ -1,0 +1,24 @@
+import Logging
+
+/// How a database is opened.
+public struct Configuration: Sendable {
+  /// Create the database if there is none at the path; otherwise that is a `notFound` error. Default true.
+  public var createIfMissing = true
+  /// Threads that build the index; 0 means one per core. The result does not depend on it.
+  public var buildThreads = 0
+  /// A checkpoint is started when replaying the log since the last one would take about this long. Default 500 ms.
+  public var checkpointReplayMilliseconds = 500
+  /// A checkpoint is started when the log since the last one has this many bytes. Default 256 MiB.
+  public var checkpointLogBytes = 256 << 20
+  /// Write a checkpoint on `close`, so that opening has nothing to replay. Default true.
+  public var checkpointOnClose = true
+  /// Bytes of batches that may wait for the writer; beyond that, writes wait. Default 64 MiB.
+  public var writeQueueBytes = 64 << 20
+  /// How long a write waits for room in the queue before it fails with `overloaded`. Default 30 s.
+  public var writeQueueTimeoutMilliseconds = 30_000
+  /// Size at which the log goes on in a new segment. Default 64 MiB.
+  public var logSegmentBytes = 64 << 20
+  public var logger = Logger(label: "vecdb")
+
+  public init() {}
+}

@@ -1,0 +1,9 @@
+/// How near two vectors are. Smaller distances are nearer in every metric.
+public enum Metric: String, Sendable, Codable, CaseIterable {
+  /// Squared Euclidean distance, Σ(q−x)².
+  case l2
+  /// Cosine distance, 1 − q·x/(|q||x|). Zero vectors are refused.
+  case cosine
+  /// Negative inner product, −q·x (maximum inner product search).
+  case dot
+}

@@ -1,0 +1,50 @@
+/// A key, a vector and metadata: the unit that is written, read, found and deleted.
+public struct Record: Sendable, Hashable {
+  /// 1 to 1,024 bytes of UTF-8, unique in its collection.
+  public var key: String
+  /// As many finite components as the collection has dimensions. `get` returns the same bits.
+  public var vector: [Float]
+  public var metadata: Metadata
+
+  public init(key: String, vector: [Float], metadata: Metadata = [:]) {
+    self.key = key
+    self.vector = vector
+    self.metadata = metadata
+  }
+}
+
+/// Proof of a durable write: its place in the history of the database.
+///
+/// A receipt is returned only after the batch is on disk and searchable. A later copy of the
+/// database that holds this epoch up to this LSN contains the write.
+public struct Receipt: Sendable, Hashable, Codable {
+  /// The counter of the epoch that the write belongs to.
+  public var epoch: UInt64
+  /// The log sequence number of the batch; of the last batch if the call was split.
+  public var lsn: UInt64
+
+  public init(epoch: UInt64, lsn: UInt64) {
+    self.epoch = epoch
+    self.lsn = lsn
+  }
+}
+
+/// What an upsert did.
+public struct UpsertResult: Sendable, Hashable, Codable {
+  public var receipt: Receipt
+  /// Keys that were new.
+  public var inserted: Int
+  /// Keys whose record was replaced.
+  public var updated: Int
+  /// Records that were already there, equal in key, vector bits and metadata; nothing was written for them.
+  public var unchanged: Int
+  /// How many atomic batches the call was split into: 1 unless it held more than 16 MiB.
+  public var batches: Int
+}
+
+/// What a delete did.
+public struct DeleteResult: Sendable, Hashable, Codable {
+  public var receipt: Receipt
+  /// How many records there were to delete; keys that were not there do not count.
+  public var deleted: Int
+}

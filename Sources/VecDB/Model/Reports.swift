@@ -1,0 +1,109 @@
+/// What a checkpoint wrote.
+public struct CheckpointReport: Sendable, Hashable, Codable {
+  public var lsn: UInt64
+  public var blocksWritten: Int
+  public var bytesWritten: Int
+  public var seconds: Double
+}
+
+/// What a backup published.
+public struct BackupReport: Sendable, Hashable, Codable {
+  public var repository: String
+  public var epoch: UInt64
+  public var lsn: UInt64
+  /// Blocks and bytes of the whole restore point.
+  public var blocks: Int
+  public var totalBytes: Int
+  /// What had to be sent, since the repository did not have it: blocks, lists, manifest and log.
+  public var newBlocks: Int
+  public var newBytes: Int
+  /// Log frames archived by this backup.
+  public var logFrames: Int
+  public var canary: CanaryReport?
+  public var seconds: Double
+}
+
+/// Recall measured with canary queries: deterministic perturbations of live records, searched
+/// through the graph and exactly.
+public struct CanaryReport: Sendable, Hashable, Codable {
+  public struct Entry: Sendable, Hashable, Codable {
+    public var collection: String
+    public var queries: Int
+    public var k: Int
+    public var efSearch: Int
+    /// Share of the exact answers that the graph search returned, counted by distance.
+    public var recall: Double
+  }
+  public var collections: [Entry]
+}
+
+/// A restore point in a repository.
+public struct BackupInfo: Sendable, Hashable, Codable {
+  public var epoch: UInt64
+  public var lsn: UInt64
+  public var timeMilliseconds: Int64
+  public var records: Int
+  /// Bytes of the restore point's blocks.
+  public var totalBytes: Int
+  /// The last LSN to which the archived log after this restore point reaches without a gap.
+  public var replayableThroughLSN: UInt64
+}
+
+/// Which state to restore.
+public enum RestoreTarget: Sendable, Hashable {
+  /// The newest state in the repository.
+  case latest
+  /// The state right after the batch with this LSN.
+  case lsn(UInt64)
+  /// The state after the last batch at or before this time, in milliseconds since 1970.
+  case time(milliseconds: Int64)
+}
+
+/// How a restored copy is proven before it goes live.
+public enum RestoreVerification: String, Sendable, Codable, CaseIterable {
+  /// Hashes of all blocks, chain of the log, data digest, structure of the graph, reachability of every record.
+  case quick
+  /// As quick, and every record against its own hash, the graph digest and canary recall.
+  case full
+}
+
+/// What a restore did and what was proven.
+public struct RestoreReport: Sendable, Hashable, Codable {
+  public var path: String
+  public var lsn: UInt64
+  /// The restore point that was used; `lsn - manifestLSN` batches were replayed.
+  public var manifestLSN: UInt64
+  public var epoch: UInt64
+  public var databaseID: String
+  public var dataDigest: String
+  public var records: Int
+  public var bytesCopied: Int
+  public var canary: CanaryReport?
+  /// The canary recall stored with the backup, to compare.
+  public var backupCanary: CanaryReport?
+  public var copySeconds: Double
+  public var verifySeconds: Double
+  public var totalSeconds: Double
+}
+
+/// A restore point that was verified.
+public struct VerifyReport: Sendable, Hashable, Codable {
+  public var restorePoints: Int
+  public var blocks: Int
+  public var bytes: Int
+  public var logFrames: Int
+  /// Empty if all is well: what is damaged or missing, and what it touches.
+  public var problems: [String]
+  public var seconds: Double
+}
+
+/// The findings of a check.
+public struct CheckReport: Sendable, Hashable, Codable {
+  public var lsn: UInt64
+  public var blocks: Int
+  public var records: Int
+  public var logFrames: Int
+  /// Empty if all is well.
+  public var problems: [String]
+  public var seconds: Double
+}

@@ -1,0 +1,54 @@
+/// How a search is to be done.
+public struct SearchOptions: Sendable {
+  /// How wide the graph is searched; raised to k where it is smaller. More finds more and takes longer. 1 to 65,536.
+  public var efSearch: Int
+  /// The recall to reach, 0 < recall < 1; where set, efSearch is chosen by measurement on records of the collection
+  /// against exact search. The first such search on a collection (and again after it has grown by half) pays for the measurement.
+  public var recall: Double?
+  /// Only records that match.
+  public var filter: Filter?
+  /// Compare with every record instead of using the graph: the exact answer, linear cost.
+  public var exact: Bool
+  public var includeMetadata: Bool
+  public var includeVector: Bool
+
+  /// The default of `efSearch`.
+  public static let defaultEfSearch = 64
+
+  public init(
+    efSearch: Int = SearchOptions.defaultEfSearch, recall: Double? = nil, filter: Filter? = nil,
+    exact: Bool = false, includeMetadata: Bool = false, includeVector: Bool = false
+  ) {
+    self.efSearch = efSearch
+    self.recall = recall
+    self.filter = filter
+    self.exact = exact
+    self.includeMetadata = includeMetadata
+    self.includeVector = includeVector
+  }
+}
+
+/// A record that a search found.
+public struct Hit: Sendable, Hashable {
+  public var key: String
+  /// By the collection's metric; see ``Metric``.
+  public var distance: Float
+  /// Nil unless asked for.
+  public var metadata: Metadata?
+  /// Nil unless asked for.
+  public var vector: [Float]?
+}
+
+/// The answer to a search.
+public struct SearchResult: Sendable {
+  /// Nearest first, ties in the order of insertion; at most k, and fewer only if fewer records match.
+  public var hits: [Hit]
+  /// The state that was searched: all batches up to this LSN and none after.
+  public var lsn: UInt64
+  /// The efSearch used.
+  public var efSearch: Int
+  /// How the search was done: `graph`, `filteredGraph`, or `scan` if every matching record was compared.
+  public var plan: String
+  /// Distances computed.
+  public var distances: Int
+}

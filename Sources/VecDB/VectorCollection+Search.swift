@@ -1,0 +1,98 @@
+import LogStore
+import VectorIndex
+
+extension VectorCollection {
+  /// The k records nearest to `vector`, nearest first.
+  ///
+  /// Approximate (HNSW) unless `options.exact` is set or few records match the filter; distances are exact
+  /// either way. Fewer than k hits come back only if fewer records match. Runs on the calling thread
+  /// without locks.
+  ///
+  /// - Parameters:
+  ///   - vector: as many finite components as the collection has dimensions.
+  ///   - k: 1 to 65,536; more than there are records gives all of them.
+  /// - Throws: ``VecDBError`` `invalidArgument`, `closed`.
+  public func search(
+    _ vector: [Float], k: Int = 10, options: SearchOptions = SearchOptions()
+  ) throws -> SearchResult {
+    try search(vector.span, k: k, options: options)
+  }
+
+  /// As ``search(_:k:options:)`` with a borrowed vector.
+  public func search(
+    _ vector: Span<Float>, k: Int = 10, options: SearchOptions = SearchOptions()
+  ) throws -> SearchResult {
+    do {
+      try requireUsable()
+      try requireQuery(vector, k: k, options)
+      let effort = try options.recall.map { try efSearch(forRecall: $0, k: k) } ?? options.efSearch
+      return try vector.withUnsafeBufferPointer { query in
+        try answer(query, k: k, efSearch: effort, options)
+      }
+    } catch {
+      throw VecDBError(wrapping: error)
+    }
+  }
+
+  private func answer(
+    _ query: UnsafeBufferPointer<Float>, k: Int, efSearch: Int, _ options: SearchOptions
+  ) throws -> SearchResult {
+    // A record that is replaced between the search and the look-up of its metadata is gone from
+    // records; searching again at the newer LSN finds the new one.
+    for _ in 0..<8 {
+      let view = runtime.index.view()
+      let filter = try options.filter.map { try matchingSlots($0, at: view) }
+      let outcome =
+        options.exact
+        ? try runtime.index.exactSearch(Array(query), k: k, filter: filter, at: view)
+        : try runtime.index.search(query, k: k, ef: efSearch, filter: filter, at: view)
+      if let hits = try hits(of: outcome, options) {
+        return SearchResult(
+          hits: hits, lsn: view.lsn, efSearch: efSearch, plan: outcome.plan.rawValue,
+          distances: outcome.distanceCount)
+      }
+    }
+    throw VecDBError(
+      .overloaded, "records are replaced faster than their metadata can be read", at: name,
+      remedy: "Search again, or without metadata.")
+  }
+
+  /// Nil if a record's metadata is gone since the search.
+  private func hits(of outcome: SearchOutcome, _ options: SearchOptions) throws -> [Hit]? {
+    var hits: [Hit] = []
+    hits.reserveCapacity(outcome.hits.count)
+    for found in outcome.hits {
+      var hit = Hit(
+        key: runtime.key(of: found.slot), distance: found.distance, metadata: nil,
+        vector: nil)
+      if options.includeMetadata {
+        guard let row = try database.records.row(collection: runtime.id, slot: found.slot) else {
+          return nil
+        }
+        hit.metadata = try Metadata(canonicalBytes: row.metadata)
+      }
+      if options.includeVector { hit.vector = runtime.vector(of: found.slot) }
+      hits.append(hit)
+    }
+    return hits
+  }
+
+  private func requireQuery(_ vector: Span<Float>, k: Int, _ options: SearchOptions) throws {
+    guard vector.count == dimensions else {
+      throw VecDBError(
+        .invalidArgument,
+        "the query has \(vector.count) components; '\(name)' has \(dimensions) dimensions",
+        at: "query", remedy: "Search with vectors of \(dimensions) components.")
+    }
+    guard (1...Limits.maximumK).contains(k) else {
+      throw VecDBError(
+        .invalidArgument, "k is \(k)", at: "query", remedy: "Use 1 to \(Limits.maximumK).")
+    }
+    guard (1...Limits.maximumK).contains(options.efSearch) else {
+      throw VecDBError(
+        .invalidArgument, "efSearch is \(options.efSearch)", at: "query",
+        remedy: "Use 1 to \(Limits.maximumK).")
+    }
+    try requireVector(vector, "query")
+  }
+}

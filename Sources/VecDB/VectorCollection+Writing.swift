@@ -1,0 +1,190 @@
+extension VectorCollection {
+  /// Writes one record, replacing the one with its key if there is one.
+  ///
+  /// Returns when the write is durable and searchable. A record that is already there, equal in
+  /// vector bits and metadata, is not written again.
+  ///
+  /// - Throws: ``VecDBError`` `invalidArgument` for a wrong dimension, NaN or infinity, a key that is empty or
+  ///   longer than 1,024 bytes, a zero vector under cosine; `diskFull`, `overloaded`, `poisoned`, `closed`.
+  @discardableResult
+  public func upsert(_ record: Record) async throws -> UpsertResult { try await upsert([record]) }
+
+  /// Writes records as one atomic batch: all or none. More than 16 MiB are split into several
+  /// batches, and the result says how many; if one of them fails, those before it stay.
+  ///
+  /// Of several records with one key the last counts.
+  @discardableResult
+  public func upsert(_ records: [Record]) async throws -> UpsertResult {
+    try VecDBError.translating { try requireUsable() }
+    let prepared = try VecDBError.translating { try records.map(prepare) }
+    var total = UpsertResult(
+      receipt: database.currentReceipt, inserted: 0, updated: 0, unchanged: 0, batches: 0)
+    for batch in Self.split(prepared) {
+      let size = batch.reduce(0) { $0 + $1.sizeBytes }
+      let result = try await withCheckedThrowingContinuation { continuation in
+        database.queue.submit(.upsert(runtime, Array(batch), continuation), sizeBytes: size)
+      }
+      total.add(result)
+    }
+    return total
+  }
+
+  /// Writes a sequence of records in batches, holding only one batch in memory.
+  ///
+  /// - Parameters:
+  ///   - batchSize: records in an atomic batch, 1 to 100,000.
+  ///   - onBatch: called after each batch with the sums so far; throw from it to stop.
+  @discardableResult
+  public func upsert<Records: AsyncSequence>(
+    _ records: Records, batchSize: Int = 1_000,
+    onBatch: ((UpsertResult) throws -> Void)? = nil
+  ) async throws -> UpsertResult where Records.Element == Record {
+    guard (1...100_000).contains(batchSize) else {
+      throw VecDBError(
+        .invalidArgument, "batchSize is \(batchSize)", at: name, remedy: "Use 1 to 100000.")
+    }
+    var total = UpsertResult(
+      receipt: database.currentReceipt, inserted: 0, updated: 0, unchanged: 0, batches: 0)
+    var batch: [Record] = []
+    for try await record in records {
+      batch.append(record)
+      if batch.count == batchSize {
+        total.add(try await upsert(batch))
+        batch.removeAll(keepingCapacity: true)
+        try onBatch?(total)
+      }
+    }
+    if !batch.isEmpty {
+      total.add(try await upsert(batch))
+      try onBatch?(total)
+    }
+    return total
+  }
+
+  /// Deletes the records with these keys as one atomic batch; keys that are not there are passed over.
+  @discardableResult
+  public func delete(_ keys: [String]) async throws -> DeleteResult {
+    try VecDBError.translating { try requireUsable() }
+    for key in keys { try requireKey(key) }
+    let size = keys.reduce(0) { $0 + $1.utf8.count + 16 }
+    return try await withCheckedThrowingContinuation { continuation in
+      database.queue.submit(.delete(runtime, keys, continuation), sizeBytes: size)
+    }
+  }
+
+  /// Deletes the record with this key, if it is there.
+  @discardableResult
+  public func delete(_ key: String) async throws -> DeleteResult { try await delete([key]) }
+
+  /// Deletes all records that match, as one atomic batch.
+  @discardableResult
+  public func delete(where filter: Filter) async throws -> DeleteResult {
+    try VecDBError.translating { try requireUsable() }
+    let runtime = runtime
+    return try await database.queue.exclusively { engine in
+      try runtime.requireLive()
+      let view = runtime.index.view()
+      var slots: [UInt32] = []
+      try FilterEvaluation(
+        plan: filter.plan(), collection: runtime, records: engine.records, view: view
+      ).matchingSlots().visit { slot in
+        if runtime.index.isVisible(slot, in: view) { slots.append(UInt32(slot)) }
+      }
+      guard !slots.isEmpty else { return DeleteResult(receipt: engine.receipt, deleted: 0) }
+      let payload = BatchPayload.encodeWrite(
+        collection: runtime.id, dimensions: runtime.definition.dimensions,
+        firstSlot: runtime.slotCount, deaths: slots, births: [])
+      guard payload.count <= Limits.maximumBatchBytes else {
+        throw VecDBError(
+          .limitExceeded, "\(slots.count) records match, too many for one batch",
+          at: runtime.definition.name, remedy: "Delete them with a narrower filter, in parts.")
+      }
+      let receipts = try engine.write([payload])
+      return DeleteResult(receipt: receipts.last ?? engine.receipt, deleted: slots.count)
+    }
+  }
+}
+
+// MARK: Validation and encoding, on the caller's thread
+
+extension VectorCollection {
+  private func prepare(_ record: Record) throws -> PreparedRecord {
+    try requireKey(record.key)
+    guard record.vector.count == dimensions else {
+      throw VecDBError(
+        .invalidArgument,
+        "the vector has \(record.vector.count) components; '\(name)' has \(dimensions) dimensions",
+        at: "key '\(record.key)'", remedy: "Write vectors of \(dimensions) components.")
+    }
+    try requireVector(record.vector.span, "key '\(record.key)'")
+    let prepared = PreparedRecord(
+      key: record.key, vector: record.vector, metadata: try record.metadata.canonicalBytes())
+    guard prepared.sizeBytes <= Limits.maximumBatchBytes - 4_096 else {
+      throw VecDBError(
+        .limitExceeded, "the record has \(prepared.sizeBytes) bytes; a batch holds 16 MiB",
+        at: "key '\(record.key)'", remedy: "Store less metadata with it.")
+    }
+    return prepared
+  }
+
+  private func requireKey(_ key: String) throws {
+    let size = key.utf8.count
+    guard (1...Limits.maximumKeyBytes).contains(size) else {
+      throw VecDBError(
+        .invalidArgument,
+        size == 0 ? "the key is empty" : "the key has \(size) bytes of UTF-8", at: name,
+        remedy: "Use keys of 1 to \(Limits.maximumKeyBytes) bytes.")
+    }
+    guard !key.utf8.contains(0) else {
+      throw VecDBError(
+        .invalidArgument, "the key contains a zero byte", at: name,
+        remedy: "Use keys without U+0000.")
+    }
+  }
+
+  /// Finite components, and under cosine not all zero.
+  func requireVector(_ vector: Span<Float>, _ place: String) throws {
+    var isZero = true
+    for index in vector.indices {
+      let value = vector[index]
+      guard value.isFinite else {
+        throw VecDBError(
+          .invalidArgument, "component \(index) of the vector is \(value)", at: place,
+          remedy: "Use finite components.")
+      }
+      if value != 0 { isZero = false }
+    }
+    if isZero, metric == .cosine {
+      throw VecDBError(
+        .invalidArgument, "the vector is zero, which has no direction", at: place,
+        remedy: "Use vectors with at least one component that is not 0, or the metric l2 or dot.")
+    }
+  }
+
+  /// Runs of records that fit into one batch each.
+  private static func split(_ records: [PreparedRecord]) -> [ArraySlice<PreparedRecord>] {
+    var batches: [ArraySlice<PreparedRecord>] = []
+    var first = 0
+    var bytes = 4_096
+    for (index, record) in records.enumerated() {
+      if bytes + record.sizeBytes > Limits.maximumBatchBytes {
+        batches.append(records[first..<index])
+        first = index
+        bytes = 4_096
+      }
+      bytes += record.sizeBytes
+    }
+    if first < records.count { batches.append(records[first...]) }
+    return batches
+  }
+}
+
+extension UpsertResult {
+  mutating func add(_ other: UpsertResult) {
+    receipt = other.receipt
+    inserted += other.inserted
+    updated += other.updated
+    unchanged += other.unchanged
+    batches += other.batches
+  }
+}

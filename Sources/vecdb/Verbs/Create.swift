@@ -1,0 +1,49 @@
+import ArgumentParser
+import VecDB
+
+struct Create: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Create a collection, and the database if it is not there.",
+    discussion: """
+      EXAMPLE
+        vecdb create photos.vecdb images --dimensions 784 --metric l2
+      """)
+
+  @OptionGroup var target: CollectionArguments
+  @Option(help: "Components of every vector, 1 to 65,536.")
+  var dimensions: Int
+  @Option(help: "How near two vectors are.")
+  var metric: Metric
+  @Option(help: "Links of a node in the graph, 4 to 64.")
+  var m = IndexOptions().m
+  @Option(help: "Candidates considered for a new node's links, 8 to 4,096.")
+  var efConstruction = IndexOptions().efConstruction
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    guard (1...65_536).contains(dimensions) else {
+      throw ValidationError("--dimensions is \(dimensions); it must be 1 to 65536.")
+    }
+    guard (4...64).contains(m) else { throw ValidationError("--m is \(m); it must be 4 to 64.") }
+    guard (8...4096).contains(efConstruction) else {
+      throw ValidationError("--ef-construction is \(efConstruction); it must be 8 to 4096.")
+    }
+  }
+
+  func run() async throws {
+    try await Session.run(target.database, create: true) { database in
+      let index = IndexOptions(m: m, efConstruction: efConstruction)
+      _ = try await database.createCollection(
+        target.collection, dimensions: dimensions, metric: metric, index: index)
+      if output.json {
+        for info in try database.collections() where info.name == target.collection {
+          Output.json(info)
+        }
+      } else {
+        Output.line(
+          "created \(target.collection) in \(target.database): "
+            + "\(Format.count(dimensions)) dimensions, \(metric.rawValue)")
+      }
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import ArgumentParser
+import VecDB
+
+struct Delete: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Delete records by key or by filter.",
+    discussion: """
+      Keys that are not there are no error: the count tells what was deleted.
+
+      EXAMPLE
+        vecdb delete photos.vecdb images 17 18
+        vecdb delete photos.vecdb images --where "label = 3"
+      """)
+
+  @OptionGroup var target: CollectionArguments
+  @Argument(help: "The keys.")
+  var keys: [String] = []
+  @Option(name: .customLong("where"), help: "Delete the records whose metadata match this filter.")
+  var filter: String?
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    guard keys.isEmpty != (filter == nil) else {
+      throw ValidationError("Give keys or --where, and not both.")
+    }
+  }
+
+  func run() async throws {
+    let filter = try parseFilter(filter)
+    try await Session.run(target.database) { database in
+      let collection = try database.collection(target.collection)
+      let result =
+        if let filter {
+          try await collection.delete(where: filter)
+        } else {
+          try await collection.delete(keys)
+        }
+      if output.json {
+        Output.json(result)
+      } else {
+        Output.line("deleted \(Format.count(result.deleted)); LSN \(result.receipt.lsn)")
+      }
+    }
+  }
+}

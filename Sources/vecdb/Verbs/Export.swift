@@ -1,0 +1,69 @@
+import ArgumentParser
+import Glibc
+import VecDB
+
+struct Export: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Write all records as JSON lines, in key order.",
+    discussion: """
+      The lines are canonical: importing them elsewhere and exporting again gives the same bytes. A \
+      file is written beside its name and renamed when it is complete.
+
+      EXAMPLE
+        vecdb export photos.vecdb images --output images.jsonl
+        vecdb export photos.vecdb images --where "label = 3" | gzip > threes.jsonl.gz
+      """)
+
+  @OptionGroup var target: CollectionArguments
+  @Option(name: .shortAndLong, help: "The file to write; standard output if missing.")
+  var output: String?
+  @Option(name: .customLong("where"), help: "Only records whose metadata match this filter.")
+  var filter: String?
+  @Flag(help: "Leave the vectors out.")
+  var noVector = false
+  @OptionGroup var options: OutputOptions
+
+  private struct Line: Encodable {
+    var collection: String
+    var file: String
+    var records: Int
+    var seconds: Double
+  }
+
+  func run() async throws {
+    let filter = try parseFilter(filter)
+    try await Session.run(target.database) { database in
+      let collection = try database.collection(target.collection)
+      let start = ContinuousClock.now
+      let file = try output.map { try FileWriter(path: $0) }
+      let bar = ProgressBar(.items("records"))
+      let total = collection.count
+      var records = 0
+      var cursor: String?
+      repeat {
+        let page = try collection.scroll(
+          after: cursor, limit: 1000, filter: filter, includeVectors: !noVector)
+        for record in page.records {
+          let line = JSONText.line(record, includeVector: !noVector)
+          if let file { try file.write(line) } else { Output.bytes(line) }
+        }
+        records += page.records.count
+        cursor = page.next
+        bar.update(
+          "exporting", done: records, total: filter == nil ? total : nil,
+          fraction: filter == nil ? Double(records) / Double(max(1, total)) : nil)
+      } while cursor != nil
+      try file?.publish()
+      bar.finish()
+      guard let output else { return }
+      let seconds = (ContinuousClock.now - start).inSeconds
+      if options.json {
+        Output.json(
+          Line(collection: target.collection, file: output, records: records, seconds: seconds))
+      } else {
+        Output.line(
+          "\(Format.count(records)) records written to \(output) in \(Format.seconds(seconds))")
+      }
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import ArgumentParser
+import VecDB
+
+struct Get: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Print records by key.",
+    discussion: """
+      Prints one JSON object per record, as export does. A key that is not there is an error, \
+      after the others have been printed.
+
+      EXAMPLE
+        vecdb get photos.vecdb images 17 18 --no-vector
+      """)
+
+  @OptionGroup var target: CollectionArguments
+  @Argument(help: "The keys.")
+  var keys: [String]
+  @Flag(help: "Leave the vectors out.")
+  var noVector = false
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    try await Session.run(target.database) { database in
+      let collection = try database.collection(target.collection)
+      var missing: [String] = []
+      for key in keys {
+        if let record = try collection.get(key, includeVector: !noVector) {
+          Output.bytes(JSONText.line(record, includeVector: !noVector))
+        } else {
+          missing.append(key)
+        }
+      }
+      guard missing.isEmpty else {
+        let names = missing.prefix(5).joined(separator: ", ") + (missing.count > 5 ? ", …" : "")
+        throw VecDBError(
+          .notFound,
+          missing.count == 1 ? "there is no such key" : "\(missing.count) keys are missing",
+          at: "\(target.collection): \(names)", remedy: "List the keys with vecdb export.")
+      }
+    }
+  }
+}

@@ -1,0 +1,130 @@
+import ArgumentParser
+import VecDB
+
+struct Query: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Find the records nearest to one or many vectors.",
+    discussion: """
+      EXAMPLE
+        vecdb query photos.vecdb images --key 17 -k 5
+        vecdb query photos.vecdb images --vectors test.npy -k 10 --recall 0.99 --json
+        vecdb query texts.vecdb notes --vector '[0.1,0.7,0.2]' --where "year >= 2020 and lang = 'de'"
+      """)
+
+  @OptionGroup var target: CollectionArguments
+  @Option(help: "The query as a JSON array: '[0.1,0.2]'.")
+  var vector: String?
+  @Option(help: "A file of queries: .fvecs, .bvecs, .npy or .jsonl, also .gz.", completion: .file())
+  var vectors: String?
+  @Option(help: "Search with the vector of the record that has this key.")
+  var key: String?
+  @Option(name: .customShort("k"), help: "How many records to find.")
+  var k = 10
+  @Option(help: "How wide to search the graph; more finds more and takes longer.")
+  var ef: Int?
+  @Option(help: "The recall to reach, such as 0.95; chooses --ef by measurement.")
+  var recall: Double?
+  @Option(name: .customLong("where"), help: "Only records whose metadata match this filter.")
+  var filter: String?
+  @Flag(help: "Compare with every record: the exact answer.")
+  var exact = false
+  @Flag(help: "Print the vectors of the records found.")
+  var includeVector = false
+  @Flag(help: "Leave the metadata out.")
+  var noMetadata = false
+  @Option(help: "Stop after this many queries of the file.")
+  var limit: Int?
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    guard [vector, vectors, key].count(where: { $0 != nil }) == 1 else {
+      throw ValidationError("Give one of --vector, --vectors and --key.")
+    }
+    guard k >= 1 else { throw ValidationError("-k is \(k); it must be at least 1.") }
+    if let ef, !(1...65_536).contains(ef) {
+      throw ValidationError("--ef is \(ef); it must be 1 to 65536.")
+    }
+    if let recall, !(recall > 0 && recall < 1) {
+      throw ValidationError("--recall is \(recall); it must be between 0 and 1.")
+    }
+    guard ef == nil || recall == nil else {
+      throw ValidationError("Give --ef or --recall, not both.")
+    }
+  }
+
+  func run() async throws {
+    let filter = try parseFilter(filter)
+    try await Session.run(target.database) { database in
+      let collection = try database.collection(target.collection)
+      let options = SearchOptions(
+        efSearch: ef ?? SearchOptions.defaultEfSearch, recall: recall, filter: filter,
+        exact: exact, includeMetadata: !noMetadata, includeVector: includeVector)
+      if let vectors {
+        let source = try openVectors(vectors)
+        var index = 0
+        while index < limit ?? .max, let row = try source.next() {
+          if row.vector.count != collection.dimensions {
+            throw inputError(
+              "the query has \(row.vector.count) components, the collection "
+                + "\(collection.dimensions)", source.bytes, row: index,
+              remedy: "Query with vectors of the collection's dimension.")
+          }
+          write(try collection.search(row.vector, k: k, options: options), query: index)
+          index += 1
+        }
+      } else {
+        let query = try singleQuery(collection)
+        write(try collection.search(query, k: k, options: options), query: 0)
+      }
+    }
+  }
+
+  private func singleQuery(_ collection: VectorCollection) throws -> [Float] {
+    if let key {
+      guard let record = try collection.get(key) else {
+        throw VecDBError(
+          .notFound, "there is no record with this key", at: "\(target.collection), key \(key)",
+          remedy: "List the keys with vecdb export.")
+      }
+      return record.vector
+    }
+    do { return try parseVector(vector ?? "") } catch let failure as JSONFailure {
+      throw UsageError(
+        message: "--vector cannot be read: \(failure)", remedy: "Write it like '[0.1,0.2,0.3]'.")
+    }
+  }
+
+  private func parseVector(_ text: String) throws -> [Float] {
+    try Array(text.utf8).withUnsafeBytes { bytes in
+      var scanner = JSONScanner(bytes)
+      var numbers: [Float] = []
+      try scanner.vector(into: &numbers)
+      try scanner.expectEnd()
+      return numbers
+    }
+  }
+
+  private func write(_ result: SearchResult, query: Int) {
+    guard !output.json else {
+      Output.bytes(JSONText.searchLine(result.hits, query: query))
+      return
+    }
+    if vectors != nil { Output.line("query \(query)") }
+    var table = Table([
+      ("#", .right), ("key", .left), ("distance", .right),
+      (noMetadata ? "" : "metadata", .left),
+    ])
+    for (rank, hit) in result.hits.enumerated() {
+      var text = hit.metadata.map { JSONText.text($0) } ?? ""
+      if let vector = hit.vector { text += (text.isEmpty ? "" : " ") + JSONText.text(vector) }
+      table.add(String(rank + 1), hit.key, "\(hit.distance)", text)
+    }
+    table.write()
+    if vectors == nil {
+      let ef = result.plan == "exact" ? "" : ", ef \(result.efSearch)"
+      Terminal.message(
+        "\(result.hits.count) hits; \(result.plan)\(ef), \(Format.count(result.distances)) "
+          + "distances, LSN \(result.lsn)")
+    }
+  }
+}

@@ -1,0 +1,58 @@
+import ArgumentParser
+import VecDB
+
+/// Opens a database for one verb and closes it again.
+enum Session {
+  /// Runs `body` on the database at `path`, which must exist unless `create` is set. It is closed
+  /// in any case; an error of `body` wins over one of closing.
+  static func run<Result>(
+    _ path: String, create: Bool = false, buildThreads: Int = 0,
+    _ body: (Database) async throws -> Result
+  ) async throws -> Result {
+    var configuration = Configuration()
+    configuration.createIfMissing = create
+    configuration.buildThreads = buildThreads
+    configuration.logger.logLevel = .warning
+    let database = try await Database.open(at: path, configuration: configuration)
+    let result: Result
+    do { result = try await body(database) } catch {
+      do { try await database.close() } catch {
+        Terminal.message("vecdb: closing failed: \(error)")
+      }
+      throw error
+    }
+    try await database.close()
+    return result
+  }
+}
+
+/// The database that a verb works on.
+struct DatabaseArgument: ParsableArguments {
+  @Argument(help: "The database directory.", completion: .directory)
+  var database: String
+}
+
+/// The database and collection that a verb works on.
+struct CollectionArguments: ParsableArguments {
+  @Argument(help: "The database directory.", completion: .directory)
+  var database: String
+
+  @Argument(help: "The collection's name.")
+  var collection: String
+}
+
+extension Metric: ExpressibleByArgument {}
+extension VectorFormat: ExpressibleByArgument {}
+extension RestoreVerification: ExpressibleByArgument {}
+
+/// A filter given as text; a mistake in it is wrong usage.
+func parseFilter(_ text: String?) throws -> Filter? {
+  guard let text else { return nil }
+  do { return try Filter(parsing: text) } catch let error as VecDBError {
+    throw UsageError(
+      message: "the filter cannot be read: \(error.message)"
+        + (error.location.isEmpty ? "" : " (\(error.location))"),
+      remedy: error.remedy.isEmpty
+        ? "Write it like: year >= 2020 and lang in ('de','en')." : error.remedy)
+  }
+}

@@ -1,0 +1,57 @@
+import ArgumentParser
+import VecDB
+
+struct Stats: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Print counters and digests of a database.",
+    discussion: """
+      Two databases with equal data digests hold the same records; collections with equal graph \
+      digests hold the same index, bit by bit.
+
+      EXAMPLE
+        vecdb stats photos.vecdb --json
+      """)
+
+  @OptionGroup var target: DatabaseArgument
+  @Flag(help: "Leave out the graph digests, which read the whole index.")
+  var noGraphDigests = false
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    try await Session.run(target.database) { database in
+      let stats = try database.stats(graphDigests: !noGraphDigests)
+      if output.json { Output.json(stats) } else { write(stats) }
+    }
+  }
+
+  private func write(_ stats: DatabaseStats) {
+    var facts = Table([("database", .left), (stats.path, .left)])
+    facts.add("id", stats.databaseID)
+    facts.add("epoch, LSN", "\(stats.epoch), \(Format.count(Int(clamping: stats.lsn)))")
+    facts.add("checkpoint at LSN", Format.count(Int(clamping: stats.checkpointLSN)))
+    facts.add("chain", stats.chain)
+    facts.add("data digest", stats.dataDigest)
+    facts.add(
+      "on disk",
+      "log \(Format.bytes(stats.logBytes)), packs \(Format.bytes(stats.packBytes)), records "
+        + Format.bytes(stats.recordsBytes))
+    facts.add("kernels", stats.kernels)
+    facts.write()
+    for collection in stats.collections {
+      Output.line("")
+      var table = Table([("collection", .left), (collection.name, .left)])
+      table.add("records", Format.count(collection.count))
+      table.add(
+        "slots",
+        "\(Format.count(collection.slots)): \(Format.count(collection.graphCount)) in the graph, "
+          + "\(Format.count(collection.slots - collection.graphCount)) in the tail, "
+          + "\(Format.count(collection.dead)) dead")
+      table.add("dimensions, metric", "\(collection.dimensions), \(collection.metric.rawValue)")
+      table.add("m, ef-construction", "\(collection.m), \(collection.efConstruction)")
+      table.add("index in memory", Format.bytes(collection.indexBytes))
+      table.add("data digest", collection.dataDigest)
+      if let digest = collection.graphDigest { table.add("graph digest", digest) }
+      table.write()
+    }
+  }
+}

@@ -1,0 +1,42 @@
+import ArgumentParser
+import VecDB
+
+struct Verify: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Prove that the restore points of a repository can be restored.",
+    discussion: """
+      Exits with 3 if anything is damaged or missing, and says which restore points it touches.
+
+      EXAMPLE
+        vecdb verify /backup/photos
+      """)
+
+  @Argument(help: "The repository's directory.", completion: .directory)
+  var repository: String
+  @Option(help: "How deep to look.")
+  var verification: RestoreVerification = .full
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let bar = ProgressBar.bytes()
+    let report = try await Database.verify(
+      repository: repository, verification: verification, progress: bar.handler)
+    bar.finish()
+    if output.json {
+      Output.json(report)
+    } else {
+      for problem in report.problems { Output.line("PROBLEM  \(problem)") }
+      Output.line(
+        "verified \(report.restorePoints) restore points: \(Format.count(report.blocks)) blocks, "
+          + "\(Format.bytes(report.bytes)), \(Format.count(report.logFrames)) log frames in "
+          + "\(Format.seconds(report.seconds)): "
+          + (report.problems.isEmpty ? "good" : "\(report.problems.count) problems"))
+    }
+    guard report.problems.isEmpty else {
+      throw CorruptionFound(
+        message: "the repository is damaged: \(report.problems.count) problems",
+        location: repository,
+        remedy: "Back up again: blocks that are damaged or missing are sent anew")
+    }
+  }
+}

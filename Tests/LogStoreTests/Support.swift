@@ -1,0 +1,44 @@
+import Bytes
+import Files
+import Glibc
+import LogStore
+
+/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): the tests' only source of chance.
+struct TestRandom: RandomNumberGenerator {
+  var state: UInt64
+
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+    return z ^ (z >> 31)
+  }
+
+  mutating func bytes(_ count: Int) -> [UInt8] {
+    (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) }
+  }
+}
+
+/// A directory on the real disk that goes when the object goes.
+final class TemporaryDirectory: Sendable {
+  let path: String
+
+  init() throws {
+    var template = Array("/tmp/vecdb-logstore-XXXXXX".utf8CString)
+    guard let made = mkdtemp(&template) else { throw StoreError(.inputOutput, "mkdtemp failed") }
+    path = String(cString: made)
+  }
+
+  deinit { try? PosixFileSystem().removeTree(path) }
+}
+
+let testIdentity = LogIdentity(
+  databaseID: UniqueID(high: 0x0123_4567_89ab_cdef, low: 0xfedc_ba98_7654_3210),
+  epochs: [
+    Epoch(
+      counter: 1, id: UniqueID(high: 1, low: 2), parentID: .zero, beganAtLSN: 0,
+      beganAtChain: .zero)
+  ])

@@ -1,0 +1,68 @@
+import Files
+import Foundation
+import Testing
+
+import VecDB
+
+/// A directory that is removed when the test ends.
+final class TemporaryDirectory: Sendable {
+  let path: String
+
+  init() throws {
+    path = NSTemporaryDirectory() + "vecdb-tests-" + UUID().uuidString
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  func file(_ name: String) -> String { path + "/" + name }
+}
+
+/// SplitMix64 (Steele et al., 2014): the same numbers from the same seed everywhere.
+struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+    return z ^ (z >> 31)
+  }
+
+  mutating func vector(_ dimensions: Int, in range: ClosedRange<Float> = -1...1) -> [Float] {
+    (0..<dimensions).map { _ in Float.random(in: range, using: &self) }
+  }
+}
+
+/// Squared L2 as the oracle computes it.
+func squaredDistance(_ a: [Float], _ b: [Float]) -> Double {
+  zip(a, b).reduce(0) { $0 + (Double($1.0) - Double($1.1)) * (Double($1.0) - Double($1.1)) }
+}
+
+/// Expects that `body` throws a `VecDBError` of this code, and returns it.
+@discardableResult
+func expectError(
+  _ code: VecDBError.Code, sourceLocation: SourceLocation = #_sourceLocation,
+  _ body: () async throws -> Void
+) async -> VecDBError? {
+  do {
+    try await body()
+    Issue.record("nothing was thrown; expected \(code)", sourceLocation: sourceLocation)
+  } catch let error as VecDBError {
+    #expect(error.code == code, "\(error)", sourceLocation: sourceLocation)
+    return error
+  } catch {
+    Issue.record("not a VecDBError: \(error)", sourceLocation: sourceLocation)
+  }
+  return nil
+}
+
+/// Runs blocking work on a thread of its own, since the concurrency pool has only as many as cores.
+func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+  try await withCheckedThrowingContinuation { continuation in
+    Thread.detachNewThread { continuation.resume(with: Result { try body() }) }
+  }
+}
