@@ -3,6 +3,12 @@ import Synchronization
 import Testing
 import VecDB
 
+private final class Flag: Sendable {
+  private let value = Atomic(false)
+  var isSet: Bool { value.load(ordering: .relaxed) }
+  func set() { value.store(true, ordering: .relaxed) }
+}
+
 /// Many writers, many readers, checkpoints and backups at once.
 @Suite struct ConcurrencyTests {
   /// Small enough to run under the thread sanitizer.
@@ -12,12 +18,12 @@ import VecDB
     configuration.checkpointReplayMilliseconds = 5
     let database = try await Database.open(at: directory.file("db"), configuration: configuration)
     let items = try await database.createCollection("items", dimensions: 8, metric: .l2)
-    let isDone = Atomic(false)
+    let isDone = Flag()
     try await withThrowingTaskGroup(of: Void.self) { group in
       for reader in 0..<2 {
         group.addTask {
           var generator = SeededGenerator(seed: UInt64(reader))
-          while !isDone.load(ordering: .relaxed) {
+          while !isDone.isSet {
             let hits = try items.search(
               generator.vector(8), k: 5, options: .init(includeMetadata: true)).hits
             #expect(hits.allSatisfy { $0.metadata?["writer"] != nil })
@@ -48,7 +54,7 @@ import VecDB
         }
         try await writers.waitForAll()
       }
-      isDone.store(true, ordering: .relaxed)
+      isDone.set()
       try await group.waitForAll()
     }
     #expect(try await database.check().problems == [])
