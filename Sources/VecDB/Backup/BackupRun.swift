@@ -39,11 +39,9 @@ struct BackupRun {
     } else {
       let current = engine.log.identity.currentEpoch
       try repository.claimEpoch(counter: current.counter, id: current.id.number)
-      try publishArrays(of: manifest)
-      manifest.records = try publishRecords()
+      manifest.records = try publishBlocks(of: manifest)
       try archiveLog(through: manifest.lsn)
       if let canary { manifest.annotations[CanaryAnnotation.name] = try canary.encoded() }
-      try repository.synchronize()
       try repository.putManifest(manifest)
       report.newBytes += manifest.encode().count
     }
@@ -60,61 +58,28 @@ struct BackupRun {
     }
   }
 
-  private mutating func publishArrays(of manifest: Manifest) throws {
-    let arrays = manifest.namedArrays.map(\.array)
-    progress.begin("copying blocks", totalBytes: arrays.reduce(0) { $0 + $1.lengthBytes })
-    for array in arrays {
-      let list = try engine.blocks.list(of: array)
-      for (index, hash) in list.hashes.enumerated() {
-        let length = list.blockLengthBytes(index)
-        if try !repository.hasBlock(hash, lengthBytes: length) {
-          try put(hash, try engine.blocks.read(hash))
-        }
-        report.blocks += 1
-        report.totalBytes += length
-        progress.advance(length)
-      }
-      try put(array.list, list.encode())
+  /// Publishes the index's blocks that the repository lacks, and `records.sqlite`, whose main file is
+  /// stable: the caller holds off its checkpoints.
+  private mutating func publishBlocks(of manifest: Manifest) throws -> ArrayManifest {
+    let progress = progress
+    let transfer = BlockTransfer(threads: engine.configuration.resolvedThreads) {
+      progress.set(doneBytes: $0.doneBytes, totalBytes: $0.totalBytes)
     }
+    progress.begin("copying blocks")
+    add(try transfer.publish(manifest, from: engine.blocks, to: repository))
+    progress.begin("copying records")
+    let records = try transfer.publishFile(
+      engine.directory.records, name: "records.sqlite", fileSystem: engine.fileSystem,
+      to: repository)
+    add(records.progress)
+    return records.array
   }
 
-  private mutating func put(_ hash: Digest, _ bytes: [UInt8]) throws {
-    if try bytes.withUnsafeBytes({ try repository.putBlock(hash, $0) }) {
-      report.newBlocks += 1
-      report.newBytes += bytes.count
-    }
-  }
-
-  /// Publishes `records.sqlite`, whose main file is stable: the caller holds off its checkpoints.
-  private mutating func publishRecords() throws -> ArrayManifest {
-    let file = try engine.fileSystem.open(engine.directory.records, .read)
-    let size = try file.sizeBytes()
-    progress.begin("copying records", totalBytes: size)
-    var hashes: [Digest] = []
-    var buffer = [UInt8](repeating: 0, count: blockSizeBytes)
-    for index in 0..<BlockList.blockCount(lengthBytes: size) {
-      let length = BlockList.blockLengthBytes(index, of: size)
-      let bytes = try buffer.withUnsafeMutableBytes { raw in
-        let part = UnsafeMutableRawBufferPointer(rebasing: raw.prefix(length))
-        guard try file.read(at: index * blockSizeBytes, into: part) == length else {
-          throw StoreError(
-            .inputOutput, "records.sqlite became shorter while it was copied", at: file.path,
-            remedy: "Run the backup again.")
-        }
-        return Array(part)
-      }
-      let hash = SHA256.hash(bytes)
-      try put(hash, bytes)
-      hashes.append(hash)
-      report.blocks += 1
-      report.totalBytes += length
-      progress.advance(length)
-    }
-    let list = try BlockList(hashes: hashes, lengthBytes: size)
-    let bytes = list.encode()
-    let name = SHA256.hash(bytes)
-    try put(name, bytes)
-    return ArrayManifest(name: "records.sqlite", rowStrideBytes: 0, lengthBytes: size, list: name)
+  private mutating func add(_ transferred: TransferProgress) {
+    report.blocks += transferred.totalBlocks
+    report.totalBytes += transferred.totalBytes
+    report.newBlocks += transferred.sentBlocks
+    report.newBytes += transferred.sentBytes
   }
 
   /// Publishes the log of this epoch that is not archived yet, in pieces of some 16 MiB. Where the
@@ -125,7 +90,7 @@ struct BackupRun {
       .map(\.lastLSN).max() ?? epoch.beganAtLSN
     let first = max(archived + 1, engine.log.firstLSN)
     guard first <= last else { return }
-    progress.begin("archiving the log", totalBytes: 0)
+    progress.begin("archiving the log")
     var frames: [LogFrame] = []
     var bytes = 0
     try engine.log.read(after: first - 1, through: last) { frame in

@@ -1,30 +1,45 @@
 import Dispatch
+import Synchronization
 
-/// Hands progress on, at most ten times a second and always at the beginning of a stage.
-final class ProgressReporter {
+/// Hands progress on, at most ten times a second, and always at the beginning and end of a stage.
+final class ProgressReporter: Sendable {
+  private struct State {
+    var current = Progress(stage: "", doneBytes: 0, totalBytes: 0)
+    var lastNanoseconds: UInt64 = 0
+  }
+
   private let handler: ProgressHandler?
-  private var current = Progress(stage: "", doneBytes: 0, totalBytes: 0)
-  private var lastNanoseconds: UInt64 = 0
+  private let state = Mutex(State())
 
   init(_ handler: ProgressHandler?) { self.handler = handler }
 
-  func begin(_ stage: String, totalBytes: Int) {
-    current = Progress(stage: stage, doneBytes: 0, totalBytes: totalBytes)
-    handler?(current)
+  func begin(_ stage: String, totalBytes: Int = 0) {
+    let progress = Progress(stage: stage, doneBytes: 0, totalBytes: totalBytes)
+    state.withLock { $0.current = progress }
+    handler?(progress)
   }
 
   func advance(_ bytes: Int) {
-    set(doneBytes: current.doneBytes + bytes, totalBytes: current.totalBytes)
+    update { $0.doneBytes += bytes }
   }
 
   func set(doneBytes: Int, totalBytes: Int) {
-    current.doneBytes = doneBytes
-    current.totalBytes = totalBytes
-    guard let handler else { return }
-    let now = DispatchTime.now().uptimeNanoseconds
-    if now - lastNanoseconds > 100_000_000 || current.doneBytes == current.totalBytes {
-      lastNanoseconds = now
-      handler(current)
+    update { progress in
+      progress.doneBytes = doneBytes
+      progress.totalBytes = totalBytes
     }
+  }
+
+  private func update(_ change: (inout Progress) -> Void) {
+    guard let handler else { return }
+    let due = state.withLock { state -> Progress? in
+      change(&state.current)
+      let now = DispatchTime.now().uptimeNanoseconds
+      let isDue = now - state.lastNanoseconds > 100_000_000
+      guard isDue || state.current.doneBytes == state.current.totalBytes else { return nil }
+      state.lastNanoseconds = now
+      return state.current
+    }
+    if let due { handler(due) }
   }
 }

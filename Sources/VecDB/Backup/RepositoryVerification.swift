@@ -1,5 +1,4 @@
 import BlockStore
-import Bytes
 import Dispatch
 import LogStore
 
@@ -9,8 +8,6 @@ final class RepositoryVerification {
   private let progress: ProgressReporter
   private var report = VerifyReport(
     restorePoints: 0, blocks: 0, bytes: 0, logFrames: 0, problems: [], seconds: 0)
-  /// What was found of each block, so that none is read twice.
-  private var checked: [Digest: String?] = [:]
 
   init(_ repository: DirectoryRepository, progress: ProgressHandler?) {
     self.repository = repository
@@ -19,57 +16,23 @@ final class RepositoryVerification {
 
   func run() throws -> VerifyReport {
     let started = DispatchTime.now()
-    let entries = try repository.manifests()
-    progress.begin("verifying blocks", totalBytes: 0)
-    for entry in entries {
-      report.restorePoints += 1
-      do {
-        let manifest = try repository.getManifest(entry)
-        try verify(manifest, entry)
-      } catch {
-        report.problems.append(
-          "restore point LSN \(entry.lsn): \(VecDBError(wrapping: error))")
-      }
+    progress.begin("verifying blocks")
+    let found = try RepositoryVerifier(repository).verify { done in
+      progress.set(doneBytes: done.doneBytes, totalBytes: done.totalBytes)
     }
-    verifyLog(entries)
+    report.restorePoints = found.soundManifests.count + found.damagedManifests.count
+    report.blocks = found.checkedBlocks
+    report.bytes = found.checkedBytes
+    report.problems = found.damage.map(\.error.description)
+    verifyLog(found.soundManifests)
     report.seconds =
       Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
     return report
   }
 
-  private func verify(_ manifest: Manifest, _ entry: ManifestEntry) throws {
-    for (description, array) in manifest.namedArrays {
-      let list: BlockList
-      do { list = try repository.list(of: array) } catch {
-        report.problems.append(
-          "restore point LSN \(entry.lsn), list of \(description): \(VecDBError(wrapping: error))")
-        continue
-      }
-      for (index, hash) in list.hashes.enumerated() {
-        if let problem = check(hash) {
-          report.problems.append(
-            "restore point LSN \(entry.lsn), block \(index) of \(description): \(problem)")
-        }
-      }
-    }
-  }
-
-  private func check(_ hash: Digest) -> String? {
-    if let known = checked[hash] { return known }
-    var problem: String?
-    do {
-      let bytes = try repository.getBlock(hash)
-      report.blocks += 1
-      report.bytes += bytes.count
-      progress.advance(bytes.count)
-    } catch { problem = "\(VecDBError(wrapping: error))" }
-    checked[hash] = .some(problem)
-    return problem
-  }
-
   /// Every piece decodes, and follows the piece or the restore point before it.
   private func verifyLog(_ entries: [ManifestEntry]) {
-    progress.begin("verifying the log", totalBytes: 0)
+    progress.begin("verifying the log")
     do {
       var previous: (epoch: UInt64, position: LogPosition)?
       for range in try repository.logPieces() {

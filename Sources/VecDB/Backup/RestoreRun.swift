@@ -88,7 +88,7 @@ final class RestoreRun {
     let records = try RecordStore.open(
       path: staging.records, fileSystem: files, databaseID: identity.databaseID)
     try replay(plan, into: state, records)
-    progress.begin("verifying", totalBytes: 0)
+    progress.begin("verifying")
     try proof.proveState(state, records)
     try records.close()
     let branched = identity.branching(at: state.position)
@@ -100,57 +100,33 @@ final class RestoreRun {
 
   /// Fetches every block, which proves its hash, into one pack, and the records file.
   private func fetch(_ manifest: Manifest, into blocks: BlockStore) throws -> Manifest {
-    let total = manifest.namedArrays.reduce(0) { $0 + $1.array.lengthBytes }
-    progress.begin("fetching blocks", totalBytes: total)
-    let writer = try blocks.beginCheckpoint(lsn: manifest.lsn)
-    var local = manifest
-    for index in local.collections.indices {
-      local.collections[index].arrays = try local.collections[index].arrays.map { array in
-        let list = try repository.list(of: array)
-        let written = try writer.writeArray(
-          name: array.name, rowStrideBytes: array.rowStrideBytes,
-          lengthBytes: array.lengthBytes, previous: nil, dirtyBlocks: EmptyCollection()
-        ) { block, buffer in
-          buffer.copyBytes(from: try repository.getBlock(list.hashes[block]))
-          bytesCopied += buffer.count
-          progress.advance(buffer.count)
-        }
-        guard written == array else {
-          throw StoreError(
-            .corrupt, "array '\(array.name)' differs from what the backup names",
-            at: repository.location, remedy: "Restore another restore point.")
-        }
-        return written
-      }
-    }
-    try fetchRecords(manifest)
-    local.records = nil
-    _ = try writer.commit(local)
-    return local
-  }
-
-  private func fetchRecords(_ manifest: Manifest) throws {
-    guard let array = manifest.records else {
+    guard let recordsFile = manifest.records else {
       throw StoreError(
         .corrupt, "the manifest lacks the records", at: repository.location,
         remedy: "Restore another restore point.")
     }
-    let file = try files.open(staging.records, .createNew)
-    let list = try repository.list(of: array)
-    for (index, hash) in list.hashes.enumerated() {
-      let bytes = try repository.getBlock(hash)
-      try bytes.withUnsafeBytes { try file.write($0, at: index * blockSizeBytes) }
-      bytesCopied += bytes.count
-      progress.advance(bytes.count)
+    let progress = progress
+    let transfer = BlockTransfer(threads: configuration.resolvedThreads) {
+      progress.set(doneBytes: $0.doneBytes, totalBytes: $0.totalBytes)
     }
-    try file.sync()
+    progress.begin("fetching blocks")
+    let writer = try blocks.beginCheckpoint(lsn: manifest.lsn)
+    bytesCopied += try transfer.fetch(manifest, from: repository, into: writer).doneBytes
+    progress.begin("fetching records")
+    bytesCopied += try transfer.fetchFile(
+      recordsFile, from: repository, to: staging.records, fileSystem: files
+    ).doneBytes
+    var local = manifest
+    local.records = nil
+    _ = try writer.commit(local)
+    return local
   }
 
   /// Applies the archived log up to the target, checking the chain frame by frame.
   private func replay(
     _ plan: RestorePlan, into state: DatabaseState, _ records: RecordStore
   ) throws {
-    progress.begin("replaying the log", totalBytes: 0)
+    progress.begin("replaying the log")
     pieces: for piece in plan.pieces {
       let place = ArchivedLog.place(piece, repository)
       let frames = try ArchivedLog(piece, in: repository).frames

@@ -31,7 +31,7 @@ extension Engine {
       do { try body() } catch { report.problems.append("\(VecDBError(wrapping: error))") }
     }
     if let poison { report.problems.append("\(poison)") }
-    progress.begin("checking blocks", totalBytes: 0)
+    progress.begin("checking blocks")
     collect {
       let damage = try blocks.verify { done in
         progress.set(doneBytes: done.doneBytes, totalBytes: done.totalBytes)
@@ -39,7 +39,7 @@ extension Engine {
       report.blocks = checkpointer.newest.blockCount
       report.problems += damage.map(\.error.description)
     }
-    progress.begin("checking the log", totalBytes: 0)
+    progress.begin("checking the log")
     collect {
       try log.verify()
       report.logFrames = Int(log.end.lsn + 1 - log.firstLSN)
@@ -51,7 +51,7 @@ extension Engine {
       report.problems += try records.quickCheck()
     }
     for collection in state.sortedCollections {
-      progress.begin("checking '\(collection.definition.name)'", totalBytes: 0)
+      progress.begin("checking '\(collection.definition.name)'")
       report.records += collection.count
       collect {
         report.problems += try CollectionCheck(collection: collection, records: records).all()

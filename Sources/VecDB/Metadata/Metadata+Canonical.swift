@@ -89,7 +89,8 @@ extension Metadata {
   package func canonicalBytes() throws -> [UInt8] {
     guard fields.count <= Metadata.fieldCountMax else {
       throw VecDBError(
-        .limitExceeded, "\(fields.count) metadata fields, more than \(Metadata.fieldCountMax)")
+        .limitExceeded, "\(fields.count) metadata fields, more than \(Metadata.fieldCountMax)",
+        remedy: "Store fewer fields, or keep the document elsewhere under the record's key.")
     }
     var sorted: [(name: [UInt8], value: MetadataValue)] = []
     sorted.reserveCapacity(fields.count)
@@ -109,7 +110,8 @@ extension Metadata {
       }
       if let trouble = value.trouble {
         throw VecDBError(
-          .invalidArgument, trouble, at: "field \(String(decoding: name, as: UTF8.self))")
+          .invalidArgument, trouble, at: "field \(String(decoding: name, as: UTF8.self))",
+          remedy: Metadata.valueRemedy)
       }
       writer.write(UInt16(name.count))
       writer.write(raw: name)
@@ -118,7 +120,8 @@ extension Metadata {
       guard writer.count <= Metadata.sizeBytesMax else {
         throw VecDBError(
           .limitExceeded, "metadata larger than \(Metadata.sizeBytesMax) bytes",
-          at: "field \(String(decoding: name, as: UTF8.self))")
+          at: "field \(String(decoding: name, as: UTF8.self))",
+          remedy: "Keep the document elsewhere under the record's key.")
       }
     }
     return writer.bytes

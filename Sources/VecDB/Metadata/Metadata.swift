@@ -18,6 +18,9 @@ public struct Metadata: Sendable {
   /// Most bytes that one record's metadata may take in its stored form.
   public static let sizeBytesMax = 1 << 20
 
+  static let valueRemedy =
+    "Use null, booleans, finite numbers, strings, and arrays of these."
+
   /// The fields by name.
   public var fields: [String: MetadataValue]
 

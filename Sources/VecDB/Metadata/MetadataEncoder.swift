@@ -23,7 +23,8 @@ extension Metadata {
     }
     for (name, value) in fields {
       if let trouble = value.trouble {
-        throw VecDBError(.invalidArgument, trouble, at: "field \(name)")
+        throw VecDBError(
+          .invalidArgument, trouble, at: "field \(name)", remedy: Metadata.valueRemedy)
       }
     }
     self.init(fields)
