@@ -50,19 +50,22 @@ struct CandidatePool {
   /// Inserts a candidate that is below `bound` and not in the pool.
   @inline(__always)
   mutating func insert(_ word: UInt64) {
-    var low = 0
-    var length = count
-    while length > 0 {
-      let half = length >> 1
-      let middle = low &+ half
-      let isBelow = words[middle] < word
-      low = isBelow ? middle &+ 1 : low
-      length = isBelow ? length &- half &- 1 : half
+    // From the end, where most newcomers belong, shifting on the way: eight at a time, then singly.
+    // Two loop exits are mispredicted at most, where a binary search mispredicts every other step.
+    let words = words
+    var place = count < capacity ? count : count &- 1
+    count = place &+ 1
+    while place >= 8, words[place &- 8] > word {
+      let shifted = UnsafeRawPointer(words + (place &- 8)).loadUnaligned(as: SIMD8<UInt64>.self)
+      UnsafeMutableRawPointer(words + (place &- 7)).storeBytes(
+        of: shifted, as: SIMD8<UInt64>.self)
+      place &-= 8
     }
-    let moved = (count < capacity ? count : count &- 1) &- low
-    if moved > 0 { (words + low + 1).update(from: words + low, count: moved) }
-    words[low] = word
-    if count < capacity { count &+= 1 }
-    if low < cursor { cursor = low }
+    while place > 0, words[place &- 1] > word {
+      words[place] = words[place &- 1]
+      place &-= 1
+    }
+    words[place] = word
+    if place < cursor { cursor = place }
   }
 }

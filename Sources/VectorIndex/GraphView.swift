@@ -51,6 +51,32 @@ struct GraphView {
     vecdb_prefetch(row + 64)
   }
 
+  /// Collects the links of a row that have not been visited yet, and marks them. `ids` must have
+  /// room for the whole row.
+  @inline(__always)
+  func gather(
+    _ row: UnsafeMutablePointer<Atomic<UInt32>>, length: Int, tags: UnsafeMutablePointer<UInt8>,
+    tag: UInt8, into ids: UnsafeMutablePointer<UInt32>
+  ) -> Int {
+    let count = count
+    var n = 0
+    var j = 0
+    while j < length {
+      let neighbour = row[j].load(ordering: .relaxed)
+      j &+= 1
+      guard neighbour < count else {
+        if neighbour == IndexArrays.none { break }
+        continue
+      }
+      // Without a branch: whether a node was visited cannot be predicted.
+      let isNew = tags[Int(neighbour)] != tag
+      tags[Int(neighbour)] = tag
+      ids[n] = neighbour
+      n &+= isNew ? 1 : 0
+    }
+    return n
+  }
+
   /// Walks greedily from the entry point down to, and not into, `level`: on each layer to the node
   /// none of whose neighbours is nearer. Returns that node as a candidate.
   ///
@@ -85,20 +111,7 @@ struct GraphView {
     var layer = self.level(entry)
     while layer > level {
       guard let row = upperRow(CandidatePool.slot(best), level: layer) else { break }
-      n = 0
-      var j = 0
-      while j < degree {
-        let neighbour = row[j].load(ordering: .relaxed)
-        j &+= 1
-        guard neighbour < count else {
-          if neighbour == IndexArrays.none { break }
-          continue
-        }
-        guard tags[Int(neighbour)] != tag else { continue }
-        tags[Int(neighbour)] = tag
-        ids[n] = neighbour
-        n &+= 1
-      }
+      n = gather(row, length: degree, tags: tags, tag: tag, into: ids)
       let previous = best
       if n > 0 {
         query.distances(ids, count: n, dots)
@@ -142,20 +155,7 @@ struct GraphView {
         row = upper
       }
       hops &+= 1
-      var n = 0
-      var j = 0
-      while j < rowLength {
-        let neighbour = row[j].load(ordering: .relaxed)
-        j &+= 1
-        guard neighbour < count else {
-          if neighbour == IndexArrays.none { break }
-          continue
-        }
-        guard tags[Int(neighbour)] != tag else { continue }
-        tags[Int(neighbour)] = tag
-        ids[n] = neighbour
-        n &+= 1
-      }
+      let n = gather(row, length: rowLength, tags: tags, tag: tag, into: ids)
       guard n > 0 else { continue }
       // Most likely the next node to be expanded.
       if level == 0, pool.cursor < pool.count { prefetchRow(pool.words[pool.cursor]) }

@@ -63,18 +63,8 @@ extension IndexGeneration {
       guard outcome.distanceCount < distanceLimit else { return false }
       outcome.hopCount += 1
       let row = graph.baseRow(CandidatePool.slot(word))
-      var n = 0
-      for j in 0..<graph.baseDegree {
-        let neighbour = row[j].load(ordering: .relaxed)
-        guard neighbour < graph.count else {
-          if neighbour == IndexArrays.none { break }
-          continue
-        }
-        guard tags[Int(neighbour)] != tag else { continue }
-        tags[Int(neighbour)] = tag
-        ids[n] = neighbour
-        n &+= 1
-      }
+      let n = graph.gather(
+        row, length: graph.baseDegree, tags: tags, tag: tag, into: ids)
       guard n > 0 else { continue }
       coded.distances(ids, count: n, dots)
       outcome.distanceCount += n
