@@ -62,7 +62,11 @@ let package = Package(
     .testTarget(name: "VectorIndexTests", dependencies: ["VectorIndex"]),
     .testTarget(name: "LogStoreTests", dependencies: ["LogStore", "SimulatedDisk"]),
     .testTarget(name: "BlockStoreTests", dependencies: ["BlockStore", "SimulatedDisk"]),
-    .testTarget(name: "VecDBTests", dependencies: ["VecDB", "SimulatedDisk"]),
+    .testTarget(
+      name: "VecDBTests",
+      dependencies: [
+        "VecDB", "SimulatedDisk", .product(name: "Logging", package: "swift-log"),
+      ]),
     .testTarget(name: "CommandTests", dependencies: ["VecDB"]),
   ],
   swiftLanguageModes: [.v6]

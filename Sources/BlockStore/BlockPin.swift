@@ -24,16 +24,27 @@ package final class BlockPin: Sendable {
 }
 
 extension BlockStore {
-  /// Pins a manifest; throws `.corrupt` if not all its blocks are there.
+  /// Pins a manifest; throws `.corrupt` if not all its blocks are there. Waits while garbage is
+  /// collected.
   package func pin(_ manifest: Manifest) throws -> BlockPin {
     try removal.withLock { _ in
       _ = try blocks(of: manifest)
-      let id = state.withLock { state in
-        state.nextPin += 1
-        state.pins[state.nextPin] = manifest
-        return state.nextPin
-      }
-      return BlockPin(store: self, manifest: manifest, id: id)
+      return register(manifest)
     }
+  }
+
+  /// Pins the newest usable manifest, with no moment in between at which it could go; nil if there
+  /// is none.
+  package func pinNewest() throws -> BlockPin? {
+    try removal.withLock { _ in try newestManifest().map { register($0.manifest) } }
+  }
+
+  private func register(_ manifest: Manifest) -> BlockPin {
+    let id = state.withLock { state in
+      state.nextPin += 1
+      state.pins[state.nextPin] = manifest
+      return state.nextPin
+    }
+    return BlockPin(store: self, manifest: manifest, id: id)
   }
 }

@@ -3,8 +3,8 @@ import Files
 
 extension DirectoryRepository {
   /// A batch is published when it has this many blocks or bytes.
-  private static let batchBlocks = 64
-  private static let batchBytes = 32 << 20
+  private static let batchBlocks = 256
+  private static let batchBytes = 256 << 20
 
   private func blockPath(_ hash: Digest) -> String { blocksDirectory + "/" + hash.hex }
 
@@ -23,7 +23,10 @@ extension DirectoryRepository {
     guard isMine else { return false }
     do {
       let (path, handle) = try Self.openTemporary(for: blockPath(hash), fileSystem: fileSystem)
-      do { try handle.write(bytes, at: 0) } catch {
+      do {
+        try handle.write(bytes, at: 0)
+        handle.startSync()
+      } catch {
         // What cannot be removed now is cleared up by `removeTemporaries`.
         try? fileSystem.remove(path)
         throw error

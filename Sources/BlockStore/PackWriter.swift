@@ -10,6 +10,9 @@ final class PackWriter {
   private let handle: any FileHandle
   private let header: [UInt8]
   private var end = packPageSizeBytes
+  /// The file is sent on its way to the disk in steps, so that the final sync is short.
+  private var syncStarted = 0
+  private static let syncStepBytes = 8 << 20
   private(set) var entries: [PackFile.Entry] = []
 
   init(directory: String, number: UInt64, lsn: UInt64, fileSystem: any FileSystem) throws {
@@ -35,6 +38,10 @@ final class PackWriter {
       // Explicit zeros: a hole would read the same, but space for it could run out later.
       let zeros = [UInt8](repeating: 0, count: end - written)
       try zeros.withUnsafeBytes { try handle.write($0, at: written) }
+    }
+    if end >= syncStarted + Self.syncStepBytes {
+      handle.startSync()
+      syncStarted = end
     }
     entries.append(
       PackFile.Entry(hash: hash, offsetBytes: offset, lengthBytes: bytes.count))

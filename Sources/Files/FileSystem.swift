@@ -71,6 +71,13 @@ package protocol FileHandle: AnyObject, Sendable {
   func truncate(to sizeBytes: Int) throws
   /// Returns when the contents are durable (fdatasync or stronger).
   func sync() throws
+  /// Asks that what was written be on its way to the disk, so that a later `sync` finds little
+  /// left to do. A hint: it promises nothing and never fails.
+  func startSync()
+}
+
+extension FileHandle {
+  package func startSync() {}
 }
 
 package protocol FileLock: AnyObject, Sendable {
@@ -99,7 +106,8 @@ extension FileSystem {
   /// Publishes `bytes` as `path` so that a crash leaves either the old file or the whole new one:
   /// temporary file, sync, rename, sync of the directory. With `exclusively`, an existing file is
   /// an `.alreadyExists` error.
-  package func writeAtomically(_ bytes: [UInt8], to path: String, exclusively: Bool = false) throws {
+  package func writeAtomically(_ bytes: [UInt8], to path: String, exclusively: Bool = false) throws
+  {
     let temporary = path + ".tmp"
     let file = try open(temporary, .createOrTruncate)
     try bytes.withUnsafeBytes { try file.write($0, at: 0) }

@@ -146,7 +146,10 @@ final class LogSegment {
   static func open(
     _ path: String, walBytes: Int, fileSystem: any FileSystem
   ) throws -> LogSegment {
-    let isWritable = try walBytes > 0 || kind.checkFileHeader(path, fileSystem)
+    // A journal is there if a crash came while sealing left WAL mode: SQLite undoes that.
+    let journalBytes = try fileSystem.info(path + "-journal")?.sizeBytes ?? 0
+    let isWritable =
+      try walBytes > 0 || journalBytes > 0 || kind.checkFileHeader(path, fileSystem)
     let database =
       isWritable ? try openWriter(path, fileSystem) : try openReader(path, fileSystem)
     try kind.check(database)

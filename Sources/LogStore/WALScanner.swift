@@ -84,10 +84,11 @@ struct WALScanner {
   private mutating func scan() throws -> Result {
     var result = Result()
     var seed = header.checksum
+    var mayBeRepetition = false
     for index in 0..<frameCount {
       let frame = try read(index, seed: seed)
       guard frame.isIntact else {
-        if try isFollowedByLaterTransaction(badFrame: index, seed: seed) {
+        if try isFollowedByLaterTransaction(index, seed: seed, mayBeRepetition: mayBeRepetition) {
           throw corrupt(
             "frame \(index + 1) of the write-ahead log, at byte \(offset(index)), is damaged: "
               + "committed transactions follow it", at: path)
@@ -95,6 +96,7 @@ struct WALScanner {
         return result
       }
       seed = frame.storedChecksum
+      mayBeRepetition = mayRepeatCommitFrames && frame.isCommit
       if frame.isCommit {
         result.committedFrames = index + 1
         result.committedBytes = offset(index + 1)
@@ -104,8 +106,10 @@ struct WALScanner {
   }
 
   /// Whether anything behind a bad frame proves that it was durable. `seed` is the checksum before it.
+  /// A commit's repetition is durable only with the next commit, so that one transaction behind it
+  /// proves nothing.
   private mutating func isFollowedByLaterTransaction(
-    badFrame: Int, seed: WALChecksum
+    _ badFrame: Int, seed: WALChecksum, mayBeRepetition: Bool
   ) throws -> Bool {
     var previous = try read(badFrame, seed: seed)
     // If only its salts are damaged, the rest of the header is as good as the checksum.
@@ -124,7 +128,10 @@ struct WALScanner {
         // sector: the whole header is what SQLite wrote, even if the page behind it is not.
         isPreviousTrusted = true
       }
-      if frame.isIntact, isPreviousTrusted, begins(frame, after: previous) { return true }
+      let isUnproven = mayBeRepetition && index == badFrame + 1
+      if frame.isIntact, isPreviousTrusted, !isUnproven, begins(frame, after: previous) {
+        return true
+      }
       previous = frame
       isPreviousTrusted = frame.isIntact
     }

@@ -16,19 +16,17 @@ extension GraphBuilder {
     let ef = generation.parameters.efConstruction
     var distanceCount = 0
     var nearest: UInt64?
-    if graph.count > 0 {
-      nearest = graph.descend(
-        toward: query, above: min(level, top), ids: scratch.ids, dots: scratch.dots,
-        distanceCount: &distanceCount)
-    }
     var layer = level
     while layer >= 0 {
       scratch.pool.reset(capacity: ef)
-      if let start = nearest, layer <= top {
+      if layer <= top {
         scratch.visited.reset(count: Int(graph.count))
-        seed(scratch, with: start)
+        if let nearest {
+          seed(scratch, with: nearest)
+        } else {
+          _ = graph.descend(toward: query, above: layer, scratch, distanceCount: &distanceCount)
+        }
         if layer == 0 {
-          if CandidatePool.slot(start) != 0 { seedRoot(scratch, query) }
           _ = graph.walk(level: 0, toward: query, scratch, distanceCount: &distanceCount)
         } else {
           _ = graph.walk(level: layer, toward: query, scratch, distanceCount: &distanceCount)
@@ -39,7 +37,8 @@ extension GraphBuilder {
       let pool = scratch.pool
       for index in 0..<pool.count { pool.words[index] &= ~1 }
       worker.selector.select(
-        pool.words, count: pool.count, limit: degree, generation: generation)
+        pool.words, count: pool.count, limit: layer == 0 ? degree + degree / 2 : degree,
+        generation: generation)
       if let row = row(of: slot, layer: layer) {
         for index in 0..<worker.selector.resultCount {
           row[index].store(worker.selector.result[index], ordering: .relaxed)
@@ -53,13 +52,6 @@ extension GraphBuilder {
   private func seed(_ scratch: SearchScratch, with word: UInt64) {
     scratch.visited.tags[Int(CandidatePool.slot(word))] = scratch.visited.tag
     scratch.pool.insert(word)
-  }
-
-  /// The root is a seed of every search on layer 0: all nodes can be reached from it.
-  private func seedRoot(_ scratch: SearchScratch, _ query: CodedQuery) {
-    scratch.ids[0] = 0
-    query.distances(scratch.ids, count: 1, scratch.dots)
-    seed(scratch, with: CandidatePool.word(distance: UInt32(bitPattern: scratch.dots[0]), slot: 0))
   }
 
   /// Other nodes of the batch that reach a layer are candidates too: the frozen graph lacks them.

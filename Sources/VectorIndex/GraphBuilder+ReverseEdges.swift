@@ -9,7 +9,7 @@ extension GraphBuilder {
     for (place, slot) in batch.enumerated() {
       for layer in 0...graph.level(UInt32(slot)) {
         guard let row = row(of: slot, layer: layer) else { continue }
-        for index in 0..<graph.degree {
+        for index in 0..<(layer == 0 ? graph.baseDegree : graph.degree) {
           let target = row[index].load(ordering: .relaxed)
           guard target != IndexArrays.none else { break }
           edges.append(UInt64(layer) << 47 | UInt64(target) << 16 | UInt64(place))

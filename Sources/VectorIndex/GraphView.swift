@@ -44,44 +44,72 @@ struct GraphView {
     links + Int(node) &* baseDegree
   }
 
+  @inline(__always)
+  private func prefetchRow(_ candidate: UInt64) {
+    let row = UnsafeRawPointer(baseRow(CandidatePool.slot(candidate)))
+    vecdb_prefetch(row)
+    vecdb_prefetch(row + 64)
+  }
+
   /// Walks greedily from the entry point down to, and not into, `level`: on each layer to the node
   /// none of whose neighbours is nearer. Returns that node as a candidate.
+  ///
+  /// Every node that it measures is marked as visited and offered to the scratch's pool, so that the
+  /// walk that follows measures none of them again. (A node seen on a higher layer is no nearer than
+  /// the best so far, so that passing over it changes nothing here.)
   func descend(
-    toward query: CodedQuery, above level: Int, ids: UnsafeMutablePointer<UInt32>,
-    dots: UnsafeMutablePointer<Int32>, distanceCount: inout Int
+    toward query: CodedQuery, above level: Int, _ scratch: SearchScratch,
+    distanceCount: inout Int
   ) -> UInt64 {
+    var pool = scratch.pool
+    defer { scratch.pool = pool }
+    let (ids, dots) = (scratch.ids, scratch.dots)
+    let (tags, tag) = (scratch.visited.tags, scratch.visited.tag)
     ids[0] = entry
-    query.distances(ids, count: 1, dots)
-    distanceCount &+= 1
+    tags[Int(entry)] = tag
+    var n = 1
+    if tags[0] != tag, self.level(0) >= level {
+      // The root is a seed too: from it every node can be reached.
+      tags[0] = tag
+      ids[1] = 0
+      n = 2
+    }
+    query.distances(ids, count: n, dots)
+    distanceCount &+= n
     var best = CandidatePool.word(distance: UInt32(bitPattern: dots[0]), slot: entry)
+    pool.insert(best)
+    if n == 2 {
+      let root = CandidatePool.word(distance: UInt32(bitPattern: dots[1]), slot: 0)
+      if root < pool.bound { pool.insert(root) }
+    }
     var layer = self.level(entry)
     while layer > level {
-      var improved = true
-      while improved {
-        improved = false
-        guard let row = upperRow(CandidatePool.slot(best), level: layer) else { break }
-        var n = 0
-        for j in 0..<degree {
-          let neighbour = row[j].load(ordering: .relaxed)
-          guard neighbour < count else {
-            if neighbour == IndexArrays.none { break }
-            continue
-          }
-          ids[n] = neighbour
-          n &+= 1
+      guard let row = upperRow(CandidatePool.slot(best), level: layer) else { break }
+      n = 0
+      var j = 0
+      while j < degree {
+        let neighbour = row[j].load(ordering: .relaxed)
+        j &+= 1
+        guard neighbour < count else {
+          if neighbour == IndexArrays.none { break }
+          continue
         }
-        guard n > 0 else { break }
+        guard tags[Int(neighbour)] != tag else { continue }
+        tags[Int(neighbour)] = tag
+        ids[n] = neighbour
+        n &+= 1
+      }
+      let previous = best
+      if n > 0 {
         query.distances(ids, count: n, dots)
         distanceCount &+= n
         for i in 0..<n {
           let word = CandidatePool.word(distance: UInt32(bitPattern: dots[i]), slot: ids[i])
-          if word < best {
-            best = word
-            improved = true
-          }
+          if word < pool.bound { pool.insert(word) }
+          if word < best { best = word }
         }
       }
-      layer &-= 1
+      if best == previous { layer &-= 1 }
     }
     return best
   }
@@ -129,15 +157,12 @@ struct GraphView {
         n &+= 1
       }
       guard n > 0 else { continue }
-      if level == 0, pool.cursor < pool.count {
-        // Most likely the next node to be expanded.
-        let next = UnsafeRawPointer(baseRow(CandidatePool.slot(pool.words[pool.cursor])))
-        vecdb_prefetch(next)
-        vecdb_prefetch(next + 64)
-      }
+      // Most likely the next node to be expanded.
+      if level == 0, pool.cursor < pool.count { prefetchRow(pool.words[pool.cursor]) }
       query.distances(ids, count: n, dots)
       distanceCount &+= n
       var bound = pool.bound
+      var next = pool.cursor < pool.count ? pool.words[pool.cursor] : .max
       var i = 0
       while i < n {
         let candidate = CandidatePool.word(
@@ -145,6 +170,10 @@ struct GraphView {
         if candidate < bound {
           pool.insert(candidate)
           bound = pool.bound
+          if candidate < next {
+            next = candidate
+            if level == 0 { prefetchRow(candidate) }
+          }
         }
         i &+= 1
       }

@@ -14,7 +14,7 @@ extension IndexGeneration {
       return scan(view: view, k: k, filter: filter, scratch: scratch)
     }
     var outcome = SearchOutcome(plan: .filteredGraph)
-    startWalk(graph, coded, scratch, capacity: 2, &outcome)
+    startWalk(graph, coded, scratch, capacity: ef, &outcome)
     let isComplete = walkFiltered(
       graph, coded, scratch, ef: ef, distanceLimit: matching * 2, filter: filter, view: view,
       &outcome)

@@ -27,21 +27,23 @@ extension IndexGeneration {
       return filteredSearch(
         view: view, k: k, ef: ef, filter: filter, graph: graph, coded: coded, scratch: scratch)
     }
-    let live = max(1, view.slotCount - view.deadCount)
-    // With few dead records the walk keeps as many candidates more as are dead on average; with many
-    // it counts the living only.
-    guard view.deadCount <= live else {
+    // Nodes that are dead, or of batches not published yet.
+    let hidden = view.deadCount + max(0, Int(graph.count) - view.settledSlots)
+    let live = max(1, view.slotCount - hidden)
+    // With few hidden nodes the walk keeps as many candidates more as are hidden on average; with
+    // many it counts only those it may show.
+    guard hidden <= live else {
       return filteredSearch(
         view: view, k: k, ef: ef, filter: nil, graph: graph, coded: coded, scratch: scratch)
     }
     var outcome = SearchOutcome(plan: .graph)
-    let capacity = ef + (ef * view.deadCount + live - 1) / live
+    let capacity = ef + (ef * hidden + live - 1) / live
     startWalk(graph, coded, scratch, capacity: capacity, &outcome)
     outcome.hopCount = graph.walk(
       level: 0, toward: coded, scratch, distanceCount: &outcome.distanceCount)
     addTail(graph, coded, scratch, view: view, &outcome)
     rank(scratch.pool, k: k, view: view, coded: coded, scratch: scratch, &outcome)
-    if outcome.hits.count < min(k, live) {
+    if outcome.hits.count < min(k, view.slotCount - view.deadCount) {
       return filteredSearch(
         view: view, k: k, ef: ef, filter: nil, graph: graph, coded: coded, scratch: scratch)
     }
@@ -76,27 +78,15 @@ extension IndexGeneration {
     return scan(view: view, k: min(k, view.slotCount), filter: filter, scratch: scratch)
   }
 
-  /// Puts the seeds of a walk of layer 0 into the scratch's pool: where the upper layers lead, and
-  /// the root, from which every node can be reached.
+  /// Fills the scratch's pool with the seeds of a walk of layer 0.
   func startWalk(
     _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch, capacity: Int,
     _ outcome: inout SearchOutcome
   ) {
     scratch.pool.reset(capacity: capacity)
     scratch.visited.reset(count: Int(graph.count))
-    let nearest = graph.descend(
-      toward: coded, above: 0, ids: scratch.ids, dots: scratch.dots,
-      distanceCount: &outcome.distanceCount)
-    let (tags, tag) = (scratch.visited.tags, scratch.visited.tag)
-    tags[Int(CandidatePool.slot(nearest))] = tag
-    scratch.pool.insert(nearest)
-    guard tags[0] != tag else { return }
-    tags[0] = tag
-    scratch.ids[0] = 0
-    coded.distances(scratch.ids, count: 1, scratch.dots)
-    outcome.distanceCount += 1
-    let root = CandidatePool.word(distance: UInt32(bitPattern: scratch.dots[0]), slot: 0)
-    if root < scratch.pool.bound { scratch.pool.insert(root) }
+    _ = graph.descend(
+      toward: coded, above: 0, scratch, distanceCount: &outcome.distanceCount)
   }
 
   /// Compares the slots that are not in the graph yet.

@@ -18,8 +18,8 @@ package struct IndexParameters: Sendable, Hashable {
 
   package let dimensions: Int
   package let metric: Metric
-  /// M of the HNSW paper: neighbours chosen for a new node, and the capacity of a node's row in the
-  /// upper layers. A row of layer 0 holds twice as many.
+  /// M of the HNSW paper: the capacity of a node's row in the upper layers. A row of layer 0 holds
+  /// twice as many, and a new node chooses half as many again for it.
   package let degree: Int
   /// Candidates that an insertion keeps while it searches for neighbours.
   package let efConstruction: Int

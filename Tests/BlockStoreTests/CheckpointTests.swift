@@ -1,7 +1,9 @@
 import BlockStore
 import Bytes
+import Dispatch
 import Files
 import SimulatedDisk
+import Synchronization
 import Testing
 
 @Suite struct CheckpointTests {
@@ -150,6 +152,45 @@ import Testing
     _ = try open()
     #expect(try fileSystem.list(store.packsDirectory).count == 1)
     #expect(try fileSystem.list(store.manifestsDirectory).count == 1)
+  }
+
+  @Test func readersWithPinsSeeWholeStatesBesideCheckpoints() throws {
+    let store = try open()
+    @Sendable func model(_ lsn: UInt64) -> ArrayModel {
+      var random = SplitMix64(seed: lsn)
+      return ArrayModel(arrays: ["a": random.bytes(40_000), "b": random.bytes(10)])
+    }
+    try model(1).checkpoint(store, lsn: 1, previous: nil)
+    let isDone = Atomic(false)
+    let failures = Mutex([String]())
+    let reads = Atomic(0)
+    DispatchQueue.concurrentPerform(iterations: 3) { worker in
+      do {
+        if worker == 0 {
+          defer { isDone.store(true, ordering: .releasing) }
+          for lsn in 2...25 as ClosedRange<UInt64> {
+            try model(lsn).checkpoint(store, lsn: lsn, previous: nil)
+            _ = try store.collectGarbage()
+          }
+        } else {
+          repeat {
+            let pin = try #require(try store.pinNewest())
+            let expected = model(pin.manifest.lsn).arrays
+            for array in pin.manifest.collections.flatMap(\.arrays) {
+              let blocks = try store.list(of: array).hashes.map { try store.read($0) }
+              guard Array(blocks.joined()) == expected[array.name] else {
+                throw StoreError(.corrupt, "other content at \(pin.manifest.lsn)")
+              }
+            }
+            pin.release()
+            reads.add(1, ordering: .relaxed)
+          } while !isDone.load(ordering: .acquiring)
+        }
+      } catch { failures.withLock { $0.append("\(error)") } }
+    }
+    #expect(failures.withLock { $0 } == [])
+    #expect(reads.load(ordering: .relaxed) >= 2)
+    #expect(try store.verify().isEmpty)
   }
 
   @Test func randomHistoriesEqualTheirModel() throws {

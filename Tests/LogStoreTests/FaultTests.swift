@@ -155,6 +155,13 @@ import Testing
     #expect(checked > 300, "\(checked)")
   }
 
+  /// Where a torn write may spoil its neighbours, SQLite pads its commits.
+  @Test(arguments: seeds) func survivesPowerFailureWithoutPowersafeOverwrite(seed: UInt64) throws {
+    var test = Self.test()
+    test.options.powersafeOverwrite = false
+    try test.run(seed: seed, chances: 2)
+  }
+
   @Test(arguments: seeds) func survivesFullDiskAtEveryOperation(seed: UInt64) throws {
     try Self.test().run(.diskFull, seed: seed, chances: 1)
   }

@@ -8,8 +8,13 @@ import Testing
   @Test(arguments: [(3_000, 1_500), (200_000, 300), (3_000_000, 120)])
   func appends(payloadBytes: Int, count: Int) throws {
     let directory = try TemporaryDirectory()
+    var options = WriteAheadLog.Options()
+    if let mebibytes = getenv("VECDB_LOG_WAL_MIB").flatMap({ Int(String(cString: $0)) }) {
+      options.checkpointWALBytes = mebibytes << 20
+    }
     let log = try WriteAheadLog.create(
-      directory: directory.path + "/log", fileSystem: PosixFileSystem(), identity: testIdentity)
+      directory: directory.path + "/log", fileSystem: PosixFileSystem(), identity: testIdentity,
+      options: options)
     var random = TestRandom(seed: 1)
     let payload = random.bytes(payloadBytes)
     let clock = ContinuousClock()

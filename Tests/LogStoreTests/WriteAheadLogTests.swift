@@ -1,4 +1,5 @@
 import Bytes
+import Dispatch
 import Files
 import LogStore
 import Testing
@@ -92,5 +93,78 @@ import Testing
     try log.verify()
     try log.trim(through: 1000)
     #expect(log.end == positions.last)
+  }
+
+  @Test func newEpochGetsItsOwnSegment() throws {
+    let log = try create()
+    // An epoch that has written nothing has no segment to end.
+    #expect(throws: StoreError.self) { try log.beginEpoch(counter: 2, id: .zero) }
+    let before = try log.append([([1], 1), ([2], 2)])
+    #expect(throws: StoreError.self) { try log.beginEpoch(counter: 1, id: .zero) }
+    try log.beginEpoch(counter: 5, id: UniqueID(high: 8, low: 9))
+    #expect(log.end == before[1])
+    let epoch = log.identity.currentEpoch
+    #expect(epoch.counter == 5)
+    #expect(epoch.parentID == testIdentity.currentEpoch.id)
+    #expect(LogPosition(lsn: epoch.beganAtLSN, chain: epoch.beganAtChain) == before[1])
+    _ = try log.append([([3], 3)])
+    #expect(try all(log).map(\.epochCounter) == [1, 1, 5])
+    try log.verify()
+    try log.close()
+    let again = try open()
+    #expect(again.identity.epochs.count == 2)
+    try again.verify()
+    let stream = LogFrameStream.encode(
+      identity: again.identity, start: .zero, frames: try all(again))
+    var reader = LogFrameStreamReader(place: "test")
+    reader.feed(stream)
+    for lsn in 1...3 as ClosedRange<UInt64> { #expect(try reader.next()?.lsn == lsn) }
+    #expect(try reader.next() == nil)
+    try reader.expectComplete()
+  }
+
+  @Test func startsWhereARestoreEnded() throws {
+    let start = LogPosition(lsn: 1000, chain: SHA256.hash([1]))
+    let log = try WriteAheadLog.create(
+      directory: path, fileSystem: files, identity: testIdentity, start: start)
+    #expect(log.end == start)
+    #expect(log.firstLSN == 1001)
+    #expect(try log.position(at: 1000) == start)
+    #expect(throws: StoreError.self) { try log.position(at: 999) }
+    #expect(try log.append([([1], 0)])[0].lsn == 1001)
+    try log.close()
+    #expect(try all(try open(), after: 1000).map(\.payload) == [[1]])
+  }
+
+  @Test func tooLargeBatchIsRefusedWhole() throws {
+    let log = try create()
+    let large = [UInt8](repeating: 0, count: LogFrame.payloadBytesMaximum + 1)
+    let error = #expect(throws: StoreError.self) { try log.append([([1], 0), (large, 0)]) }
+    #expect(error?.kind == .limitExceeded)
+    #expect(log.end == .zero)
+    #expect(try log.append([(Array(large.dropLast()), 0)])[0].lsn == 1)
+    #expect(try all(log)[0].payload.count == LogFrame.payloadBytesMaximum)
+    #expect(try log.append([]).isEmpty)
+  }
+
+  @Test func readsBesideAppendsOnOtherThreads() throws {
+    let log = try create(Self.small)
+    DispatchQueue.concurrentPerform(iterations: 3) { thread in
+      do {
+        for round in 0..<60 {
+          if thread == 0 {
+            _ = try log.append([([UInt8](repeating: UInt8(round), count: 5000), 0)])
+          } else {
+            var next: UInt64 = 1
+            try log.read(after: 0) { frame in
+              #expect(frame.lsn == next)
+              next += 1
+            }
+          }
+        }
+      } catch { Issue.record(error) }
+    }
+    #expect(log.end.lsn == 60)
+    try log.verify()
   }
 }

@@ -48,14 +48,8 @@ final class CollectionRuntime: Sendable {
     }
   }
 
-  /// Makes sure that the index can hold that many slots.
-  func reserve(rows: Int) throws {
-    guard rows <= Limits.maximumSlots else {
-      throw VecDBError(
-        .limitExceeded, "the collection has \(rows) slots in use", at: definition.name,
-        remedy: "Copy its live records into a new collection with export and import.")
-    }
-  }
+  /// Makes sure, before a batch is logged, that the index can take that many slots in all.
+  func requireRoom(slots: Int) throws { try index.requireRoom(slots: slots) }
 
   func publish(lsn: UInt64) { index.publish(lsn: lsn) }
 

@@ -72,7 +72,7 @@ struct CommitGroup {
       continuation, inserted: births.count - deaths.count, updated: deaths.count,
       unchanged: unchanged)
     guard !births.isEmpty else { return answers.append((answer, nil)) }
-    try collection.reserve(rows: Int(state.nextSlot) + births.count)
+    try collection.requireRoom(slots: Int(state.nextSlot) + births.count)
     payloads.append(
       BatchPayload.encodeWrite(
         collection: collection.id, dimensions: collection.definition.dimensions,

@@ -1,0 +1,22 @@
+import Synchronization
+
+extension IndexGeneration {
+  /// Throws `.capacityExceeded` unless the index can grow to `slots` slots in all, whatever the
+  /// new records' keys and vectors are. To be asked before a batch is made durable, since it could
+  /// not be applied afterwards.
+  package func requireRoom(slots: Int) throws(IndexError) {
+    let births = max(0, slots - assignedSlotCount)
+    guard slots <= IndexArrays.slotLimit else {
+      throw .capacityExceeded(array: "slots", limitBytes: IndexArrays.slotLimit)
+    }
+    for array in arrays.perSlot { try Self.require(slots, in: array) }
+    try Self.require(arrays.exact.count + births, in: arrays.exact)
+    try Self.require(arrays.keyBytes.count + births * Birth.maximumKeyBytes, in: arrays.keyBytes)
+  }
+
+  private static func require(_ rows: Int, in array: RowArray) throws(IndexError) {
+    guard rows * array.strideBytes <= array.capacityBytes else {
+      throw .capacityExceeded(array: array.name, limitBytes: array.capacityBytes)
+    }
+  }
+}
