@@ -68,10 +68,15 @@ enum Terminal {
 
   static func clearLine() { if isInteractive { redraw("") } }
 
-  /// Columns of the terminal; 80 where there is none.
-  static var columns: Int {
+  /// Columns of the terminal that standard error goes to; 80 where there is none.
+  static var columns: Int { columns(of: STDERR_FILENO) ?? 80 }
+
+  /// Columns of the terminal that standard output goes to; nil if it goes elsewhere.
+  static var outputColumns: Int? { columns(of: STDOUT_FILENO) }
+
+  private static func columns(of descriptor: Int32) -> Int? {
     var size = winsize()
-    guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 80 }
+    guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 1 else { return nil }
     return Int(size.ws_col)
   }
 }

@@ -13,7 +13,7 @@ struct Table {
   /// Adds a row with as many cells as there are columns.
   mutating func add(_ cells: String...) { rows.append(cells) }
 
-  /// Prints the table, the last column unpadded.
+  /// Prints the table, the last column unpadded; on a terminal, lines end at its right edge.
   func write() {
     let widths = alignments.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
     for row in rows {
@@ -25,6 +25,9 @@ struct Table {
         case .right: line += padding + cell
         }
         if column < row.count - 1 { line += "  " }
+      }
+      if let width = Terminal.outputColumns, line.count > width {
+        line = line.prefix(width - 1) + "…"
       }
       Output.line(line)
     }
