@@ -15,9 +15,10 @@ extension BlockStore {
   ///
   /// Kept are the two newest usable manifests, all manifests after the older of them, and all
   /// packs that these or pinned manifests need. Of a block's copies, a manifest needs the newest
-  /// that is not newer than itself: so it stays usable also where a later checkpoint is lost. Nothing is removed while a checkpoint is being written, or while a damaged manifest
-  /// or pack is newer than the older of the two: until two checkpoints have superseded it, it is
-  /// evidence and perhaps needed for a repair.
+  /// that is not newer than itself: so it stays usable also where a later checkpoint is lost.
+  /// Nothing is removed while a checkpoint is being written, or while a damaged manifest or pack is
+  /// newer than the older of the two: until two checkpoints have superseded it, it is evidence and
+  /// perhaps needed for a repair.
   ///
   /// Manifests go first and durably, so that a crash never leaves one without its packs.
   /// Cost O(blocks).

@@ -83,8 +83,8 @@ package struct Digest: Hashable, Sendable, Comparable, CustomStringConvertible {
 }
 
 /// An incremental digest of a multiset: the sum of its members' SHA-256 values modulo 2^256
-/// (MSet-Add-Hash of Clarke et al., ASIACRYPT 2003). Order does not matter and a member can be taken
-/// out again, so it follows upserts and deletes at constant cost.
+/// (MSet-Add-Hash of Clarke et al., ASIACRYPT 2003). Order does not matter and a member can be
+/// taken out again, so it follows upserts and deletes at constant cost.
 package struct MultisetDigest: Hashable, Sendable {
   package private(set) var sum: Digest
 

@@ -5,7 +5,8 @@
 /// The durability rules are those of POSIX: bytes written are durable after `FileHandle.sync()`;
 /// a name created, renamed or removed is durable after `syncDirectory` of its directory.
 package protocol FileSystem: Sendable {
-  /// Makes the directory, and its parents where they are missing; no error if it is there. Durable on return.
+  /// Makes the directory, and its parents where they are missing; no error if it is there. Durable
+  /// on return.
   func createDirectory(_ path: String) throws
   /// The names in a directory, sorted, without `.` and `..`.
   func list(_ directory: String) throws -> [String]
@@ -27,8 +28,8 @@ package protocol FileSystem: Sendable {
   /// an error, not zeros.
   func map(_ path: String, offset: Int, length: Int, at address: UnsafeMutableRawPointer) throws
   /// Takes the advisory lock of the file at `path` (created if missing) for this process and
-  /// writes `owner` into it; throws `.locked`, naming the owner found there, if another holds it. The
-  /// lock ends with the handle or the process.
+  /// writes `owner` into it; throws `.locked`, naming the owner found there, if another holds it.
+  /// The lock ends with the handle or the process.
   func lock(_ path: String, owner: String) throws -> any FileLock
   /// Bytes that can still be written to the file system that holds `path`.
   func freeSpaceBytes(_ path: String) throws -> Int
@@ -64,7 +65,8 @@ package struct FileInfo: Sendable, Equatable {
 package protocol FileHandle: AnyObject, Sendable {
   var path: String { get }
   func sizeBytes() throws -> Int
-  /// Fills the buffer from `offset`; returns how many bytes there were (fewer only at the end of the file).
+  /// Fills the buffer from `offset`; returns how many bytes there were (fewer only at the end of
+  /// the file).
   func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws -> Int
   /// Writes the whole buffer at `offset`, or throws.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws

@@ -70,8 +70,8 @@ package struct LogIdentity: Hashable, Sendable {
 }
 
 // Format: "VDBI", version 1 (UInt8), 3 zero bytes, database id (2 x UInt64: high, low), UInt32
-// number of epochs, and for each: counter UInt64, id, parent id (2 x UInt64 each), LSN UInt64, chain
-// (32 bytes). It is always embedded in a structure that carries the checksum.
+// number of epochs, and for each: counter UInt64, id, parent id (2 x UInt64 each), LSN UInt64,
+// chain (32 bytes). It is always embedded in a structure that carries the checksum.
 extension LogIdentity {
   private static let magic: UInt32 = 0x4942_4456  // "VDBI"
   private static let version: UInt8 = 1
@@ -94,7 +94,8 @@ extension LogIdentity {
     return writer.bytes
   }
 
-  /// Reads what `encoded` wrote. Throws `StoreError` (`.corrupt`, `.unknownVersion`) that names `place`.
+  /// Reads what `encoded` wrote. Throws `StoreError` (`.corrupt`, `.unknownVersion`) that names
+  /// `place`.
   package init(decoding bytes: UnsafeRawBufferPointer, at place: String) throws {
     self = try decoding("epoch list", at: place) {
       var reader = ByteReader(bytes)

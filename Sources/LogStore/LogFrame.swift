@@ -53,7 +53,8 @@ package struct LogFrame: Hashable, Sendable {
 
   package var position: LogPosition { LogPosition(lsn: lsn, chain: chain) }
 
-  /// Makes the frame that follows `previous`, computing its chain. Cost: one SHA-256 of the payload.
+  /// Makes the frame that follows `previous`, computing its chain. Cost: one SHA-256 of the
+  /// payload.
   package init(
     after previous: LogPosition, epochCounter: UInt64, timeMilliseconds: Int64, payload: [UInt8]
   ) {

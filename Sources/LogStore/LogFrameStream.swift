@@ -87,8 +87,8 @@ package struct LogFrameStreamReader: Sendable {
     buffer.append(contentsOf: bytes)
   }
 
-  /// The next whole frame; nil if more bytes are needed or the stream is complete. Throws `.corrupt`
-  /// or `.unknownVersion`, and should not be used further then.
+  /// The next whole frame; nil if more bytes are needed or the stream is complete. Throws
+  /// `.corrupt` or `.unknownVersion`, and should not be used further then.
   package mutating func next() throws -> LogFrame? {
     guard try readHeaderIfNeeded(), let position else { return nil }
     guard let magic = try peekMagic() else { return nil }

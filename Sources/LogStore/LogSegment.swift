@@ -141,8 +141,8 @@ final class LogSegment {
       mayRepeatCommitFrames: fileSystem.sqliteVFSName != nil, fileSystem: fileSystem)
   }
 
-  /// Opens a segment whose WAL holds `walBytes` of committed transactions. Checks the header and the
-  /// end; `verify` checks the rest.
+  /// Opens a segment whose WAL holds `walBytes` of committed transactions. Checks the header and
+  /// the end; `verify` checks the rest.
   static func open(
     _ path: String, walBytes: Int, fileSystem: any FileSystem
   ) throws -> LogSegment {

@@ -306,7 +306,8 @@ package final class RecordStore: @unchecked Sendable {
     }
   }
 
-  /// Up to `limit` rows in the order of their keys' UTF-8 bytes, after `afterKey` or from the first.
+  /// Up to `limit` rows in the order of their keys' UTF-8 bytes, after `afterKey` or from the
+  /// first.
   package func scan(
     collection: UInt32, afterKey: String? = nil, limit: Int
   ) throws -> [RecordRow] {
@@ -324,9 +325,9 @@ package final class RecordStore: @unchecked Sendable {
     }
   }
 
-  /// Calls `body` with every row in slot order until it returns false. Rows are fetched a thousand at a
-  /// time, so that a slow body keeps no checkpoint waiting; what is written meanwhile may be seen
-  /// or not.
+  /// Calls `body` with every row in slot order until it returns false. Rows are fetched a thousand
+  /// at a time, so that a slow body keeps no checkpoint waiting; what is written meanwhile may be
+  /// seen or not.
   package func forEach(collection: UInt32, _ body: (RecordRow) throws -> Bool) throws {
     var last: Int64 = -1
     while true {
@@ -357,8 +358,8 @@ package final class RecordStore: @unchecked Sendable {
     }
   }
 
-  /// What SQLite finds wrong with the file's structure; empty if nothing. `isThorough` also compares
-  /// the key index with the table.
+  /// What SQLite finds wrong with the file's structure; empty if nothing. `isThorough` also
+  /// compares the key index with the table.
   package func quickCheck(isThorough: Bool = false) throws -> [String] {
     try withReader { reader in
       let pragma = try reader.prepare(

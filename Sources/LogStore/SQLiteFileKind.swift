@@ -9,10 +9,10 @@ struct SQLiteFileKind {
   var formatVersion: Int32
   var pageSizeBytes: Int
 
-  /// Reads the first 100 bytes of a main file without SQLite ("The Database Header" in SQLite's file
-  /// format document) and returns whether it is in WAL mode. Throws `.corrupt` or
-  /// `.unknownVersion`. Not for a file with a WAL: a checkpoint that a power failure cut short may have
-  /// left anything there, which SQLite replaces from the WAL.
+  /// Reads the first 100 bytes of a main file without SQLite ("The Database Header" in SQLite's
+  /// file format document) and returns whether it is in WAL mode. Throws `.corrupt` or
+  /// `.unknownVersion`. Not for a file with a WAL: a checkpoint that a power failure cut short may
+  /// have left anything there, which SQLite replaces from the WAL.
   func checkFileHeader(_ path: String, _ fileSystem: any FileSystem) throws -> Bool {
     var bytes = [UInt8](repeating: 0, count: 100)
     let count = try bytes.withUnsafeMutableBytes {

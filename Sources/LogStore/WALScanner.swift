@@ -105,9 +105,9 @@ struct WALScanner {
     return result
   }
 
-  /// Whether anything behind a bad frame proves that it was durable. `seed` is the checksum before it.
-  /// A commit's repetition is durable only with the next commit, so that one transaction behind it
-  /// proves nothing.
+  /// Whether anything behind a bad frame proves that it was durable. `seed` is the checksum before
+  /// it. A commit's repetition is durable only with the next commit, so that one transaction behind
+  /// it proves nothing.
   private mutating func isFollowedByLaterTransaction(
     _ badFrame: Int, seed: WALChecksum, mayBeRepetition: Bool
   ) throws -> Bool {

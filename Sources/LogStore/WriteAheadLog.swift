@@ -47,8 +47,8 @@ package final class WriteAheadLog: @unchecked Sendable {
 
   // MARK: Creating and opening
 
-  /// Makes the log of a new or restored database; its first LSN will be `start.lsn + 1`. The directory
-  /// is created if missing and must not hold a log.
+  /// Makes the log of a new or restored database; its first LSN will be `start.lsn + 1`. The
+  /// directory is created if missing and must not hold a log.
   package static func create(
     directory: String, fileSystem: any FileSystem, identity: LogIdentity,
     start: LogPosition = .zero, options: Options = Options()
@@ -158,8 +158,8 @@ package final class WriteAheadLog: @unchecked Sendable {
   // MARK: Writing
 
   /// Appends batches in one transaction, durable on return, and returns their positions. Throws
-  /// `.diskFull` if there is no space: nothing is appended then, and a later call may succeed. Cost:
-  /// one fdatasync; now and then a checkpoint of the WAL, or a new segment.
+  /// `.diskFull` if there is no space: nothing is appended then, and a later call may succeed.
+  /// Cost: one fdatasync; now and then a checkpoint of the WAL, or a new segment.
   package func append(_ batches: [Batch]) throws -> [LogPosition] {
     try lock.withLock { _ in
       try checkUsable()
@@ -255,8 +255,9 @@ package final class WriteAheadLog: @unchecked Sendable {
 
   // MARK: Reading
 
-  /// Calls `body` with each frame after `lsn`, up to `last` or the end, in order; checks CRC and chain
-  /// on the way. Throws `.notFound` if frames after `lsn` are trimmed away. Memory: some 4 MiB.
+  /// Calls `body` with each frame after `lsn`, up to `last` or the end, in order; checks CRC and
+  /// chain on the way. Throws `.notFound` if frames after `lsn` are trimmed away. Memory: some 4
+  /// MiB.
   package func read(
     after lsn: UInt64, through last: UInt64? = nil, _ body: (LogFrame) throws -> Void
   ) throws {

@@ -35,13 +35,14 @@ public final class Database: Sendable {
     }
   }
 
-  /// Opens the database at `path`, and creates it if there is none (see ``Configuration/createIfMissing``).
+  /// Opens the database at `path`, and creates it if there is none (see
+  /// ``Configuration/createIfMissing``).
   ///
   /// Opening maps the newest checkpoint, which does not depend on the number of records, and
   /// replays the log behind it; after ``close()`` there is nothing to replay.
   ///
-  /// - Throws: `locked`, naming the process that has it open; `corrupt`, naming the file, with all files left as
-  ///   they were; `notFound`; `unknownVersion`; `inputOutput`.
+  /// - Throws: `locked`, naming the process that has it open; `corrupt`, naming the file, with all
+  ///   files left as they were; `notFound`; `unknownVersion`; `inputOutput`.
   public static func open(
     at path: String, configuration: Configuration = Configuration()
   ) async throws -> Database {
@@ -62,8 +63,9 @@ public final class Database: Sendable {
     }
   }
 
-  /// Waits for writes that are under way, writes a checkpoint (see ``Configuration/checkpointOnClose``), and
-  /// closes the files. Further calls throw `closed`; closing twice is fine.
+  /// Waits for writes that are under way, writes a checkpoint (see
+  /// ``Configuration/checkpointOnClose``), and closes the files. Further calls throw `closed`;
+  /// closing twice is fine.
   public func close() async throws {
     guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }
     let failure = Mutex<VecDBError?>(nil)

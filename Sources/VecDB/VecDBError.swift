@@ -19,7 +19,8 @@ public struct VecDBError: Error, Sendable, Equatable, CustomStringConvertible {
     case corrupt
     /// A format version that this program does not know.
     case unknownVersion
-    /// There is no space. Nothing was changed; reading goes on, writing works again when there is space.
+    /// There is no space. Nothing was changed; reading goes on, writing works again when there is
+    /// space.
     case diskFull
     /// The operating system refused or failed an operation.
     case inputOutput

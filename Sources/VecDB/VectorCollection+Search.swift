@@ -4,9 +4,9 @@ import VectorIndex
 extension VectorCollection {
   /// The k records nearest to `vector`, nearest first.
   ///
-  /// Approximate (HNSW) unless `options.exact` is set or few records match the filter; distances are exact
-  /// either way. Fewer than k hits come back only if fewer records match. Runs on the calling thread
-  /// without locks.
+  /// Approximate (HNSW) unless `options.exact` is set or few records match the filter; distances
+  /// are exact either way. Fewer than k hits come back only if fewer records match. Runs on the
+  /// calling thread without locks.
   ///
   /// - Parameters:
   ///   - vector: as many finite components as the collection has dimensions.

@@ -4,8 +4,9 @@ extension VectorCollection {
   /// Returns when the write is durable and searchable. A record that is already there, equal in
   /// vector bits and metadata, is not written again.
   ///
-  /// - Throws: ``VecDBError`` `invalidArgument` for a wrong dimension, NaN or infinity, a key that is empty or
-  ///   longer than 1,024 bytes, a zero vector under cosine; `diskFull`, `overloaded`, `poisoned`, `closed`.
+  /// - Throws: ``VecDBError`` `invalidArgument` for a wrong dimension, NaN or infinity, a key that
+  ///   is empty or longer than 1,024 bytes, a zero vector under cosine; `diskFull`, `overloaded`,
+  ///   `poisoned`, `closed`.
   @discardableResult
   public func upsert(_ record: Record) async throws -> UpsertResult { try await upsert([record]) }
 
@@ -61,7 +62,8 @@ extension VectorCollection {
     return total
   }
 
-  /// Deletes the records with these keys as one atomic batch; keys that are not there are passed over.
+  /// Deletes the records with these keys as one atomic batch; keys that are not there are passed
+  /// over.
   @discardableResult
   public func delete(_ keys: [String]) async throws -> DeleteResult {
     try VecDBError.translating { try requireUsable() }

@@ -4,8 +4,8 @@ import VectorIndex
 /// A collection of records with vectors of one dimension and metric.
 ///
 /// A handle is cheap, may be used from any thread, and stays valid until the collection is dropped
-/// or the database closed. Searches run on the calling thread, take no lock and never wait for writers;
-/// writes are `async` and return when they are durable and searchable.
+/// or the database closed. Searches run on the calling thread, take no lock and never wait for
+/// writers; writes are `async` and return when they are durable and searchable.
 public final class VectorCollection: Sendable {
   let runtime: CollectionRuntime
   let database: Database

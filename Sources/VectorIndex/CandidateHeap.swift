@@ -1,5 +1,5 @@
-/// A binary heap of candidates, nearest first, that grows: the general search may have to go through
-/// any number of nodes that do not match.
+/// A binary heap of candidates, nearest first, that grows: the general search may have to go
+/// through any number of nodes that do not match.
 struct CandidateHeap {
   private var words: UnsafeMutablePointer<UInt64>
   private var capacity: Int

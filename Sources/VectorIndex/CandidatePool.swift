@@ -1,8 +1,8 @@
 /// The best candidates of a search, in one sorted array of a fixed capacity.
 ///
-/// A candidate is one word: distance << 32 | slot << 1 | expanded. Words compare as (distance, slot),
-/// so equal distances go to the lower slot, everywhere and always. (An array beats two heaps at the
-/// sizes that searches use; the idea is NSG's and glass's.)
+/// A candidate is one word: distance << 32 | slot << 1 | expanded. Words compare as (distance,
+/// slot), so equal distances go to the lower slot, everywhere and always. (An array beats two heaps
+/// at the sizes that searches use; the idea is NSG's and glass's.)
 struct CandidatePool {
   private(set) var words: UnsafeMutablePointer<UInt64>
   private var allocated: Int

@@ -29,7 +29,8 @@ struct CodedQuery {
     base &+ (rowTerms[row] & termMask) &- (UInt32(bitPattern: dot) &<< shift)
   }
 
-  /// The integer distance up to which a record may be nearer than one at integer distance `distance`.
+  /// The integer distance up to which a record may be nearer than one at integer distance
+  /// `distance`.
   func rerankLimit(_ distance: UInt32) -> UInt32 {
     let limit = Double(distance) + Double(slack + slackPerRoot * Float(distance).squareRoot())
     return limit < 4_294_967_295 ? UInt32(limit) : .max
@@ -67,8 +68,8 @@ struct CodedQuery {
     }
   }
 
-  /// Adds the square of the difference of two augmenting coordinates; what does not fit is as far as
-  /// can be.
+  /// Adds the square of the difference of two augmenting coordinates; what does not fit is as far
+  /// as can be.
   private func augmented(_ bits: Int32, by coordinate: UInt32) -> Int32 {
     let difference = UInt64(max(augment, coordinate) - min(augment, coordinate))
     let sum = UInt64(UInt32(bitPattern: bits)) + difference * difference
@@ -115,10 +116,11 @@ extension IndexGeneration {
     let stride = arrays.codes.strideBytes
     let isDot = parameters.metric == .dot
     var base: UInt32 = 0x7fff_ffff
-    // The rounding error of a component is uniform in ±1/2: variance 1/12, and 1/6 for a difference.
-    // Then a squared distance d is off by 2√(d/6) + 0.2√dimensions (a standard deviation) beside
-    // what all have in common, and an inner product by √((|x|² + |q|²) / 12). Three to four of them
-    // are allowed for, and a whole step where there are few dimensions to average over.
+    // The rounding error of a component is uniform in ±1/2: variance 1/12, and 1/6 for a
+    // difference. Then a squared distance d is off by 2√(d/6) + 0.2√dimensions (a standard
+    // deviation) beside what all have in common, and an inner product by √((|x|² + |q|²) / 12).
+    // Three to four of them are allowed for, and a whole step where there are few dimensions to
+    // average over.
     var slack = 2 + Float(dimensions).squareRoot()
     var slackPerRoot: Float = 3
     if isDot {
@@ -148,7 +150,8 @@ extension IndexGeneration {
   }
 
   /// Symmetric signed codes of a query for inner products: only the order of the results counts, so
-  /// the query may have its own scale. The padding stays zero. Returns the squared norm of the codes.
+  /// the query may have its own scale. The padding stays zero. Returns the squared norm of the
+  /// codes.
   private static func encodeDotQuery(
     _ query: UnsafePointer<Float>, dimensions: Int, into signed: UnsafeMutablePointer<Int8>
   ) -> UInt64 {

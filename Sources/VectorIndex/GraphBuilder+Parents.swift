@@ -2,8 +2,8 @@ import Synchronization
 
 /// Phase 3: reachability, by construction.
 ///
-/// Every node but the root (slot 0) has a parent: an older node whose row on layer 0 holds a link to
-/// it that pruning never drops. So every node can be reached from the root, whatever the pruning
+/// Every node but the root (slot 0) has a parent: an older node whose row on layer 0 holds a link
+/// to it that pruning never drops. So every node can be reached from the root, whatever the pruning
 /// heuristic thinks of its links, and a search seeded with the root can find it. A node has at most
 /// half a row of children; beyond that, newcomers go to one of the children.
 extension GraphBuilder {
@@ -52,9 +52,9 @@ extension GraphBuilder {
     return count
   }
 
-  /// Makes `node`, or where it has too many children the nearest of its descendants that has not, the
-  /// parent of `slot`, with a link if there is none: in the place of the last link that is not to a
-  /// child where the row is full.
+  /// Makes `node`, or where it has too many children the nearest of its descendants that has not,
+  /// the parent of `slot`, with a link if there is none: in the place of the last link that is not
+  /// to a child where the row is full.
   private func adopt(_ slot: Int, by node: UInt32, _ worker: BuildWorker) {
     var node = node
     while childCount(node) >= childLimit { node = nearestChild(of: node, to: slot, worker) }

@@ -26,9 +26,9 @@ extension GraphBuilder {
     groups.append(edges.count)
   }
 
-  /// Adds the sources of one target's edges to its row. When they do not fit, all are candidates and
-  /// the row is chosen anew, a little below what it can hold, so that pruning is not due again with
-  /// the next edge. On layer 0 a node's children stay whatever happens.
+  /// Adds the sources of one target's edges to its row. When they do not fit, all are candidates
+  /// and the row is chosen anew, a little below what it can hold, so that pruning is not due again
+  /// with the next edge. On layer 0 a node's children stay whatever happens.
   func mergeEdges(_ range: Range<Int>, _ worker: BuildWorker) {
     let edge = edges[range.lowerBound]
     let layer = Int(edge >> 47)

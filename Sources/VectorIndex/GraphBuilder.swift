@@ -9,7 +9,8 @@ import Synchronization
 ///
 /// 1. in parallel, every new node searches the frozen graph and its fellows for neighbours and
 ///    writes its own rows (`GraphBuilder+Neighbours`);
-/// 2. the reverse edges are sorted by target; in parallel, every target takes up its new neighbours,
+/// 2. the reverse edges are sorted by target; in parallel, every target takes up its new
+/// neighbours,
 ///    pruning where its row is full (`GraphBuilder+ReverseEdges`);
 /// 3. serially, in slot order, every new node is given a parent (`GraphBuilder+Parents`).
 ///
@@ -115,8 +116,8 @@ final class GraphBuilder {
   }
 }
 
-/// Carries a phase to its threads. Sound because the phases write disjoint rows and every thread has
-/// a worker of its own.
+/// Carries a phase to its threads. Sound because the phases write disjoint rows and every thread
+/// has a worker of its own.
 private struct ParallelWork: @unchecked Sendable {
   let body: (BuildWorker, Int) -> Void
   let workers: [BuildWorker]

@@ -1,8 +1,8 @@
 import CVectorShims
 import Synchronization
 
-/// The graph as one search or insertion sees it: plain pointers, and the number of nodes that it may
-/// look at. A link to any other node is passed over.
+/// The graph as one search or insertion sees it: plain pointers, and the number of nodes that it
+/// may look at. A link to any other node is passed over.
 struct GraphView {
   let links: UnsafeMutablePointer<Atomic<UInt32>>
   let upperLinks: UnsafeMutablePointer<Atomic<UInt32>>
@@ -80,9 +80,9 @@ struct GraphView {
   /// Walks greedily from the entry point down to, and not into, `level`: on each layer to the node
   /// none of whose neighbours is nearer. Returns that node as a candidate.
   ///
-  /// Every node that it measures is marked as visited and offered to the scratch's pool, so that the
-  /// walk that follows measures none of them again. (A node seen on a higher layer is no nearer than
-  /// the best so far, so that passing over it changes nothing here.)
+  /// Every node that it measures is marked as visited and offered to the scratch's pool, so that
+  /// the walk that follows measures none of them again. (A node seen on a higher layer is no nearer
+  /// than the best so far, so that passing over it changes nothing here.)
   func descend(
     toward query: CodedQuery, above level: Int, _ scratch: SearchScratch,
     distanceCount: inout Int

@@ -2,9 +2,9 @@ import Bytes
 import Synchronization
 
 extension IndexGeneration {
-  /// SHA-256 over the canonical arrays of codes and graph: for each its name, stride, length and the
-  /// hashes of its 1 MiB blocks, then the counts, the entry point and the quantiser. Equal logs give
-  /// equal digests. For the writer's thread; reads all those arrays.
+  /// SHA-256 over the canonical arrays of codes and graph: for each its name, stride, length and
+  /// the hashes of its 1 MiB blocks, then the counts, the entry point and the quantiser. Equal logs
+  /// give equal digests. For the writer's thread; reads all those arrays.
   package func graphDigest() -> Digest {
     var hasher = SHA256()
     hasher.update(Array("vecdb graph 1".utf8))

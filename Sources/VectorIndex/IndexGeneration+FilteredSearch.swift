@@ -36,8 +36,8 @@ extension IndexGeneration {
     return isVisible(slot, in: view)
   }
 
-  /// The two-heap search of the HNSW paper where only what matches enters the results, `ef` of them,
-  /// left in the scratch's pool. False when it gave up at `distanceLimit`.
+  /// The two-heap search of the HNSW paper where only what matches enters the results, `ef` of
+  /// them, left in the scratch's pool. False when it gave up at `distanceLimit`.
   private func walkFiltered(
     _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch, ef: Int,
     distanceLimit: Int, filter: SlotBitset?, view: ReadView, _ outcome: inout SearchOutcome

@@ -6,9 +6,9 @@ extension IndexGeneration {
   /// Violations reported at most; the rest would say the same.
   private static let violationLimit = 20
 
-  /// What contradicts the rules that the index keeps, in words; empty when all hold. Reachability is
-  /// proven through the parents: each is older than its child and has a link to it, so a path leads
-  /// back from every node to the root.
+  /// What contradicts the rules that the index keeps, in words; empty when all hold. Reachability
+  /// is proven through the parents: each is older than its child and has a link to it, so a path
+  /// leads back from every node to the root.
   ///
   /// For the writer's thread. Costs a pass over links and small arrays.
   package func checkInvariants() -> [String] {

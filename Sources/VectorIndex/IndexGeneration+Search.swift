@@ -1,12 +1,13 @@
 import Synchronization
 
 extension IndexGeneration {
-  /// The `k` nearest visible records, approximately; `ef` (raised to `k`) is how many candidates the
-  /// walk through the graph keeps. With a filter only its slots count. Never fewer than `k` where
-  /// that many match.
+  /// The `k` nearest visible records, approximately; `ef` (raised to `k`) is how many candidates
+  /// the walk through the graph keeps. With a filter only its slots count. Never fewer than `k`
+  /// where that many match.
   ///
-  /// Lock-free, from any thread, beside the writer. Without a `view` the present moment is searched.
-  /// Throws `.invalidParameter` for a wrong dimension, a zero query under cosine, or `k` below 1.
+  /// Lock-free, from any thread, beside the writer. Without a `view` the present moment is
+  /// searched. Throws `.invalidParameter` for a wrong dimension, a zero query under cosine, or `k`
+  /// below 1.
   package func search(
     _ query: UnsafeBufferPointer<Float>, k: Int, ef: Int, filter: SlotBitset? = nil,
     at view: ReadView? = nil

@@ -5,9 +5,9 @@ import VectorKernels
 /// One generation of a collection's index: HNSW on 8-bit codes, with a tail of new records that
 /// every search scans exactly.
 ///
-/// One writer at a time calls `apply`, `publish` and the checkpoint functions; any number of threads
-/// search and read beside it, without locks. The same batches give bit-identical arrays with any
-/// number of threads and any kernels.
+/// One writer at a time calls `apply`, `publish` and the checkpoint functions; any number of
+/// threads search and read beside it, without locks. The same batches give bit-identical arrays
+/// with any number of threads and any kernels.
 ///
 /// **What makes lock-free reading sound.** A slot's rows are written before `slotCount` is stored
 /// (releasing) and, but for its links and its death, never change after that. A node's links are

@@ -53,7 +53,8 @@ package final class IndexSnapshot: @unchecked Sendable {
 }
 
 extension IndexGeneration {
-  /// Freezes everything applied so far for a checkpoint. One at a time, while no write is under way.
+  /// Freezes everything applied so far for a checkpoint. One at a time, while no write is under
+  /// way.
   package func beginCheckpoint() -> IndexSnapshot { IndexSnapshot(self) }
 
   /// Has the next checkpoint write a block although it did not change; an unknown name is ignored.

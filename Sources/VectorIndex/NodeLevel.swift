@@ -1,7 +1,7 @@
 /// Levels of the graph's nodes: a pure function of seed and slot, in integers.
 ///
-/// HNSW draws level l with probability M^-l (normalisation 1 / ln M): here, from 64 well-mixed bits,
-/// the level is the number of times that the rest divides by M's share of the range.
+/// HNSW draws level l with probability M^-l (normalisation 1 / ln M): here, from 64 well-mixed
+/// bits, the level is the number of times that the rest divides by M's share of the range.
 enum NodeLevel {
   /// No node is higher; reached by one node in M^12 at the earliest.
   static let maximum = 12

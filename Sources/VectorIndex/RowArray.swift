@@ -3,10 +3,10 @@ import Synchronization
 
 /// Rows of a fixed number of bytes in reserved address space.
 ///
-/// The array grows in place: its base never moves, so searches hold plain pointers into it while one
-/// writer appends. Its bytes are cut into blocks of exactly 1 MiB (the last one is short; a row may
-/// straddle two), which is the unit of checkpoints: the array knows which blocks changed since the
-/// last one, and a block that a checkpoint has yet to read is copied before it is changed
+/// The array grows in place: its base never moves, so searches hold plain pointers into it while
+/// one writer appends. Its bytes are cut into blocks of exactly 1 MiB (the last one is short; a row
+/// may straddle two), which is the unit of checkpoints: the array knows which blocks changed since
+/// the last one, and a block that a checkpoint has yet to read is copied before it is changed
 /// (`RowArray+Pins.swift`).
 ///
 /// One writer owns `extend`, `reserve`, `adopt` and the pins; `willWrite` may also be called by the
@@ -47,8 +47,8 @@ package final class RowArray: @unchecked Sendable {
   var pinnedBytes = 0
   var isPinned = false
 
-  /// Reserves address space for up to `rowLimit` rows or `maximumBytes`, whichever is less; when the
-  /// system refuses, half of it, and so on down to 64 MiB. Throws `.outOfMemory`.
+  /// Reserves address space for up to `rowLimit` rows or `maximumBytes`, whichever is less; when
+  /// the system refuses, half of it, and so on down to 64 MiB. Throws `.outOfMemory`.
   package init(
     name: String, strideBytes: Int, rowLimit: Int, maximumBytes: Int
   ) throws(IndexError) {
@@ -130,8 +130,8 @@ package final class RowArray: @unchecked Sendable {
     count = newCount
   }
 
-  /// Opens stored bytes: makes the first `lengthBytes` writable, lets `load` map or copy them to the
-  /// base, and uses their rows. All blocks count as unchanged.
+  /// Opens stored bytes: makes the first `lengthBytes` writable, lets `load` map or copy them to
+  /// the base, and uses their rows. All blocks count as unchanged.
   package func adopt(
     lengthBytes: Int, load: (UnsafeMutableRawPointer) throws -> Void
   ) throws {

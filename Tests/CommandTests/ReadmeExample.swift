@@ -1,6 +1,7 @@
 import VecDB
 
-/// The example in README.md, between the markers, word for word; `ReadmeTests` compares and runs it.
+/// The example in README.md, between the markers, word for word; `ReadmeTests` compares and runs
+/// it.
 func readmeExample(path: String, repository: String, copy: String) async throws -> [String] {
   var lines: [String] = []
   func print(_ words: Any...) { lines.append(words.map { "\($0)" }.joined(separator: " ")) }

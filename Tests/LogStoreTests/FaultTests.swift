@@ -83,7 +83,8 @@ import Testing
 
   struct Lost: Error { var text: String }
 
-  /// Creates a log, appends with rotations, checkpoints and trims, and reopens with and without close.
+  /// Creates a log, appends with rotations, checkpoints and trims, and reopens with and without
+  /// close.
   static func work(_ disk: SimulatedDisk, _ progress: inout Progress) throws {
     try disk.createDirectory("/db")
     var log = try create(disk)

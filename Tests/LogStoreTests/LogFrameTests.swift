@@ -15,8 +15,8 @@ import Testing
     try bytes.withUnsafeBytes { try LogFrame(decoding: $0, at: "test") }
   }
 
-  /// These bytes are the format: they must never change within version 1. The chain and the CRC were
-  /// computed by another implementation (Python's hashlib and a bitwise CRC-32C).
+  /// These bytes are the format: they must never change within version 1. The chain and the CRC
+  /// were computed by another implementation (Python's hashlib and a bitwise CRC-32C).
   @Test func goldenBytes() throws {
     let bytes = Self.first.encoded()
     #expect(

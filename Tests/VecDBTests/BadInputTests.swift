@@ -5,7 +5,8 @@ import VecDB
 /// Wrong input gets an error that names the thing and the remedy, and changes nothing.
 @Suite struct BadInputTests {
   private func withItems(
-    _ metric: Metric = .l2, _ body: (Database, VectorCollection, TemporaryDirectory) async throws -> Void
+    _ metric: Metric = .l2,
+    _ body: (Database, VectorCollection, TemporaryDirectory) async throws -> Void
   ) async throws {
     let directory = try TemporaryDirectory()
     let database = try await Database.open(at: directory.file("db"))
@@ -50,7 +51,9 @@ import VecDB
           _ = try items.search([1, 2, 3], options: .init(recall: recall))
         }
       }
-      await expectError(.invalidArgument) { _ = try items.search([1, 2, 3], options: .init(efSearch: 0)) }
+      await expectError(.invalidArgument) {
+        _ = try items.search([1, 2, 3], options: .init(efSearch: 0))
+      }
       let all = try items.search([1, 2, 3], k: 65_536).hits
       #expect(all.map(\.key) == ["good"])
       let none = try items.search([1, 2, 3], options: .init(filter: Field("no such field") == 1))

@@ -25,7 +25,8 @@ private final class Flag: Sendable {
           var generator = SeededGenerator(seed: UInt64(reader))
           while !isDone.isSet {
             let hits = try items.search(
-              generator.vector(8), k: 5, options: .init(includeMetadata: true)).hits
+              generator.vector(8), k: 5, options: .init(includeMetadata: true)
+            ).hits
             #expect(hits.allSatisfy { $0.metadata?["writer"] != nil })
             await Task.yield()
           }
@@ -66,8 +67,8 @@ private final class Flag: Sendable {
     #expect(try await Database.verify(repository: directory.file("repo")).problems == [])
   }
 
-  /// Writers that come together share transactions: fewer commits than calls is not visible, but LSNs
-  /// are gap-free, one for each call, and every receipt is unique.
+  /// Writers that come together share transactions: fewer commits than calls is not visible, but
+  /// LSNs are gap-free, one for each call, and every receipt is unique.
   @Test func everyCallGetsItsOwnReceipt() async throws {
     let directory = try TemporaryDirectory()
     let database = try await Database.open(at: directory.file("db"))

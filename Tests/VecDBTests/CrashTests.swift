@@ -4,7 +4,6 @@ import Logging
 import SimulatedDisk
 import Synchronization
 import Testing
-
 import VecDB
 
 /// The database on a simulated disk: the power fails at every operation of some work, and what
@@ -121,8 +120,8 @@ import VecDB
     try wait { try await last.close() }
   }
 
-  /// The recovered state is what was acknowledged, or that and the call under way; it is found by key and
-  /// by search, `check` finds nothing, and writing works.
+  /// The recovered state is what was acknowledged, or that and the call under way; it is found by
+  /// key and by search, `check` finds nothing, and writing works.
   static func verify(_ disk: SimulatedDisk, _ model: Model) throws {
     let database = try open(disk)
     let items = try database.collection("items")
@@ -170,7 +169,8 @@ import VecDB
       let test = CrashTest(
         initial: Model(), prepare: Self.prepare,
         work: { disk, model in
-          // A fault may fail a call or go unnoticed; what was acknowledged must be there all the same.
+          // A fault may fail a call or go unnoticed; what was acknowledged must be there all the
+          // same.
           do { try Self.perform(steps, on: disk, &model) } catch is VecDBError {}
         }, check: Self.verify)
       return try test.run(effect, chances: 1, limit: 40)

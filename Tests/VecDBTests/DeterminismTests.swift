@@ -18,7 +18,8 @@ import VecDB
             vector: generator.vector(dimensions), metadata: ["b": .integer(Int64(batch))])
         })
       if batch % 4 == 3 {
-        try await items.delete((0..<50).map { _ in "k\(Int.random(in: 0..<4_000, using: &generator))" })
+        try await items.delete(
+          (0..<50).map { _ in "k\(Int.random(in: 0..<4_000, using: &generator))" })
       }
     }
   }

@@ -45,7 +45,8 @@ import VecDB
     #expect(incremental.lsn > full.lsn)
     let unchanged = try await database.backup(to: directory.file("repo"))
     #expect(unchanged.newBytes == 0)
-    #expect(try Database.backups(in: directory.file("repo")).map(\.lsn) == [full.lsn, incremental.lsn])
+    #expect(
+      try Database.backups(in: directory.file("repo")).map(\.lsn) == [full.lsn, incremental.lsn])
 
     let answers = try queries.map { try items.search($0, k: 10).hits }
     let stats = try database.stats(graphDigests: true)

@@ -25,7 +25,8 @@ import VecDB
         try await items.upsert(batch)
         for record in batch { oracle[record.key] = record }
       case 11..<14:
-        let keys = oracle.keys.sorted().filter { _ in Int.random(in: 0..<20, using: &generator) == 0 }
+        let keys = oracle.keys.sorted().filter { _ in Int.random(in: 0..<20, using: &generator) == 0
+        }
         #expect(try await items.delete(keys + ["nowhere"]).deleted == keys.count)
         for key in keys { oracle[key] = nil }
       case 14:
@@ -59,7 +60,8 @@ import VecDB
       scrolled += page.records
       cursor = page.next
     } while cursor != nil
-    #expect(scrolled.map(\.key) == oracle.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) })
+    #expect(
+      scrolled.map(\.key) == oracle.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) })
     for record in scrolled { #expect(record == oracle[record.key]) }
 
     for filter in [nil, Field("year") >= 2020 && Field("even") == true, Field("year") == 2003] {
@@ -68,7 +70,8 @@ import VecDB
         .sorted { $0 < $1 }.prefix(10)
       for exact in [true, false] {
         let hits = try items.search(
-          query, k: 10, options: .init(efSearch: 200, filter: filter, exact: exact)).hits
+          query, k: 10, options: .init(efSearch: 200, filter: filter, exact: exact)
+        ).hits
         #expect(hits.count == truth.count, "step \(step), exact \(exact)")
         let worst = (truth.last?.0 ?? 0) + 1e-4
         let near = hits.count { Double($0.distance) <= worst }

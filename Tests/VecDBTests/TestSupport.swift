@@ -1,7 +1,6 @@
 import Files
 import Foundation
 import Testing
-
 import VecDB
 
 /// A directory that is removed when the test ends.
@@ -61,7 +60,8 @@ func expectError(
 }
 
 /// Runs blocking work on a thread of its own, since the concurrency pool has only as many as cores.
-func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value
+{
   try await withCheckedThrowingContinuation { continuation in
     Thread.detachNewThread { continuation.resume(with: Result { try body() }) }
   }

@@ -58,8 +58,8 @@ struct BackupRun {
     }
   }
 
-  /// Publishes the index's blocks that the repository lacks, and `records.sqlite`, whose main file is
-  /// stable: the caller holds off its checkpoints.
+  /// Publishes the index's blocks that the repository lacks, and `records.sqlite`, whose main file
+  /// is stable: the caller holds off its checkpoints.
   private mutating func publishBlocks(of manifest: Manifest) throws -> ArrayManifest {
     let progress = progress
     let transfer = BlockTransfer(threads: engine.configuration.resolvedThreads) {
@@ -86,7 +86,8 @@ struct BackupRun {
   /// log was trimmed before it was archived there is a gap, which `backups` shows.
   private mutating func archiveLog(through last: UInt64) throws {
     let epoch = engine.log.identity.currentEpoch
-    let archived = try repository.logPieces().filter { $0.epochCounter == epoch.counter }
+    let archived =
+      try repository.logPieces().filter { $0.epochCounter == epoch.counter }
       .map(\.lastLSN).max() ?? epoch.beganAtLSN
     let first = max(archived + 1, engine.log.firstLSN)
     guard first <= last else { return }

@@ -9,8 +9,8 @@ extension Database {
   /// Writes and searches go on. The first backup sends everything, later ones only blocks and log
   /// that the repository lacks; a backup that was broken off is completed by the next one.
   ///
-  /// - Throws: `invalidArgument` if the repository belongs to another database; `diskFull`, `inputOutput`,
-  ///   `corrupt`.
+  /// - Throws: `invalidArgument` if the repository belongs to another database; `diskFull`,
+  ///   `inputOutput`, `corrupt`.
   public func backup(
     to repository: String, progress: ProgressHandler? = nil
   ) async throws -> BackupReport {

@@ -6,7 +6,8 @@ import Foundation
 import LogStore
 
 extension Database {
-  /// The restore points of a repository, oldest first, with how far the archived log after each reaches.
+  /// The restore points of a repository, oldest first, with how far the archived log after each
+  /// reaches.
   public static func backups(in repository: String) throws -> [BackupInfo] {
     try VecDBError.translating {
       let source = try DirectoryRepository.open(repository, fileSystem: PosixFileSystem())
@@ -25,8 +26,8 @@ extension Database {
 
   /// Restores a state into a new directory, proves it, and only then gives it its name.
   ///
-  /// The copy is a database of its own, with a new id and an epoch that begins where the history was
-  /// cut. If anything is missing, damaged or fails its proof, nothing is left at `path`.
+  /// The copy is a database of its own, with a new id and an epoch that begins where the history
+  /// was cut. If anything is missing, damaged or fails its proof, nothing is left at `path`.
   ///
   /// - Parameters:
   ///   - path: must not exist.
@@ -60,7 +61,8 @@ extension Database {
   }
 
   /// Reads every block and every piece of log of a repository and compares them with their hashes;
-  /// with `full`, also restores the newest state into a temporary directory, proves it and removes it.
+  /// with `full`, also restores the newest state into a temporary directory, proves it and removes
+  /// it.
   ///
   /// Problems are in the report, not thrown.
   public static func verify(

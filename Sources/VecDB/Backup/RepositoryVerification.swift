@@ -2,7 +2,8 @@ import BlockStore
 import Dispatch
 import LogStore
 
-/// Reads all of a repository once and names what is damaged or missing, with the restore points that it touches.
+/// Reads all of a repository once and names what is damaged or missing, with the restore points
+/// that it touches.
 final class RepositoryVerification {
   private let repository: DirectoryRepository
   private let progress: ProgressReporter

@@ -15,8 +15,8 @@ struct RestorePlan {
 
   /// Chooses the newest manifest at or before the target.
   ///
-  /// - Throws: `.notFound` if there is none, or if the log has a gap before the target; the message says what can
-  ///   be restored instead.
+  /// - Throws: `.notFound` if there is none, or if the log has a gap before the target; the message
+  ///   says what can be restored instead.
   init(_ target: RestoreTarget, in repository: any Repository) throws {
     let entries = try repository.manifests()
     guard !entries.isEmpty else {

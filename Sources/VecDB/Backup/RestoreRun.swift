@@ -6,8 +6,8 @@ import Foundation
 import LogStore
 import VectorIndex
 
-/// One restore: builds the database in a staging directory, replays the archived log through the same
-/// apply path as a live write, proves the result, and renames it into place.
+/// One restore: builds the database in a staging directory, replays the archived log through the
+/// same apply path as a live write, proves the result, and renames it into place.
 ///
 /// Whatever fails, nothing is live; the staging directory is removed.
 final class RestoreRun {
@@ -81,7 +81,8 @@ final class RestoreRun {
       totalSeconds: Self.seconds(started, DispatchTime.now()))
   }
 
-  /// Replays, proves the final state, and makes the records those of the new database. Returns its identity.
+  /// Replays, proves the final state, and makes the records those of the new database. Returns its
+  /// identity.
   private func complete(
     _ plan: RestorePlan, _ state: DatabaseState, _ proof: RestoreProof, _ identity: LogIdentity
   ) throws -> LogIdentity {

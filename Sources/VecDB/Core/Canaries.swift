@@ -2,8 +2,8 @@ import VectorIndex
 
 /// Deterministic queries that measure recall: live records, each moved a little towards another.
 ///
-/// They are a function of the state alone, so the same state gives the same queries, answers and recall on
-/// every machine.
+/// They are a function of the state alone, so the same state gives the same queries, answers and
+/// recall on every machine.
 enum Canaries {
   /// Measures graph search against exact search. A hit counts if it is as near as the true k-th, so
   /// that ties are not held against the graph.
@@ -49,7 +49,9 @@ enum Canaries {
     return (0..<count).compactMap { _ in
       guard let near = liveSlot(index, view, &state), let far = liveSlot(index, view, &state)
       else { return nil }
-      return zip(collection.vector(of: near), collection.vector(of: far)).map { 0.8 * $0 + 0.2 * $1 }
+      return zip(collection.vector(of: near), collection.vector(of: far)).map {
+        0.8 * $0 + 0.2 * $1
+      }
     }.filter { query in
       collection.definition.metric != .cosine || query.contains { $0 != 0 }
     }

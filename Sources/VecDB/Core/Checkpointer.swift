@@ -59,13 +59,14 @@ final class Checkpointer: @unchecked Sendable {
     switch outcome {
     case .success(let done):
       newest = done.pin.manifest
+      engine.telemetry.wrote(done.report)
       do { try engine.removeWhatIsNotNeeded() } catch {
         engine.configuration.logger.error("cleaning up after a checkpoint failed: \(error)")
       }
     case .failure(let error):
       // The blocks are dirty again; the next one that is due tries anew.
+      engine.telemetry.failedCheckpoint()
       engine.configuration.logger.error("the checkpoint failed: \(error)")
     }
   }
 }
-

@@ -8,7 +8,8 @@ import VectorIndex
 struct CommitGroup {
   /// A request's answer, known but for its LSN.
   enum Answer {
-    case upsert(CheckedContinuation<UpsertResult, any Error>, inserted: Int, updated: Int, unchanged: Int)
+    case upsert(
+      CheckedContinuation<UpsertResult, any Error>, inserted: Int, updated: Int, unchanged: Int)
     case delete(CheckedContinuation<DeleteResult, any Error>, deleted: Int)
   }
 
@@ -91,7 +92,9 @@ struct CommitGroup {
   ) throws {
     try collection.requireLive()
     var state = pending[collection.id] ?? Pending(nextSlot: collection.slotCount)
-    let distinct = Set(keys.map { Array($0.utf8) }).map { (String(decoding: $0, as: UTF8.self), $0) }
+    let distinct = Set(keys.map { Array($0.utf8) }).map {
+      (String(decoding: $0, as: UTF8.self), $0)
+    }
     let existing = try resolve(distinct, in: collection, state)
     var deaths: [UInt32] = []
     for ((_, key), old) in zip(distinct, existing) {

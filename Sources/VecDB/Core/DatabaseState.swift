@@ -45,8 +45,8 @@ final class DatabaseState {
     collections.values.first { Array($0.definition.name.utf8) == Array(name.utf8) }
   }
 
-  /// Digest over the names and data digests of all collections: equal for equal content, whatever the
-  /// history, epoch or index parameters.
+  /// Digest over the names and data digests of all collections: equal for equal content, whatever
+  /// the history, epoch or index parameters.
   var dataDigest: Digest {
     var writer = ByteWriter()
     for collection in collections.values.sorted(by: {
@@ -70,7 +70,8 @@ extension DatabaseState {
   /// already (`lsn` at or below this state's); what records must change is appended to `changes`
   /// in any case, since records may be behind. Nothing is visible to searches before `publish`.
   ///
-  /// - Throws: `StoreError` `.corrupt` if the batch does not fit the state, which only damage can cause.
+  /// - Throws: `StoreError` `.corrupt` if the batch does not fit the state, which only damage can
+  ///   cause.
   func apply(
     _ payload: [UInt8], at position: LogPosition, records changes: inout [RecordChange]
   ) throws {
@@ -88,7 +89,9 @@ extension DatabaseState {
         if isNew { try drop(id, lsn: position.lsn) }
         changes.append(.dropCollection(id))
       case .write(let write):
-        if isNew { try collection(write.collection, lsn: position.lsn).apply(write, lsn: position.lsn) }
+        if isNew {
+          try collection(write.collection, lsn: position.lsn).apply(write, lsn: position.lsn)
+        }
         Self.appendChanges(of: write, to: &changes)
       }
     }

@@ -24,7 +24,8 @@ enum DecodedBatch {
     var vector: UnsafeBufferPointer<Float>
   }
 
-  /// Decodes `payload` and hands it to `body`. Throws `.corrupt` or `.unknownVersion`, naming the LSN.
+  /// Decodes `payload` and hands it to `body`. Throws `.corrupt` or `.unknownVersion`, naming the
+  /// LSN.
   static func with<Result>(
     _ payload: [UInt8], lsn: UInt64, _ body: (DecodedBatch) throws -> Result
   ) throws -> Result {

@@ -5,7 +5,8 @@ import LogStore
 import VectorIndex
 
 extension Engine {
-  /// Starts a checkpoint when replaying the log would take too long, and takes up one that is written.
+  /// Starts a checkpoint when replaying the log would take too long, and takes up one that is
+  /// written.
   ///
   /// If the one that is running is so slow that the next is due already, writing waits for it, so
   /// that the time to recover stays bounded.
@@ -41,8 +42,8 @@ extension Engine {
     }
   }
 
-  /// The one place that decides what may be removed: packs and manifests that neither the two newest
-  /// manifests nor a pin name, and log that neither the older manifest nor records need.
+  /// The one place that decides what may be removed: packs and manifests that neither the two
+  /// newest manifests nor a pin name, and log that neither the older manifest nor records need.
   func removeWhatIsNotNeeded() throws {
     _ = try blocks.collectGarbage()
     let needed = try min(blocks.trimmableLSN(), records.durableLSN)

@@ -1,10 +1,10 @@
-import Bytes
 import BlockStore
+import Bytes
 import Dispatch
 import Files
 import Foundation
-import Logging
 import LogStore
+import Logging
 import Synchronization
 
 /// What the writer owns: log, records, blocks and the state that batches are applied to.
@@ -24,6 +24,7 @@ final class Engine: @unchecked Sendable {
   let state: DatabaseState
   let shared: SharedState
   let checkpointer: Checkpointer
+  let telemetry = Telemetry()
   private let lock: any FileLock
   private(set) var poison: VecDBError?
 
@@ -82,7 +83,10 @@ final class Engine: @unchecked Sendable {
 extension Engine {
   /// Makes the requests durable and searchable, and answers each.
   func commit(_ requests: [WriteWork]) {
-    if let poison { return requests.forEach { $0.fail(poison) } }
+    if let poison {
+      for request in requests { request.fail(poison) }
+      return
+    }
     var group = CommitGroup { [records] collection, keys in
       try records.slots(collection: collection.id, keys: keys)
     }
@@ -104,6 +108,7 @@ extension Engine {
     try requireHealthy()
     guard !payloads.isEmpty else { return [] }
     let now = Self.nowMilliseconds()
+    let begun = DispatchTime.now()
     let positions: [LogPosition]
     do {
       positions = try log.append(payloads.map { ($0, now) })
@@ -118,10 +123,14 @@ extension Engine {
       for (payload, position) in zip(payloads, positions) {
         try state.apply(payload, at: position, records: &changes)
       }
+      let applyNanoseconds = DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds
       checkpointer.noteApplied(
-        nanoseconds: DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds,
-        logBytes: payloads.reduce(0) { $0 + $1.count })
+        nanoseconds: applyNanoseconds, logBytes: payloads.reduce(0) { $0 + $1.count })
       try records.apply(changes, through: state.lsn)
+      telemetry.committed(
+        batchCount: payloads.count,
+        appendNanoseconds: started.uptimeNanoseconds - begun.uptimeNanoseconds,
+        applyNanoseconds: applyNanoseconds)
     } catch {
       throw poison(error)
     }
@@ -149,6 +158,7 @@ extension Engine {
       .poisoned, "a write failed and its outcome is unknown: \(cause)", at: directory.path,
       remedy: "Close the database and open it again; recovery decides what was written.")
     poison = error
+    telemetry.poisoned()
     configuration.logger.critical("\(error)")
     return error
   }

@@ -224,7 +224,8 @@ extension Opening {
       threads: threads)
   }
 
-  /// Applies the log behind whoever is furthest back. Records take several batches in a transaction.
+  /// Applies the log behind whoever is furthest back. Records take several batches in a
+  /// transaction.
   private static func replay(
     _ log: WriteAheadLog, into state: DatabaseState, _ records: RecordStore,
     _ checkpointer: Checkpointer

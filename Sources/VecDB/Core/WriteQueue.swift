@@ -127,7 +127,8 @@ final class WriteQueue: Sendable {
     }
   }
 
-  /// All requests that wait, up to an exclusive one and to one batch's bytes; an exclusive one comes alone.
+  /// All requests that wait, up to an exclusive one and to one batch's bytes; an exclusive one
+  /// comes alone.
   private func takeGroup() -> [WriteWork] {
     state.withLock { state in
       var count = 0

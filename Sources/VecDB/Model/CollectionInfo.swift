@@ -41,7 +41,8 @@ public struct CollectionStats: Sendable, Hashable, Codable {
   public var indexBytes: Int
   /// Hexadecimal digest over keys, metadata and vector bits of live records.
   public var dataDigest: String
-  /// Hexadecimal digest of the canonical index arrays; nil unless it was asked for, since it reads them all.
+  /// Hexadecimal digest of the canonical index arrays; nil unless it was asked for, since it reads
+  /// them all.
   public var graphDigest: String?
 }
 

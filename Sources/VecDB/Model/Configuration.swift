@@ -2,11 +2,13 @@ import Logging
 
 /// How a database is opened.
 public struct Configuration: Sendable {
-  /// Create the database if there is none at the path; otherwise that is a `notFound` error. Default true.
+  /// Create the database if there is none at the path; otherwise that is a `notFound` error.
+  /// Default true.
   public var createIfMissing = true
   /// Threads that build the index; 0 means one per core. The result does not depend on it.
   public var buildThreads = 0
-  /// A checkpoint is started when replaying the log since the last one would take about this long. Default 500 ms.
+  /// A checkpoint is started when replaying the log since the last one would take about this long.
+  /// Default 500 ms.
   public var checkpointReplayMilliseconds = 500
   /// A checkpoint is started when the log since the last one has this many bytes. Default 256 MiB.
   public var checkpointLogBytes = 256 << 20

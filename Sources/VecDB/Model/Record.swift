@@ -36,7 +36,8 @@ public struct UpsertResult: Sendable, Hashable, Codable {
   public var inserted: Int
   /// Keys whose record was replaced.
   public var updated: Int
-  /// Records that were already there, equal in key, vector bits and metadata; nothing was written for them.
+  /// Records that were already there, equal in key, vector bits and metadata; nothing was written
+  /// for them.
   public var unchanged: Int
   /// How many atomic batches the call was split into: 1 unless it held more than 16 MiB.
   public var batches: Int

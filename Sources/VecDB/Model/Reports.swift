@@ -61,7 +61,8 @@ public enum RestoreTarget: Sendable, Hashable {
 
 /// How a restored copy is proven before it goes live.
 public enum RestoreVerification: String, Sendable, Codable, CaseIterable {
-  /// Hashes of all blocks, chain of the log, data digest, structure of the graph, reachability of every record.
+  /// Hashes of all blocks, chain of the log, data digest, structure of the graph, reachability of
+  /// every record.
   case quick
   /// As quick, and every record against its own hash, the graph digest and canary recall.
   case full

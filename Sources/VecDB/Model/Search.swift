@@ -1,9 +1,11 @@
 /// How a search is to be done.
 public struct SearchOptions: Sendable {
-  /// How wide the graph is searched; raised to k where it is smaller. More finds more and takes longer. 1 to 65,536.
+  /// How wide the graph is searched; raised to k where it is smaller. More finds more and takes
+  /// longer. 1 to 65,536.
   public var efSearch: Int
-  /// The recall to reach, 0 < recall < 1; where set, efSearch is chosen by measurement on records of the collection
-  /// against exact search. The first such search on a collection (and again after it has grown by half) pays for the measurement.
+  /// The recall to reach, 0 < recall < 1; where set, efSearch is chosen by measurement on records
+  /// of the collection against exact search. The first such search on a collection (and again after
+  /// it has grown by half) pays for the measurement.
   public var recall: Double?
   /// Only records that match.
   public var filter: Filter?
@@ -41,13 +43,15 @@ public struct Hit: Sendable, Hashable {
 
 /// The answer to a search.
 public struct SearchResult: Sendable {
-  /// Nearest first, ties in the order of insertion; at most k, and fewer only if fewer records match.
+  /// Nearest first, ties in the order of insertion; at most k, and fewer only if fewer records
+  /// match.
   public var hits: [Hit]
   /// The state that was searched: all batches up to this LSN and none after.
   public var lsn: UInt64
   /// The efSearch used.
   public var efSearch: Int
-  /// How the search was done: `graph`, `filteredGraph`, or `scan` if every matching record was compared.
+  /// How the search was done: `graph`, `filteredGraph`, or `scan` if every matching record was
+  /// compared.
   public var plan: String
   /// Distances computed.
   public var distances: Int
