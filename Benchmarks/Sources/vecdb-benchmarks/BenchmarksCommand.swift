@@ -6,5 +6,5 @@ struct BenchmarksCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "vecdb-benchmarks",
     abstract: "Measure vecdb through its public API.",
-    subcommands: [Writes.self, Searches.self, Opening.self])
+    subcommands: [Writes.self, Searches.self, Opening.self, Churn.self])
 }
