@@ -101,6 +101,8 @@ private struct StoredState {
       self = try bytes.withUnsafeBytes {
         try StoredState(reading: $0, magic: magic, version: version)
       }
+    } catch IndexError.invalidParameter(let what) {
+      throw .corruptState("parameters: \(what)")
     } catch let error as IndexError {
       throw error
     } catch {

@@ -60,6 +60,25 @@ import VectorKernels
     }
   }
 
+  /// The same graph on every machine and from every version that reads the format. A change that is
+  /// meant to change graphs puts new values here and says so: it makes old replicas differ.
+  @Test(arguments: zip(cases, goldenDigests))
+  func graphsAreTheKnownOnes(testCase: Case, digest: String) throws {
+    let log = Self.log(testCase, dimensions: 12, records: 2_500)
+    let parameters = try IndexParameters(dimensions: 12, metric: testCase.metric)
+    let index = try IndexGeneration(parameters: parameters)
+    try index.replay(log.batches)
+    #expect(index.graphDigest().hex == digest)
+  }
+
+  static let goldenDigests = [
+    "c0a64cb531f5d13a3fa65037baa69ffd27e4f47d4da80d31978b5ca3cf99b289",
+    "72dae91b9370f1d2ac17a724ca2dde742dc71f83994d435435ea4ac5a98350a6",
+    "3fdbd327835ce4505b2b118a69d0e1842793a3e2b945cdbf40480192c2f93b73",
+    "cae43f3b8387375289022c3b662143b29453ce68efb1ba1169fb2dc200dd1a30",
+    "77aa35a55928250e8ff8eb55b38a8a26080fcd3e688da8c2c92ac921f9779e37",
+  ]
+
   @Test func integralDataNeedsNoFloats() throws {
     let log = Self.log(Case(metric: .l2, isIntegral: true), dimensions: 16, records: 3_000)
     let index = try IndexGeneration(parameters: IndexParameters(dimensions: 16, metric: .l2))
