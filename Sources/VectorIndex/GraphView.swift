@@ -44,8 +44,9 @@ struct GraphView {
     links + Int(node) &* baseDegree
   }
 
+  /// Asks for a candidate's links ahead of their use.
   @inline(__always)
-  private func prefetchRow(_ candidate: UInt64) {
+  func prefetchRow(_ candidate: UInt64) {
     let row = UnsafeRawPointer(baseRow(CandidatePool.slot(candidate)))
     vecdb_prefetch(row)
     vecdb_prefetch(row + 64)

@@ -66,6 +66,7 @@ extension IndexGeneration {
       let n = graph.gather(
         row, length: graph.baseDegree, tags: tags, tag: tag, into: ids)
       guard n > 0 else { continue }
+      if heap.count > 0 { graph.prefetchRow(heap.first) }
       coded.distances(ids, count: n, dots)
       outcome.distanceCount += n
       for i in 0..<n {
