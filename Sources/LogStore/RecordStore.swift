@@ -21,7 +21,7 @@ package final class RecordStore: @unchecked Sendable {
   private let fileSystem: any FileSystem
   /// Used only while `writerLock` is held.
   private let writer: SQLiteConnection
-  private let writerLock = Mutex<StoreError?>(nil)
+  private let writerLock = Guarded<StoreError?>(nil)
   /// Nil where reads go through the writer's connection: a SQLite VFS of a test may have no shared
   /// memory.
   private let readers: SQLiteReaderPool?

@@ -1,3 +1,4 @@
+import Bytes
 import Files
 import LogStore
 import Synchronization
@@ -68,7 +69,7 @@ public final class Database: Sendable {
   /// closing twice is fine.
   public func close() async throws {
     guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }
-    let failure = Mutex<VecDBError?>(nil)
+    let failure = Guarded<VecDBError?>(nil)
     await queue.close { engine in
       do {
         engine.checkpointer.finish(engine, waiting: true)

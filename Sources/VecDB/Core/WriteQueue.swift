@@ -1,5 +1,5 @@
+import Bytes
 import Dispatch
-import Synchronization
 
 /// What a client asks of the writer.
 enum WriteWork: Sendable {
@@ -38,7 +38,7 @@ final class WriteQueue: Sendable {
     var isClosed = false
   }
 
-  private let state = Mutex(State())
+  private let state = Guarded(State())
   private let writer = DispatchQueue(label: "vecdb.writer", qos: .userInitiated)
   private let engine: Engine
   private let limitBytes: Int
