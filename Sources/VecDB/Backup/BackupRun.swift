@@ -29,29 +29,33 @@ struct BackupRun {
       blocks: 0, totalBytes: 0, newBlocks: 0, newBytes: 0, logFrames: 0, canary: nil, seconds: 0)
   }
 
-  /// `canary` is what was measured on the live collections, and at which LSN.
-  mutating func run(canary: CanaryAnnotation?) throws -> BackupReport {
+  /// `measureCanary` measures recall on the live collections; it is not asked if the restore point
+  /// is there already.
+  mutating func run(measureCanary: () throws -> CanaryAnnotation) throws -> BackupReport {
     let started = DispatchTime.now()
     var manifest = pin.manifest
     let entry = ManifestEntry(epochCounter: manifest.epochCounter, lsn: manifest.lsn)
     if try repository.manifests().contains(entry) {
-      try countWhatIsThere(repository.getManifest(entry))
+      let published = try repository.getManifest(entry)
+      countWhatIsThere(published)
+      report.canary = try CanaryAnnotation(in: published)?.report
     } else {
       let current = engine.log.identity.currentEpoch
       try repository.claimEpoch(counter: current.counter, id: current.id.number)
       manifest.records = try publishBlocks(of: manifest)
       try archiveLog(through: manifest.lsn)
-      if let canary { manifest.annotations[CanaryAnnotation.name] = try canary.encoded() }
+      let canary = try measureCanary()
+      manifest.annotations[CanaryAnnotation.name] = try canary.encoded()
+      report.canary = canary.report
       try repository.putManifest(manifest)
       report.newBytes += manifest.encode().count
     }
-    report.canary = canary?.report
     report.seconds =
       Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
     return report
   }
 
-  private mutating func countWhatIsThere(_ manifest: Manifest) throws {
+  private mutating func countWhatIsThere(_ manifest: Manifest) {
     for (_, array) in manifest.namedArrays {
       report.blocks += BlockList.blockCount(lengthBytes: array.lengthBytes) + 1
       report.totalBytes += array.lengthBytes

@@ -24,7 +24,7 @@ extension Database {
     do {
       let report = try await onBackground { [self] in
         var run = BackupRun(engine: engine, repository: target, pin: pin, progress: progress)
-        return try run.run(canary: try measureCanary())
+        return try run.run { try measureCanary() }
       }
       try await queue.exclusively { $0.checkpointer.recordsHolds -= 1 }
       return report
@@ -79,7 +79,7 @@ extension Database {
 
 extension CanaryReport {
   /// Queries that a backup and a restore measure recall with.
-  static let restoreQueries = 64
+  static let restoreQueries = 50
 }
 
 /// Runs blocking work off the cooperative pool.

@@ -107,6 +107,7 @@ extension Engine {
   func write(_ payloads: [[UInt8]]) throws -> [Receipt] {
     try requireHealthy()
     guard !payloads.isEmpty else { return [] }
+    try requireSpace(for: payloads)
     let now = Self.nowMilliseconds()
     let begun = DispatchTime.now()
     let positions: [LogPosition]
@@ -137,6 +138,21 @@ extension Engine {
     publish()
     return positions.map { Receipt(epoch: epochCounter, lsn: $0.lsn) }
   }
+
+  /// Refuses a write while it can still be refused whole: once it is in the log, records must take
+  /// it too.
+  private func requireSpace(for payloads: [[UInt8]]) throws {
+    let needed = payloads.reduce(Self.spareBytes) { $0 + $1.count * 2 }
+    let free = try fileSystem.freeSpaceBytes(directory.path)
+    guard free >= needed else {
+      throw StoreError(
+        .diskFull, "\(free) bytes are free and the write may need \(needed)", at: directory.path,
+        remedy: "Free some space; writing resumes by itself.")
+    }
+  }
+
+  /// Kept free for what a write needs beside its payload.
+  private static let spareBytes = 8 << 20
 
   private func publish() {
     state.publish()
