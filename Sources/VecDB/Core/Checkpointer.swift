@@ -59,6 +59,7 @@ final class Checkpointer: @unchecked Sendable {
     case .success(let done):
       newest = done.pin.manifest
       engine.telemetry.wrote(done.report)
+      engine.publishFigures()
       do { try engine.removeWhatIsNotNeeded() } catch {
         engine.configuration.logger.error("cleaning up after a checkpoint failed: \(error)")
       }

@@ -97,6 +97,24 @@ final class WriteQueue: Sendable {
     }
   }
 
+  /// As `exclusively`, for callers that are not async: blocks this thread. Never to be called on the
+  /// writer itself.
+  func exclusivelyBlocking<Value: Sendable>(
+    _ body: @escaping @Sendable (Engine) throws -> Value
+  ) throws -> Value {
+    let outcome = Guarded<Result<Value, any Error>?>(nil)
+    let done = DispatchSemaphore(value: 0)
+    submit(
+      .exclusive { engine in
+        let result = Result { try VecDBError.translating { try body(engine.get()) } }
+        outcome.withLock { $0 = result }
+        done.signal()
+      }, sizeBytes: 0)
+    done.wait()
+    guard let result = outcome.withLock({ $0 }) else { throw VecDBError.databaseClosed }
+    return try result.get()
+  }
+
   private func failUnlessTaken(_ id: UInt64) {
     let deadline = DispatchTime.now() + .milliseconds(timeoutMilliseconds)
     DispatchQueue.global().asyncAfter(deadline: deadline) { [self] in
