@@ -277,6 +277,19 @@ package final class RecordStore: @unchecked Sendable {
     }
   }
 
+  /// Whether a slot that is alive at `lsn` has no row although nothing later is applied, which only
+  /// damage can cause. Waits for the writer.
+  package func isMissing(collection: UInt32, slot: UInt32, at lsn: UInt64) throws -> Bool {
+    try withWriter { writer in
+      guard appliedLSN <= lsn else { return false }
+      let select = try writer.cached("SELECT 1 FROM records WHERE collection = ? AND slot = ?")
+      defer { select.reset() }
+      try select.bind(1, Int64(collection))
+      try select.bind(2, Int64(slot))
+      return try !select.step()
+    }
+  }
+
   package func row(collection: UInt32, slot: UInt32) throws -> RecordRow? {
     try rows(collection: collection, slots: [slot])[0]
   }
