@@ -21,14 +21,7 @@ extension Database {
     try requireOpen()
     return try VecDBError.translating {
       guard graphDigests else { return try engine.stats() }
-      return try queue.exclusivelyBlocking { engine in
-        var stats = try engine.stats()
-        for index in stats.collections.indices {
-          let runtime = engine.state.collection(named: stats.collections[index].name)
-          stats.collections[index].graphDigest = runtime?.index.graphDigest().hex
-        }
-        return stats
-      }
+      return try queue.exclusivelyBlocking { try $0.statsWithGraphDigests() }
     }
   }
 }
@@ -73,6 +66,16 @@ extension Engine {
     report.seconds =
       Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
     return report
+  }
+
+  /// For the writer, between commit groups.
+  func statsWithGraphDigests() throws -> DatabaseStats {
+    var stats = try stats()
+    for index in stats.collections.indices {
+      let runtime = state.collection(named: stats.collections[index].name)
+      stats.collections[index].graphDigest = runtime?.index.graphDigest().hex
+    }
+    return stats
   }
 
   /// Reads only what any thread may read.
