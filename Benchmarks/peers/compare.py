@@ -77,8 +77,13 @@ class Runner:
         return lines[0]["build_s"], lines[0]["build_cpu_s"]
 
     def search(self, engine, build_threads, threads):
-        """Points of setting, recall, qps; resident_bytes where the process measures it."""
+        """Points of setting, recall, qps; on one thread also per second of CPU, and memory."""
         store = self._store(engine, build_threads)
+        if engine == "vecdb" and threads == 1:
+            return run([
+                self.options.benchmarks, "sweep", "--database", store, "--queries",
+                self.directory / "query.fvecs", "--k", self.options.k, "--ef", *EFS,
+            ])[0]
         if engine == "vecdb":
             lines, _ = self._vecdb(
                 store, "--ef", ",".join(map(str, EFS)), "--threads", threads, "--rounds", 3)
@@ -87,15 +92,6 @@ class Runner:
             sys.executable, HERE / "worker.py", "search", engine, self.directory, store, threads,
             self.options.k,
         ], threads)[0]
-
-    def memory(self, engine, build_threads, setting):
-        """Resident bytes of vecdb after opening and searching; the peers' searches tell theirs."""
-        if engine != "vecdb" or not self.options.benchmarks:
-            return None
-        lines, _ = run([
-            self.options.benchmarks, "memory", "--database", self._store(engine, build_threads),
-            "--queries", self.directory / "query.fvecs", "--ef", setting, "--k", self.options.k])
-        return lines[0]["resident_bytes"]
 
 
 def measure(name, source, options, failures):
@@ -135,11 +131,6 @@ def measure(name, source, options, failures):
                     results.add(engine, threads, lines)
         print(f"{name}: round {turn + 1} of {options.rounds}", file=sys.stderr)
     results.engines = engines
-    point = results.at("vecdb", options.threads[0], 0.99)
-    if point:
-        results.memory["vecdb"] = attempt(
-            "vecdb", "memory",
-            lambda: runner.memory("vecdb", options.build_threads[-1], point.setting))
     return results
 
 
@@ -157,13 +148,15 @@ def installed(engines, failures):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--vecdb", type=Path, required=True)
-    parser.add_argument("--benchmarks", type=Path)
+    parser.add_argument("--benchmarks", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--set", action="append", nargs=2, metavar=("NAME", "DIRECTORY"))
     parser.add_argument("--engines", nargs="+", choices=["vecdb", *ENGINES])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--build-threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall",
+                        help="cpu: searches per second of the one thread's processor time")
     parser.add_argument("-k", type=int, default=10)
     options = parser.parse_args()
     # Some engines write their paths into their files.
@@ -176,6 +169,8 @@ def main():
     print(f"Recall counts by distance: a hit is as near as the true {options.k}-th neighbour. "
           f"{options.rounds} rounds, engines in turn, each in a process of its own; the fastest of "
           "the rounds' medians counts, since other work on a machine only ever slows.", flush=True)
+    if options.clock == "cpu":
+        print("\nq/s are per second of processor time, since the machine has other work.")
     for name, source in options.set:
         results = measure(name, source, options, failures)
         results.write()

@@ -30,8 +30,9 @@ def prepared(options, count):
     return directory
 
 
-def points(lines):
-    return [report.Point(line["setting"], line["recall"], line["qps"],
+def points(lines, options):
+    clock = "qps_cpu" if options.clock == "cpu" else "qps"
+    return [report.Point(line["setting"], line["recall"], line[clock],
                          line.get("resident_bytes", line.get("search_peak_bytes")))
             for line in lines]
 
@@ -40,7 +41,7 @@ def vecdb(options, count):
     lines, _ = run([
         options.benchmarks, "growth", "--counts", count, "--json",
         "--build-threads", options.build_threads])
-    return lines[0]["build_s"], lines[0]["peak_bytes"], points(lines)
+    return lines[0]["build_s"], lines[0]["peak_bytes"], points(lines, options)
 
 
 def hnswlib(options, count):
@@ -50,7 +51,7 @@ def hnswlib(options, count):
     worker = [sys.executable, HERE / "worker.py"]
     built, _ = run([*worker, "build", "hnswlib", directory, store, options.build_threads])
     lines, _ = run([*worker, "search", "hnswlib", directory, store, 1, 10])
-    return built[0]["build_s"], built[0]["peak_bytes"], points(lines)
+    return built[0]["build_s"], built[0]["peak_bytes"], points(lines, options)
 
 
 def main():
@@ -61,12 +62,14 @@ def main():
     parser.add_argument("--peer-max", type=int, default=1_000_000,
                         help="the largest size that hnswlib builds")
     parser.add_argument("--build-threads", type=int, default=1)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     options = parser.parse_args()
     options.work = options.work.resolve()
     report.machine()
     print("### Growth: generated vectors, 128 dimensions, intrinsic dimension 16, l2\n")
     print(f"Built with {options.build_threads} thread(s), searched with one; q/s interpolated at "
-          f"recall@10 {TARGET}. Growth is the exponent between two sizes: time proportional to "
+          f"recall@10 {TARGET}"
+          f"{', per second of processor time' if options.clock == 'cpu' else ''}. Growth is the exponent between two sizes: time proportional to "
           "count^exponent; n log n is about 1.1. Import memory is the peak of the process, with "
           "hnswlib's the vectors that were read from the file counted too.\n")
     print("| engine | vectors | build s | exponent | setting | q/s | exponent | peak MB, import "

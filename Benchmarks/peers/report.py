@@ -74,18 +74,19 @@ class Results:
     def __init__(self, name, facts, options):
         self.name, self.facts, self.options = name, facts, options
         self.engines = list(options.engines)
-        self.builds, self.rounds, self.memory = {}, {}, {}
+        self.builds, self.rounds = {}, {}
 
     def add(self, engine, threads, lines):
         self.rounds.setdefault((engine, threads), []).append(lines)
 
     def curve(self, engine, threads):
+        clock = "qps_cpu" if self.options.clock == "cpu" and threads == 1 else "qps"
         settings = {}
         for lines in self.rounds.get((engine, threads), []):
             for line in lines:
                 settings.setdefault(line["setting"], []).append(line)
         return [
-            Point(setting, lines[0]["recall"], max(line["qps"] for line in lines),
+            Point(setting, lines[0]["recall"], max(line[clock] for line in lines),
                   lines[-1].get("resident_bytes"))
             for setting, lines in settings.items()
         ]
@@ -95,7 +96,7 @@ class Results:
 
     def resident(self, engine):
         point = self.at(engine, self.options.threads[0], 0.99)
-        return self.memory.get(engine) or (point.resident_bytes if point else None)
+        return point.resident_bytes if point else None
 
     def write(self):
         facts = self.facts

@@ -44,22 +44,25 @@ def search(engine, directory, path, threads, k):
     engine.search(queries, k, engine.settings[0], threads)
     points = []
     for setting in engine.settings:
-        seconds = []
+        seconds, cpu = [], []
         while len(seconds) < 3:
-            start = time.perf_counter()
+            start, start_cpu = time.perf_counter(), time.process_time()
             ids = engine.search(queries, k, setting, threads)
             seconds.append(time.perf_counter() - start)
-        points.append((setting, ids, sorted(seconds)[1], resident_bytes() - before))
+            cpu.append(time.process_time() - start_cpu)
+        points.append(
+            (setting, ids, sorted(seconds)[1], sorted(cpu)[1], resident_bytes() - before))
     # Only now the base vectors, which would count as the engine's memory.
     base = read_vecs(directory / "base.fvecs")
     truth = read_vecs(directory / "truth.ivecs", np.int32)
     facts = json.loads((directory / "set.json").read_text())
     rows = getattr(engine, "rows", lambda ids: ids)
-    for setting, ids, seconds, resident in points:
+    for setting, ids, seconds, cpu, resident in points:
         found = hits(facts["metric"], base, queries, truth, rows(ids).astype(np.int64), k)
         print(json.dumps({
             "setting": setting, "recall": found / (k * len(queries)),
-            "qps": len(queries) / seconds, "resident_bytes": resident,
+            "qps": len(queries) / seconds, "qps_cpu": len(queries) / cpu,
+            "resident_bytes": resident,
         }), flush=True)
 
 

@@ -8,6 +8,6 @@ struct BenchmarksCommand: AsyncParsableCommand {
     abstract: "Measure vecdb through its public API.",
     subcommands: [
       Writes.self, Searches.self, Opening.self, Churn.self, Growth.self, Mixed.self, Filters.self,
-      Memory.self,
+      Sweep.self,
     ])
 }

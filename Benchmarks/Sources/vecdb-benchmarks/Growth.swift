@@ -12,7 +12,7 @@ struct Growth: AsyncParsableCommand {
   @Option(help: "Intrinsic dimension: independent numbers that a vector is made of.")
   var intrinsic = 16
   @Option(help: "Queries.") var queries = 200
-  @Option(help: "Rounds of searching; the fastest counts.") var rounds = 3
+  @Option(help: "Rounds of searching; the median counts.") var rounds = 3
   @Option(help: "Threads that build the index; 0 is one per core.") var buildThreads = 1
   @Option(parsing: .upToNextOption, help: "Settings of efSearch.")
   var ef: [Int] = [10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320]
@@ -67,6 +67,7 @@ struct Growth: AsyncParsableCommand {
         print(
           "{\"count\": \(count), \"setting\": \(point.ef), \"recall\": "
             + "\(decimal(point.recall, 5)), \"qps\": \(decimal(point.queriesPerSecond, 1)), "
+            + "\"qps_cpu\": \(decimal(point.queriesPerCPUSecond, 1)), "
             + "\"build_s\": \(decimal(seconds, 3)), \"peak_bytes\": \(buildPeak), "
             + "\"search_peak_bytes\": \(searchPeak)}")
       }
