@@ -232,7 +232,7 @@ class Ngt(Engine):
         self.results = ngtpy.BatchResults()
 
     def search(self, queries, k, setting, threads):
-        self.index.set(num_of_search_objects=k, epsilon=setting / 1000, edge_size=0)
+        self.index.set(num_of_search_objects=k, epsilon=setting / 1000)
         self.index.batch_search(queries, self.results, k, False)
         return self.results.get_ids().reshape(len(queries), -1)
 
