@@ -1,141 +1,183 @@
 """Runs vecdb and its peers in turn on the same data with the same number of threads, and prints
-Markdown: build time, and searches per second at equal recall. Started by scripts/bench.
+Markdown: build time, memory, and searches per second at equal recall; writes a plot per set.
+Started by scripts/bench.
+
+An engine that is not installed, fails or takes too long is named at the end and left out.
 """
 
 import argparse
+import importlib.util
 import json
-import platform
+import os
+import resource
 import shutil
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+import report
+from engines import EFS, ENGINES
 from vectors import prepare
 
 HERE = Path(__file__).parent
-EFS = "10,12,14,16,20,24,28,32,40,48,56,64,80,96,128,160,192,256,320,400,512"
-TARGETS = [0.95, 0.99, 0.999]
+TIMEOUT_SECONDS = 1800
 
 
-def run(command):
-    """The JSON lines that a command prints."""
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if result.returncode != 0:
-        sys.exit(f"failed with {result.returncode}: {' '.join(map(str, command))}")
-    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+class Failure(Exception):
+    pass
 
 
-def measure(engine, options, directory, facts, build_threads, threads):
-    """One process of an engine: builds its index if there is none, then searches."""
-    store = options.work / directory.name / f"{engine}-{build_threads}"
-    store.parent.mkdir(parents=True, exist_ok=True)
-    if engine == "vecdb":
-        files = [directory / name for name in ("base.fvecs", "query.fvecs", "truth.ivecs")]
-        return run([
-            options.vecdb, "bench", *files, "--metric", facts["metric"], "--json", "--ef", EFS,
-            "--database", store, "--build-threads", str(build_threads), "-k", str(options.k),
-            "--threads", str(threads), "--rounds", "3",
-        ])
-    return run([
-        sys.executable, HERE / "worker.py", engine, directory, store, str(build_threads),
-        str(threads), str(options.k), EFS,
-    ])
-
-
-def curve(runs):
-    """Per setting of ef the recall, and the median speed over the rounds."""
-    points = {}
-    for lines in runs:
-        for line in lines:
-            points.setdefault(line["ef"], []).append(line)
-    return [
-        (ef, lines[0]["recall"], statistics.median(line["qps"] for line in lines))
-        for ef, lines in sorted(points.items())
-    ]
-
-
-def fastest(points, target):
-    good = [point for point in points if point[1] >= target]
-    return max(good, key=lambda point: point[2]) if good else None
-
-
-def report(name, facts, builds, curves, options):
-    print(f"\n### {name}: {facts['count']:,} x {facts['dimensions']}, {facts['metric']}\n")
-    print(f"Build (M 16, efConstruction 200); vecdb's is the whole durable import.\n")
-    threads = sorted({count for _, count in builds})
-    print("| engine | " + " | ".join(f"{count} thread(s), s | ratio" for count in threads) + " |")
-    print("| --- |" + " ---: | ---: |" * len(threads))
-    for engine in options.engines:
-        cells = []
-        for count in threads:
-            seconds = builds[engine, count]
-            cells.append(f"{seconds:.1f} | {seconds / builds['vecdb', count]:.2f}")
-        print(f"| {engine} | " + " | ".join(cells) + " |")
-    for count in options.threads:
-        print(f"\nSearches per second, {count} thread(s), fastest setting that reaches the recall@{options.k}; "
-              "the ratio is vecdb's speed to that engine's.\n")
-        print("| engine | " + " | ".join(f"recall >= {target} | ef | q/s | ratio" for target in TARGETS) + " |")
-        print("| --- |" + " ---: |" * 4 * len(TARGETS))
-        for engine in options.engines:
-            cells = []
-            for target in TARGETS:
-                own, point = (fastest(curves[e, count], target) for e in ("vecdb", engine))
-                if point is None:
-                    cells.append("not reached | | | ")
-                    continue
-                ratio = f"{own[2] / point[2]:.2f}" if own else "-"
-                cells.append(f"{point[1]:.4f} | {point[0]} | {point[2]:,.0f} | {ratio}")
-            print(f"| {engine} | " + " | ".join(cells) + " |")
-    print(f"\n<details><summary>All settings</summary>\n\n| engine | threads | ef | recall@{options.k} | q/s |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for (engine, count), points in curves.items():
-        for ef, recall, speed in points:
-            print(f"| {engine} | {count} | {ef} | {recall:.4f} | {speed:,.0f} |")
-    print("\n</details>", flush=True)
-
-
-def processor():
+def run(command, threads=1, silent=False):
+    """The JSON lines that a command prints (none if it is a silent one), and the CPU seconds it
+    used."""
+    environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
+        result = subprocess.run(
+            list(map(str, command)), capture_output=True, text=True, check=False,
+            env=environment, timeout=TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise Failure(f"took longer than {TIMEOUT_SECONDS} s") from error
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if result.returncode != 0:
+        words = result.stderr.strip().splitlines() or ["no message"]
+        raise Failure(f"exit status {result.returncode}: {words[-1][:200]}")
+    lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    if not lines and not silent:
+        raise Failure("printed no result")
+    return lines, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+class Runner:
+    """Builds and searches the indexes of one set."""
+
+    def __init__(self, options, directory, facts):
+        self.options, self.directory, self.facts = options, directory, facts
+
+    def _store(self, engine, threads):
+        return self.options.work / "indexes" / self.directory.name / f"{engine}-{threads}"
+
+    def _vecdb(self, store, *arguments):
+        files = [self.directory / name for name in ("base.fvecs", "query.fvecs", "truth.ivecs")]
+        return run([
+            self.options.vecdb, "bench", *files, "--metric", self.facts["metric"], "--json",
+            "--database", store, "-k", self.options.k, *arguments])
+
+    def build(self, engine, threads):
+        """Wall and CPU seconds."""
+        store = self._store(engine, threads)
+        store.parent.mkdir(parents=True, exist_ok=True)
+        if engine == "vecdb":
+            lines, cpu = self._vecdb(
+                store, "--ef", 10, "--rounds", 1, "--build-threads", threads)
+            return lines[0]["build_s"], cpu
+        lines, _ = run([
+            sys.executable, HERE / "worker.py", "build", engine, self.directory, store, threads,
+        ], threads)
+        return lines[0]["build_s"], lines[0]["build_cpu_s"]
+
+    def search(self, engine, build_threads, threads):
+        """Points of setting, recall, qps; on one thread also per second of CPU, and memory."""
+        store = self._store(engine, build_threads)
+        if engine == "vecdb" and threads == 1:
+            return run([
+                self.options.benchmarks, "sweep", "--database", store, "--queries",
+                self.directory / "query.fvecs", "--k", self.options.k, "--ef", *EFS,
+            ])[0]
+        if engine == "vecdb":
+            lines, _ = self._vecdb(
+                store, "--ef", ",".join(map(str, EFS)), "--threads", threads, "--rounds", 3)
+            return [dict(line, setting=line["ef"]) for line in lines]
+        return run([
+            sys.executable, HERE / "worker.py", "search", engine, self.directory, store, threads,
+            self.options.k,
+        ], threads)[0]
+
+
+def measure(name, source, options, failures):
+    directory, facts = prepare(name, source, options.work / "data")
+    # Old indexes would hide the build.
+    shutil.rmtree(options.work / "indexes" / name, ignore_errors=True)
+    runner = Runner(options, directory, facts)
+    engines = list(options.engines)
+    results = report.Results(name, facts, options)
+
+    def attempt(engine, what, action):
+        try:
+            return action()
+        except (Failure, KeyError, ValueError) as error:
+            if engine == "vecdb":
+                sys.exit(f"{name}: vecdb: {what}: {error}")
+            failures.append(f"{name}: {engine} left out: {what}: {error}")
+            print(failures[-1], file=sys.stderr)
+            engines.remove(engine)
+            return None
+
+    for threads in options.build_threads:
+        for engine in list(engines):
+            built = attempt(engine, "build", lambda: runner.build(engine, threads))
+            if built:
+                results.builds[engine, threads] = built
+                print(
+                    f"{name}: {engine} built with {threads} thread(s) in {built[0]:.1f} s, "
+                    f"{built[1]:.1f} s of CPU", file=sys.stderr)
+    for turn in range(options.rounds):
+        for threads in options.threads:
+            for engine in list(engines):
+                lines = attempt(
+                    engine, "search",
+                    lambda: runner.search(engine, options.build_threads[-1], threads))
+                if lines:
+                    results.add(engine, threads, lines)
+        print(f"{name}: round {turn + 1} of {options.rounds}", file=sys.stderr)
+    results.engines = engines
+    return results
+
+
+def installed(engines, failures):
+    found = []
+    for engine in engines:
+        package = "vecdb" if engine == "vecdb" else ENGINES[engine].module.split(".")[0]
+        if engine == "vecdb" or importlib.util.find_spec(package):
+            found.append(engine)
+        else:
+            failures.append(f"{engine} left out: not installed for this Python")
+    return found
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--vecdb", type=Path, required=True)
+    parser.add_argument("--benchmarks", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--set", action="append", nargs=2, metavar=("NAME", "DIRECTORY"))
-    parser.add_argument("--engines", nargs="+", default=["vecdb", "hnswlib", "faiss", "usearch"])
+    parser.add_argument("--engines", nargs="+", choices=["vecdb", *ENGINES])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--build-threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall",
+                        help="cpu: searches per second of the one thread's processor time")
     parser.add_argument("-k", type=int, default=10)
     options = parser.parse_args()
-    if "vecdb" not in options.engines:
-        options.engines.insert(0, "vecdb")
-
-    print(f"{processor()}, {options.rounds} rounds, engines in turn, medians; peers through their batch calls.")
+    # Some engines write their paths into their files.
+    options.work = options.work.resolve()
+    failures = []
+    options.engines = ["vecdb"] + [
+        engine for engine in options.engines or ENGINES if engine != "vecdb"]
+    options.engines = installed(options.engines, failures)
+    report.machine()
+    print(f"Recall counts by distance: a hit is as near as the true {options.k}-th neighbour. "
+          f"{options.rounds} rounds, engines in turn, each in a process of its own; the fastest of "
+          "the rounds' medians counts, since other work on a machine only ever slows.", flush=True)
+    if options.clock == "cpu":
+        print("\nq/s are per second of processor time, since the machine has other work.")
     for name, source in options.set:
-        directory, facts = prepare(name, source, options.work / "data")
-        # Old indexes would hide the build.
-        shutil.rmtree(options.work / name, ignore_errors=True)
-        builds, runs = {}, {}
-        for build_threads in options.build_threads:
-            for engine in options.engines:
-                lines = measure(engine, options, directory, facts, build_threads, options.threads[0])
-                builds[engine, build_threads] = lines[0]["build_s"]
-                print(f"{name}: {engine} built with {build_threads} thread(s) in {lines[0]['build_s']:.1f} s",
-                      file=sys.stderr)
-        for turn in range(options.rounds):
-            for threads in options.threads:
-                for engine in options.engines:
-                    lines = measure(engine, options, directory, facts, options.build_threads[-1], threads)
-                    runs.setdefault((engine, threads), []).append(lines)
-            print(f"{name}: round {turn + 1} of {options.rounds}", file=sys.stderr)
-        report(name, facts, builds, {key: curve(value) for key, value in runs.items()}, options)
+        results = measure(name, source, options, failures)
+        results.write()
+        print(f"\nPlot: {results.plot(options.work / f'{name}.svg')}", flush=True)
+    for failure in failures:
+        print(f"\n{failure}")
 
 
-main()
+if __name__ == "__main__":
+    main()

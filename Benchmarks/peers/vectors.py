@@ -33,6 +33,19 @@ def distances(metric, query, vectors):
     return (difference * difference).sum(1)
 
 
+def hits(metric, base, queries, truth, found, k):
+    """How many of the rows found are no farther than the true k-th: ties count as found."""
+    if metric == "cosine":
+        base, queries = unit(base).astype(np.float32), unit(queries).astype(np.float32)
+    count = 0
+    for query, true, rows in zip(queries, truth, found):
+        rows = np.unique(rows[(rows >= 0) & (rows < len(base))])
+        near = distances("l2", query, base[rows])
+        radius = distances("l2", query, base[true[k - 1 : k]])[0]
+        count += min(k, int((near <= radius + 1e-6 * (1 + radius)).sum()))
+    return count
+
+
 def exact(metric, base, queries, k=100):
     """Row numbers of the exact nearest neighbours; ties go to the lower row."""
     base = base.astype(np.float64)

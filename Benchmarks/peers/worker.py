@@ -1,104 +1,22 @@
-"""Builds or loads the index of one peer and measures it: a JSON line per setting, as vecdb bench
-prints them. Run by compare.py; a process of its own, so that engines do not share caches and heaps.
+"""Builds the index of one peer, or opens it and measures searches. Run by compare.py: a process of
+its own per step, so that engines share neither caches nor heaps and memory can be told apart.
 
-usage: worker.py ENGINE SET_DIRECTORY INDEX_FILE BUILD_THREADS THREADS K EF,EF,...
+usage: worker.py build ENGINE SET_DIRECTORY INDEX_PATH THREADS
+       worker.py search ENGINE SET_DIRECTORY INDEX_PATH THREADS K
 """
 
+import importlib
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-from vectors import distances, read_vecs, unit
-
-
-class Hnswlib:
-    """hnswlib, float32."""
-
-    def __init__(self, metric, dimensions):
-        import hnswlib
-
-        self.index = hnswlib.Index("cosine" if metric == "cosine" else "l2", dimensions)
-
-    def build(self, base, threads):
-        self.index.init_index(len(base), M=16, ef_construction=200)
-        self.index.add_items(base, num_threads=threads)
-
-    def save(self, path):
-        self.index.save_index(path)
-
-    def load(self, path):
-        self.index.load_index(path)
-
-    def search(self, queries, k, ef, threads):
-        self.index.set_ef(ef)
-        return self.index.knn_query(queries, k, num_threads=threads)[0]
-
-
-class Faiss:
-    """faiss, HNSW on 8-bit scalar codes, the best 4k re-ranked with float32."""
-
-    def __init__(self, metric, dimensions):
-        import faiss
-
-        self.faiss = faiss
-        self.normalise = metric == "cosine"
-        self.index = faiss.index_factory(dimensions, "HNSW16_SQ8,RFlat", faiss.METRIC_L2)
-        self._base().hnsw.efConstruction = 200
-
-    def _base(self):
-        return self.faiss.downcast_index(self.index.base_index)
-
-    def build(self, base, threads):
-        self.faiss.omp_set_num_threads(threads)
-        base = unit(base).astype(np.float32) if self.normalise else base
-        self.index.train(base)
-        self.index.add(base)
-
-    def save(self, path):
-        self.faiss.write_index(self.index, path)
-
-    def load(self, path):
-        # The downcast object does not own the index: both must be kept.
-        self.owner = self.faiss.read_index(path)
-        self.index = self.faiss.downcast_index(self.owner)
-
-    def search(self, queries, k, ef, threads):
-        self.faiss.omp_set_num_threads(threads)
-        self._base().hnsw.efSearch = ef
-        self.index.k_factor = 4
-        queries = unit(queries).astype(np.float32) if self.normalise else queries
-        return self.index.search(queries, k)[1]
-
-
-class Usearch:
-    """usearch, float32."""
-
-    def __init__(self, metric, dimensions):
-        from usearch.index import Index
-
-        self.index = Index(
-            ndim=dimensions, metric="cos" if metric == "cosine" else "l2sq", dtype="f32",
-            connectivity=16, expansion_add=200)
-
-    def build(self, base, threads):
-        self.index.add(np.arange(len(base)), base, threads=threads)
-
-    def save(self, path):
-        self.index.save(path)
-
-    def load(self, path):
-        self.index.load(path)
-
-    def search(self, queries, k, ef, threads):
-        self.index.expansion_search = ef
-        return self.index.search(queries, k, threads=threads).keys
-
-
-ENGINES = {"hnswlib": Hnswlib, "faiss": Faiss, "usearch": Usearch}
+from engines import ENGINES
+from vectors import hits, read_vecs
 
 
 def resident_bytes():
@@ -106,48 +24,60 @@ def resident_bytes():
     return pages * os.sysconf("SC_PAGESIZE")
 
 
+def build(engine, directory, path, threads):
+    base = read_vecs(directory / "base.fvecs")
+    start, start_cpu = time.perf_counter(), time.process_time()
+    save = engine.build(base, path, threads)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - start_cpu
+    save()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"build_s": seconds, "build_cpu_s": cpu, "peak_bytes": peak}), flush=True)
+
+
+def search(engine, directory, path, threads, k):
+    queries = read_vecs(directory / "query.fvecs")
+    # The library's own pages are not the index's memory.
+    importlib.import_module(engine.module)
+    before = resident_bytes()
+    engine.open(path, threads)
+    # The first call pays for what is set up once.
+    engine.search(queries, k, engine.settings[0], threads)
+    points = []
+    for setting in engine.settings:
+        seconds, cpu = [], []
+        while len(seconds) < 3:
+            start, start_cpu = time.perf_counter(), time.process_time()
+            ids = engine.search(queries, k, setting, threads)
+            seconds.append(time.perf_counter() - start)
+            cpu.append(time.process_time() - start_cpu)
+        points.append(
+            (setting, ids, sorted(seconds)[1], sorted(cpu)[1], resident_bytes() - before))
+    # Only now the base vectors, which would count as the engine's memory.
+    base = read_vecs(directory / "base.fvecs")
+    truth = read_vecs(directory / "truth.ivecs", np.int32)
+    facts = json.loads((directory / "set.json").read_text())
+    rows = getattr(engine, "rows", lambda ids: ids)
+    for setting, ids, seconds, cpu, resident in points:
+        found = hits(facts["metric"], base, queries, truth, rows(ids).astype(np.int64), k)
+        print(json.dumps({
+            "setting": setting, "recall": found / (k * len(queries)),
+            "qps": len(queries) / seconds, "qps_cpu": len(queries) / cpu,
+            "resident_bytes": resident,
+        }), flush=True)
+
+
 def main():
-    name, directory, path, build_threads, threads, k, efs = sys.argv[1:]
-    build_threads, threads, k = int(build_threads), int(threads), int(k)
+    step, name, directory, path, threads = sys.argv[1:6]
     directory = Path(directory)
     facts = json.loads((directory / "set.json").read_text())
-    metric = facts["metric"]
-    base = read_vecs(directory / "base.fvecs")
-    queries = read_vecs(directory / "query.fvecs")
-    truth = read_vecs(directory / "truth.ivecs", np.int32)
-
-    engine = ENGINES[name](metric, facts["dimensions"])
-    build_seconds = None
-    if os.path.exists(path):
-        engine.load(path)
+    engine = ENGINES[name](facts["metric"], facts["dimensions"], facts["count"])
+    if step == "build":
+        build(engine, directory, path, int(threads))
     else:
-        start = time.perf_counter()
-        engine.build(base, build_threads)
-        build_seconds = time.perf_counter() - start
-        engine.save(path)
-    # By distance, so that equally near records count.
-    radii = [distances(metric, q, base[t[k - 1 : k]])[0] for q, t in zip(queries, truth)]
-    slack = 1e-6
-    for ef in map(int, efs.split(",")):
-        if ef < k:
-            continue
-        ids = engine.search(queries, k, ef, threads)
-        hits = sum(
-            (distances(metric, q, base[found]) <= r + slack * (1 + abs(r))).sum()
-            for q, found, r in zip(queries, ids.astype(np.int64), radii))
-        # One call for all queries: what the library does best.
-        seconds = []
-        while len(seconds) < 3:
-            start = time.perf_counter()
-            engine.search(queries, k, ef, threads)
-            seconds.append(time.perf_counter() - start)
-        line = {
-            "ef": ef, "recall": hits / (k * len(queries)),
-            "qps": len(queries) / sorted(seconds)[1], "rss_bytes": resident_bytes(),
-        }
-        if build_seconds is not None:
-            line["build_s"] = build_seconds
-        print(json.dumps(line), flush=True)
+        search(engine, directory, path, int(threads), int(sys.argv[6]))
+    # Some engines crash while the interpreter takes itself apart.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 main()

@@ -6,7 +6,8 @@ import VecDB
 /// Searches per second on one thread and on two, with recall beside them.
 struct Searches: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Build time, recall and searches per second on 1 and 2 threads.")
+    abstract: "Build time, recall and searches per second on 1 and 2 threads.",
+    aliases: ["threads"])
 
   @Option(help: "Vectors to search in (.fvecs); clustered random vectors if missing.")
   var base: String?

@@ -36,22 +36,30 @@ struct ClusteredVectors {
   }
 }
 
-/// The rows of a `.fvecs` file (a little-endian int32 count, then as many float32).
-func readFvecs(_ path: String, limit: Int) throws -> [[Float]] {
-  let data = try Data(contentsOf: URL(filePath: path), options: .mappedIfSafe)
-  return data.withUnsafeBytes { bytes in
-    var rows: [[Float]] = []
-    var offset = 0
-    while rows.count < limit, offset + 4 <= bytes.count {
-      let dimensions = Int(bytes.loadUnaligned(fromByteOffset: offset, as: Int32.self))
-      guard dimensions > 0, offset + 4 + 4 * dimensions <= bytes.count else { break }
-      rows.append(
-        (0..<dimensions).map {
-          bytes.loadUnaligned(fromByteOffset: offset + 4 + 4 * $0, as: Float.self)
-        })
-      offset += 4 + 4 * dimensions
+/// Vectors of a stated intrinsic dimension: so many independent numbers, mapped linearly into more
+/// components, with a little noise.
+struct IntrinsicVectors: Sendable {
+  private let columns: [[Float]]
+  private var random: SplitMix64
+  private let dimensions: Int
+
+  init(dimensions: Int, intrinsic: Int, seed: UInt64 = 1) {
+    // The map does not depend on the seed: all sequences lie in one space.
+    var random = SplitMix64(seed: 0x5eed)
+    columns = (0..<intrinsic).map { _ in
+      (0..<dimensions).map { _ in Float.random(in: -1...1, using: &random) }
     }
-    return rows
+    self.random = SplitMix64(seed: seed)
+    self.dimensions = dimensions
+  }
+
+  mutating func next() -> [Float] {
+    var vector = (0..<dimensions).map { _ in Float.random(in: -0.05...0.05, using: &random) }
+    for column in columns {
+      let weight = Float.random(in: -1...1, using: &random)
+      for index in 0..<dimensions { vector[index] += weight * column[index] }
+    }
+    return vector
   }
 }
 

@@ -1,0 +1,85 @@
+import ArgumentParser
+import VecDB
+
+/// Filtered search by selectivity, with filters that know nothing of the query, that match records
+/// near it, and that match records far from it.
+struct Filters: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Filtered searches per second and recall, as lines of JSON.",
+    discussion: """
+      The fields are two numbers from 0 to 999 a record: `random`, and `near`, its rank by distance \
+      to the point that the queries surround. The filters are random < s, near < s and \
+      near >= 1000 - s.
+      """)
+
+  @Option(help: "Vectors to search in (.fvecs).") var base: String
+  @Option(help: "Vectors to search for (.fvecs).") var queries: String
+  @Option(help: "The fields of each vector (.ivecs of two columns).") var fields: String
+  @Option(help: "Distance: l2, cosine or dot.") var metric = "l2"
+  @Option(help: "Neighbours to find.") var k = 10
+  @Option(parsing: .upToNextOption, help: "Selectivities, in thousandths.")
+  var selectivities: [Int] = [500, 100, 10, 1]
+  @Option(parsing: .upToNextOption, help: "Settings of efSearch.")
+  var ef: [Int] = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 400]
+  @Option(help: "Rounds; the median counts.") var rounds = 3
+  @Option(help: "Threads that build the index; 0 is one per core.") var buildThreads = 0
+  @Option(help: "Where to put the database.") var directory: String?
+
+  func validate() throws {
+    guard Metric(rawValue: metric) != nil else {
+      throw ValidationError("--metric is l2, cosine or dot.")
+    }
+    guard rounds > 0, !ef.isEmpty, selectivities.allSatisfy({ (1...1000).contains($0) }) else {
+      throw ValidationError("--rounds, --ef and --selectivities (1 to 1000) are needed.")
+    }
+  }
+
+  func run() async throws {
+    let vectors = try readFvecs(base, limit: .max)
+    let wanted = try readFvecs(queries, limit: .max)
+    let values = try readIvecs(fields, limit: .max)
+    guard let first = vectors.first, values.count == vectors.count,
+      values.allSatisfy({ $0.count == 2 })
+    else { throw ValidationError("--fields needs two numbers for each vector of --base.") }
+    try await withTemporaryDirectory(in: directory) { path in
+      var configuration = Configuration()
+      configuration.buildThreads = buildThreads
+      let database = try await Database.open(at: path + "/db", configuration: configuration)
+      let collection = try await database.createCollection(
+        "c", dimensions: first.count, metric: Metric(rawValue: metric) ?? .l2)
+      for chunk in stride(from: 0, to: vectors.count, by: 1000) {
+        let records = (chunk..<min(chunk + 1000, vectors.count)).map { row in
+          Record(
+            key: String(row), vector: vectors[row],
+            metadata: [
+              "random": .integer(Int64(values[row][0])), "near": .integer(Int64(values[row][1])),
+            ])
+        }
+        _ = try await collection.upsert(records)
+      }
+      for selectivity in selectivities {
+        try measure(collection, wanted, "random", selectivity, Field("random") < selectivity)
+        try measure(collection, wanted, "near", selectivity, Field("near") < selectivity)
+        try measure(collection, wanted, "far", selectivity, Field("near") >= 1000 - selectivity)
+      }
+      try await database.close()
+    }
+  }
+
+  private func measure(
+    _ collection: VectorCollection, _ wanted: [[Float]], _ name: String, _ selectivity: Int,
+    _ filter: Filter
+  ) throws {
+    let sweep = EffortSweep(
+      collection: collection, queries: wanted, k: k, rounds: rounds, filter: filter)
+    let matching = try collection.count(where: filter)
+    for point in try sweep.run(ef, enough: 0.995) {
+      print(
+        "{\"case\": \"\(name)\", \"selectivity\": \(selectivity), \"matching\": \(matching), "
+          + "\"setting\": \(point.ef), \"recall\": \(decimal(point.recall, 5)), "
+          + "\"qps\": \(decimal(point.queriesPerSecond, 1)), "
+          + "\"qps_cpu\": \(decimal(point.queriesPerCPUSecond, 1)), \"short\": \(point.short), "
+          + "\"plan\": \"\(point.plan)\"}")
+    }
+  }
+}

@@ -1,0 +1,164 @@
+import ArgumentParser
+import Synchronization
+import VecDB
+
+/// Latency of searches on one thread: alone, while another inserts, and during a backup.
+struct Mixed: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Search p50 and p99 idle, under full-speed inserts and during a backup.")
+
+  @Option(help: "Records before the inserts begin.") var count = 20_000
+  @Option(help: "Components of a vector.") var dimensions = 128
+  @Option(help: "Intrinsic dimension of the generated vectors.") var intrinsic = 16
+  @Option(help: "efSearch.") var ef = 64
+  @Option(help: "Seconds of searching per phase.") var seconds = 3.0
+  @Option(help: "Records per batch of the inserts; the next begins when one is durable.")
+  var batch = 100
+  @Option(help: "Threads that build the index.") var buildThreads = 1
+  @Option(help: "Rounds; the median of the percentiles counts.") var rounds = 3
+  @Option(help: "Where to put the database.") var directory: String?
+
+  private struct Latencies {
+    var p50: [Double] = []
+    var p99: [Double] = []
+    var searches = 0
+    var inserts: [Double] = []
+
+    mutating func add(_ sorted: [Double]) {
+      guard !sorted.isEmpty else { return }
+      p50.append(sorted[sorted.count / 2])
+      p99.append(sorted[sorted.count * 99 / 100])
+      searches += sorted.count
+    }
+  }
+
+  func validate() throws {
+    guard count > 0, batch > 0, rounds > 0, seconds > 0 else {
+      throw ValidationError("--count, --batch, --rounds and --seconds must be positive.")
+    }
+  }
+
+  func run() async throws {
+    try await withTemporaryDirectory(in: directory) { path in
+      var configuration = Configuration()
+      configuration.buildThreads = buildThreads
+      let database = try await Database.open(at: path + "/db", configuration: configuration)
+      let collection = try await database.createCollection(
+        "c", dimensions: dimensions, metric: .l2)
+      var generator = IntrinsicVectors(dimensions: dimensions, intrinsic: intrinsic)
+      let queries = (0..<1000).map { _ in generator.next() }
+      for chunk in stride(from: 0, to: count, by: 1000) {
+        let records = (chunk..<min(chunk + 1000, count)).map {
+          Record(key: String($0), vector: generator.next())
+        }
+        _ = try await collection.upsert(records)
+      }
+      var idle = Latencies()
+      var inserting = Latencies()
+      var backup = Latencies()
+      // The phases in turn, so that growth and slow moments of the machine meet all.
+      for round in 0..<rounds {
+        idle.add(try search(collection, queries) { elapsed in elapsed >= seconds })
+        inserting = try await measure(inserting, collection, queries) { stop in
+          try await insert(into: collection, round, until: stop)
+        }
+        backup = try await measure(backup, collection, queries, untilDone: true) { _ in
+          // A repository of its own each time, so that all of it is sent.
+          _ = try await database.backup(to: "\(path)/repository-\(round)")
+          return 0
+        }
+      }
+      report(idle, inserting, backup, collection.count)
+      try await database.close()
+    }
+  }
+
+  /// Searches beside other work: for some seconds, or until the work is done.
+  private func measure(
+    _ before: Latencies, _ collection: VectorCollection, _ queries: [[Float]],
+    untilDone: Bool = false, _ work: @escaping @Sendable (StopFlag) async throws -> Int
+  ) async throws -> Latencies {
+    var latencies = before
+    let stop = StopFlag()
+    let done = StopFlag()
+    let start = ContinuousClock.now
+    let task = Task.detached {
+      defer { done.set() }
+      return try await work(stop)
+    }
+    do {
+      latencies.add(
+        try search(collection, queries) { elapsed in
+          untilDone ? done.isSet : elapsed >= seconds || done.isSet
+        })
+    } catch {
+      stop.set()
+      _ = try? await task.value
+      throw error
+    }
+    stop.set()
+    let inserted = try await task.value
+    latencies.inserts.append(Double(inserted) / (ContinuousClock.now - start).inSeconds)
+    return latencies
+  }
+
+  private func insert(
+    into collection: VectorCollection, _ round: Int, until stop: StopFlag
+  ) async throws -> Int {
+    var generator = IntrinsicVectors(
+      dimensions: dimensions, intrinsic: intrinsic, seed: UInt64(round) + 2)
+    var inserted = 0
+    while !stop.isSet {
+      let records = (0..<batch).map {
+        Record(key: "\(round)-\(inserted + $0)", vector: generator.next())
+      }
+      _ = try await collection.upsert(records)
+      inserted += batch
+    }
+    return inserted
+  }
+
+  /// The seconds of each search, sorted.
+  private func search(
+    _ collection: VectorCollection, _ queries: [[Float]], until enough: (Double) -> Bool
+  ) throws -> [Double] {
+    let options = SearchOptions(efSearch: ef)
+    var latencies: [Double] = []
+    let start = ContinuousClock.now
+    var now = start
+    repeat {
+      let query = queries[latencies.count % queries.count]
+      let before = ContinuousClock.now
+      _ = try collection.search(query, k: 10, options: options)
+      now = ContinuousClock.now
+      latencies.append((now - before).inSeconds)
+    } while !enough((now - start).inSeconds)
+    return latencies.sorted()
+  }
+
+  private func report(
+    _ idle: Latencies, _ inserting: Latencies, _ backup: Latencies, _ count: Int
+  ) {
+    print(
+      "\(self.count) to \(count) records x \(dimensions), ef \(ef), one searching thread, "
+        + "inserts in batches of \(batch), \(rounds) rounds\n")
+    print("| phase | searches | p50 us | p99 us | p99 to idle | inserts/s |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for (name, phase) in [("idle", idle), ("inserting", inserting), ("backup", backup)] {
+      let rate = name == "inserting" ? decimal(median(phase.inserts)) : "-"
+      print(
+        "| \(name) | \(phase.searches) | \(decimal(median(phase.p50) * 1e6)) "
+          + "| \(decimal(median(phase.p99) * 1e6)) "
+          + "| \(decimal(median(phase.p99) / median(idle.p99), 2)) | \(rate) |")
+    }
+  }
+}
+
+/// Set once by one thread, seen by others.
+final class StopFlag: Sendable {
+  private let flag = Atomic(false)
+
+  var isSet: Bool { flag.load(ordering: .acquiring) }
+
+  func set() { flag.store(true, ordering: .releasing) }
+}
