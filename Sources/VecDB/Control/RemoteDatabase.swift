@@ -1,7 +1,7 @@
+import Bytes
 import Files
 import Foundation
 import Glibc
-import Synchronization
 
 /// A database that another process has open, reached through its control socket.
 ///
@@ -10,7 +10,7 @@ import Synchronization
 package final class RemoteDatabase: Sendable {
   package let path: String
   package let hello: ControlHello
-  private let connection: Mutex<Connection>
+  private let connection: Guarded<Connection>
 
   /// Connects to the process that has the database at `path` open; nil if none listens there.
   package init?(path: String) throws {
@@ -37,7 +37,7 @@ package final class RemoteDatabase: Sendable {
         at: path, remedy: "Use the vecdb that the application was built with.")
     }
     self.hello = hello
-    self.connection = Mutex(connection)
+    self.connection = Guarded(connection)
   }
 
   deinit { connection.withLock { _ = close($0.descriptor) } }
