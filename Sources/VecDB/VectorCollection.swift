@@ -60,9 +60,7 @@ extension VectorCollection {
   }
 
   func matchingSlots(_ filter: Filter, at view: ReadView) throws -> SlotBitset {
-    try FilterEvaluation(
-      plan: filter.plan(), collection: runtime, records: database.records, view: view
-    ).matchingSlots()
+    try runtime.matchingSlots(filter, records: database.records, at: view).slots
   }
 
   func record(of row: RecordRow, includeVector: Bool) throws -> Record {
