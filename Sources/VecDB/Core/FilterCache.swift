@@ -6,13 +6,13 @@ import VectorIndex
 /// Bounded in entries and bytes; the one not asked for longest goes first. Readers of many threads
 /// share it through a spin lock held for a look at a short list; who does not get it soon goes
 /// without the cache, so that no search ever waits for another.
-final class FilterCache: @unchecked Sendable {
+package final class FilterCache: @unchecked Sendable {
   /// A filter, hashed once.
-  struct Key {
+  package struct Key {
     let filter: Filter
     let hash: Int
 
-    init(_ filter: Filter) {
+    package init(_ filter: Filter) {
       self.filter = filter
       hash = filter.hashValue
     }
@@ -24,8 +24,8 @@ final class FilterCache: @unchecked Sendable {
     var lastUse: UInt64
   }
 
-  static let entryLimit = 32
-  static let sizeLimitBytes = 32 << 20
+  package static let entryLimit = 32
+  package static let sizeLimitBytes = 32 << 20
   /// Tries to get the lock, some microseconds in all.
   private static let patience = 200
 
@@ -34,8 +34,10 @@ final class FilterCache: @unchecked Sendable {
   private var entries: [Entry] = []
   private var clock: UInt64 = 0
 
+  package init() {}
+
   /// What is known about a filter: slots below the set's `count`.
-  func slots(for key: Key) -> SlotBitset? {
+  package func slots(for key: Key) -> SlotBitset? {
     withLock { () -> SlotBitset? in
       guard let place = place(of: key) else { return nil }
       clock += 1
@@ -45,7 +47,7 @@ final class FilterCache: @unchecked Sendable {
   }
 
   /// Keeps what was found out, unless more is known already or it is too large.
-  func keep(_ slots: SlotBitset, for key: Key) {
+  package func keep(_ slots: SlotBitset, for key: Key) {
     guard slots.sizeBytes <= Self.sizeLimitBytes / 2 else { return }
     // Freed outside of the lock.
     var dropped: [Entry] = []
