@@ -41,7 +41,10 @@ extension VectorCollection {
     // records; searching again at the newer LSN finds the new one.
     for attempt in 0..<8 {
       let view = runtime.index.view()
-      let filter = try options.filter.map { try matchingSlots($0, at: view) }
+      let matching = try options.filter.map {
+        try runtime.matchingSlots($0, records: database.records, at: view)
+      }
+      let filter = matching?.slots
       let outcome =
         options.exact
         ? try runtime.index.exactSearch(Array(query), k: k, filter: filter, at: view)
@@ -50,7 +53,10 @@ extension VectorCollection {
       if let hits = try hits(of: outcome, options) {
         return SearchResult(
           hits: hits, lsn: view.lsn, efSearch: efSearch, plan: outcome.plan.rawValue,
-          distances: outcome.distanceCount)
+          distances: outcome.distanceCount, hops: outcome.hopCount,
+          matching: filter?.population,
+          selectivity: filter.map { Double($0.population) / Double(max(1, view.slotCount)) },
+          isFilterCached: matching?.isCached ?? false)
       }
     }
     throw VecDBError(

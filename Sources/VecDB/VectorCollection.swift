@@ -60,9 +60,7 @@ extension VectorCollection {
   }
 
   func matchingSlots(_ filter: Filter, at view: ReadView) throws -> SlotBitset {
-    try FilterEvaluation(
-      plan: filter.plan(), collection: runtime, records: database.records, view: view
-    ).matchingSlots()
+    try runtime.matchingSlots(filter, records: database.records, at: view).slots
   }
 
   /// With its vector, the record is compared with its hash before it is handed out.

@@ -89,18 +89,6 @@ struct CandidatePool {
     }
   }
 
-  /// Raises the capacity and keeps the candidates.
-  mutating func widen(to capacity: Int) {
-    if capacity > allocated {
-      let grown = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity + 1)
-      grown.update(from: words, count: count)
-      words.deallocate()
-      words = grown
-      allocated = capacity
-    }
-    self.capacity = capacity
-  }
-
   /// Drops all candidates but those that `isKept` accepts.
   mutating func retain(_ isKept: (UInt64) -> Bool) {
     var kept = 0

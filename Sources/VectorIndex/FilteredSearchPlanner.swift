@@ -12,7 +12,7 @@ struct FilteredSearchPlanner {
   /// All slots.
   let slots: Int
   /// Candidates that the walk keeps.
-  var ef: Int
+  let ef: Int
   /// Of the links of nodes near the query: how many there are, and how many lead to what matches.
   /// Filters are seldom independent of the query.
   var nearby = (links: 0, matching: 0)
@@ -49,14 +49,13 @@ struct FilteredSearchPlanner {
   /// Matching nodes within two hops of a node below which walking from one to the next does not
   /// lead everywhere any more.
   private static let twoHopNeighbours = 32.0
-  /// How many times the nodes that a plain walk is expected to pass it may pass; beyond, the
-  /// matching records are not where the query is.
-  private static let plainPatience = 3.0
+  /// The part of a scan's cost at which a plain walk gives up: the matching records are not where
+  /// the query is.
+  private static let plainPatience = 0.6
+  /// A node that a plain walk expands, beside the rows that it compares.
+  private static let plainHop = 100.0
   /// A scan's answer is exact: a walk must be so much cheaper in order to be chosen.
   private static let scanPreference = 1.25
-  /// How many times as wide a walk is where the matching records are not where the query is: it
-  /// comes upon them from all sides, and each stretch of it is longer.
-  static let farWidening = 3
   /// Where no more than this many times k match (or 64), their reported distances are computed at
   /// once.
   static let directScanFactor = 2
@@ -110,15 +109,12 @@ struct FilteredSearchPlanner {
 
   /// The plan to begin with.
   var plan: SearchOutcome.Plan {
-    guard nearbySelectivity < Self.plainSelectivity, isTwoHopConnected else {
-      return plainCost * Self.scanPreference < scanCost ? .filteredGraph : .scan
+    if max(selectivity, nearbySelectivity) < Self.plainSelectivity, isTwoHopConnected {
+      return twoHopCost * Self.scanPreference < scanCost ? .twoHop : .scan
     }
-    return twoHopPlan
-  }
-
-  /// The plan where the matching records turn out not to be where the query is.
-  var twoHopPlan: SearchOutcome.Plan {
-    isTwoHopConnected && twoHopCost * Self.scanPreference < scanCost ? .twoHop : .scan
+    // Where much matches, but little of it near the query, nothing is cheap; the walk has a try.
+    return selectivity >= Self.plainSelectivity || plainCost * Self.scanPreference < scanCost
+      ? .filteredGraph : .scan
   }
 
   /// Matching nodes within two hops of a node below which those that match must lie elsewhere: a
@@ -127,9 +123,9 @@ struct FilteredSearchPlanner {
     min(Self.twoHopLimit / 3, Int(Double(baseDegree * baseDegree) * selectivity) / 6)
   }
 
-  /// Nodes that a plain walk may expand before it gives up.
-  var plainHopLimit: Int {
-    let expected = Double(ef) / nearbySelectivity + Self.approach
-    return Int(min(Self.plainPatience * expected, scanCost / walkRowCost) + 1)
+  /// Whether a plain walk that has computed and expanded so many should give up.
+  func isPlainWalkTooLong(distances: Int, hops: Int) -> Bool {
+    Double(distances) * walkRowCost + Double(hops) * Self.plainHop
+      > Self.plainPatience * scanCost
   }
 }

@@ -14,13 +14,17 @@ extension IndexGeneration {
     (0..<columnCount.load(ordering: .acquiring)).compactMap { columns[$0]?.field }
   }
 
-  /// Evaluates `predicate` once for every value that the field takes, and once with nil for slots
-  /// without the field; combines that with each slot of `view`. Dead slots are not left out.
+  /// Holds `predicate` against the values that the field takes, and against nil for slots without
+  /// the field, once each, and says for which slots of `view` from `first` on it holds; those before
+  /// are in no set. Dead slots are not left out.
   ///
   /// Undecided are slots with a value too long for the dictionary, and all of them where the field
   /// has no column although the collection has as many as it may.
+  ///
+  /// What is said of a slot stays true as long as the index lives, at any later view.
   package func columnSelection(
-    field: [UInt8], at view: ReadView, predicate: (UnsafeRawBufferPointer?) throws -> Bool
+    field: [UInt8], from first: Int = 0, at view: ReadView,
+    predicate: (UnsafeRawBufferPointer?) throws -> Bool
   ) rethrows -> ColumnSelection {
     var matching = SlotBitset(count: view.slotCount)
     var undecided = SlotBitset(count: view.slotCount)
@@ -38,26 +42,37 @@ extension IndexGeneration {
       return ColumnSelection(
         matching: SlotBitset(count: view.slotCount, filled: holds), undecided: undecided)
     }
-    // Per id: 0 no, 1 yes, 2 undecided. Ids beyond the entries, which only damage could cause, are
-    // left to the record.
+    // Per id. Ids beyond the entries, which only damage could cause, are left to the record, as is
+    // the one that stands for long values.
+    let ids = UnsafePointer(column.ids.base.assumingMemoryBound(to: UInt32.self))
     let entries = column.entryCount.load(ordering: .acquiring)
-    var verdicts = [UInt8](repeating: 2, count: Int(Column.firstEntryID) + entries)
-    verdicts[Int(Column.missingID)] = try predicate(nil) ? 1 : 0
-    for entry in 0..<entries {
-      guard let value = column.value(entry: entry) else { continue }
-      verdicts[Int(Column.firstEntryID) + entry] = try predicate(value) ? 1 : 0
+    let idCount = Int(Column.firstEntryID) + entries
+    var verdicts = [Verdict](repeating: .undecided, count: idCount + 1)
+    verdicts[Int(Column.missingID)] = try predicate(nil) ? .yes : .no
+    func decide(_ id: Int) throws {
+      guard let value = column.value(entry: id - Int(Column.firstEntryID)) else { return }
+      verdicts[id] = try predicate(value) ? .yes : .no
     }
-    let ids = column.ids.base.assumingMemoryBound(to: UInt32.self)
+    if view.slotCount - first < entries {
+      // Fewer slots than values: only the values that they have.
+      for slot in first..<max(first, view.slotCount) {
+        let id = Int(ids[slot])
+        if id >= Column.firstEntryID, id < idCount, verdicts[id] == .undecided { try decide(id) }
+      }
+    } else {
+      for entry in 0..<entries { try decide(Int(Column.firstEntryID) + entry) }
+    }
     verdicts.withUnsafeBufferPointer { verdicts in
-      matching.fill { slot in
-        let id = Int(ids[slot])
-        return id < verdicts.count && verdicts[id] == 1
-      }
-      undecided.fill { slot in
-        let id = Int(ids[slot])
-        return id >= verdicts.count || verdicts[id] == 2
-      }
+      guard let verdicts = verdicts.baseAddress else { return }
+      matching.fill(from: first) { verdicts[min(Int(ids[$0]), idCount)].rawValue & 1 }
+      undecided.fill(from: first) { verdicts[min(Int(ids[$0]), idCount)].rawValue >> 1 }
     }
     return ColumnSelection(matching: matching, undecided: undecided)
+  }
+
+  private enum Verdict: UInt8 {
+    case no = 0
+    case yes = 1
+    case undecided = 2
   }
 }

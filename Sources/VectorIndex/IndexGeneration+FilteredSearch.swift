@@ -24,18 +24,12 @@ extension IndexGeneration {
       }
       if outcome.plan == .filteredGraph {
         let isComplete = walkPlain(
-          graph, coded, scratch, ef: ef, hopLimit: planner.plainHopLimit, matching: matching,
-          &outcome)
-        if !isComplete {
-          planner.ef *= FilteredSearchPlanner.farWidening
-          outcome.plan = planner.twoHopPlan
-          startWalk(graph, coded, scratch, capacity: planner.ef, &outcome)
-        }
+          graph, coded, scratch, ef: ef, planner: planner, matching: matching, &outcome)
+        if !isComplete { outcome.plan = .scan }
       }
       if outcome.plan == .twoHop {
         let isComplete = walkTwoHop(
-          graph, coded, scratch, planner: &planner, isFar: planner.ef > ef, matching: matching,
-          &outcome)
+          graph, coded, scratch, planner: planner, matching: matching, &outcome)
         if !isComplete { outcome.plan = .scan }
       }
       if outcome.plan != .scan {
@@ -47,8 +41,14 @@ extension IndexGeneration {
         if outcome.hits.count >= min(k, count) { return outcome }
         outcome.plan = .scan
       }
-      scratch.pool.reset(capacity: max(ef, k + 64))
+      scratch.pool.reset(capacity: max(ef, 2 * k + 64))
       addMatching(from: 0, coded, scratch, view: view, matching: matching, &outcome)
+      guard !isCrowded(scratch.pool, k: k, coded) else {
+        var exact = scan(view: view, k: k, filter: filter, scratch: scratch)
+        exact.distanceCount += outcome.distanceCount
+        exact.hopCount = outcome.hopCount
+        return exact
+      }
       rank(scratch.pool, k: k, view: view, coded: coded, scratch: scratch, &outcome)
       return outcome
     }
@@ -71,6 +71,15 @@ extension IndexGeneration {
     return (links, matches)
   }
 
+  /// Whether more candidates than a full pool holds may be among the `k` nearest, as far as codes
+  /// can tell.
+  private func isCrowded(_ pool: CandidatePool, k: Int, _ coded: CodedQuery) -> Bool {
+    guard pool.count == pool.capacity, pool.count > k else { return false }
+    let limit = coded.rerankLimit(CandidatePool.distance(pool.words[k - 1]))
+    return coded.slackPerRoot + coded.slack > 0
+      && CandidatePool.distance(pool.words[pool.count - 1]) <= limit
+  }
+
   /// Offers the matching slots from `first` on to the scratch's pool, compared by codes.
   private func addMatching(
     from first: Int, _ coded: CodedQuery, _ scratch: SearchScratch, view: ReadView,
@@ -91,10 +100,10 @@ extension IndexGeneration {
   }
 
   /// The two-heap search of the HNSW paper where only what matches enters the results, `ef` of
-  /// them, left in the scratch's pool. False when it gave up at `hopLimit`.
+  /// them, left in the scratch's pool. False when it gave up.
   private func walkPlain(
-    _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch, ef: Int, hopLimit: Int,
-    matching: MatchTest, _ outcome: inout SearchOutcome
+    _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch, ef: Int,
+    planner: FilteredSearchPlanner, matching: MatchTest, _ outcome: inout SearchOutcome
   ) -> Bool {
     let (ids, dots) = (scratch.ids, scratch.dots)
     let (tags, tag) = (scratch.visited.tags, scratch.visited.tag)
@@ -107,11 +116,11 @@ extension IndexGeneration {
       scratch.pool = results
       scratch.heap = heap
     }
-    let lastHop = outcome.hopCount + hopLimit
     while heap.count > 0 {
       let word = heap.pop()
       if word > results.bound { break }
-      guard outcome.hopCount < lastHop else { return false }
+      let (distances, hops) = (outcome.distanceCount, outcome.hopCount)
+      guard !planner.isPlainWalkTooLong(distances: distances, hops: hops) else { return false }
       outcome.hopCount &+= 1
       let row = graph.baseRow(CandidatePool.slot(word))
       let n = graph.gather(row, length: graph.baseDegree, tags: tags, tag: tag, into: ids)

@@ -8,11 +8,11 @@ import Synchronization
 /// far from the query, no walk from the query's surroundings would find them soon.
 extension IndexGeneration {
   /// After `startWalk`: walks layer 0 from matching node to matching node; the best, as many as the planner's `ef`, are
-  /// left in the scratch's pool. Widens itself unless `isFar` says that this was done. False when it
-  /// gave up because it had cost what a scan does, or would.
+  /// left in the scratch's pool. False when it gave up: the matching records do not lie where the query is, or it had cost what
+  /// a scan does.
   func walkTwoHop(
     _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch,
-    planner: inout FilteredSearchPlanner, isFar: Bool, matching: MatchTest,
+    planner: FilteredSearchPlanner, matching: MatchTest,
     _ outcome: inout SearchOutcome
   ) -> Bool {
     let entries = (0..<min(FilteredSearchPlanner.entryBridges, scratch.pool.count)).map {
@@ -50,11 +50,8 @@ extension IndexGeneration {
       found += expand(word)
       opened += 1
     }
-    if !isFar, opened == entries.count, found < opened * planner.fewNeighbours {
-      planner.ef *= FilteredSearchPlanner.farWidening
-      guard planner.twoHopPlan == .twoHop else { return false }
-      pool.widen(to: planner.ef)
-    }
+    // Elsewhere: a walk that came upon them from afar would find but the near edge of some.
+    if opened == entries.count, found < opened * planner.fewNeighbours { return false }
     measure(gatherSamples(graph, tags: tags, tag: tag, into: ids, matching))
     while pool.cursor < pool.count {
       let word = pool.words[pool.cursor]

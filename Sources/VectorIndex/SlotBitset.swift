@@ -39,6 +39,9 @@ package struct SlotBitset: Sendable, Equatable {
     a.count == b.count && a.words == b.words
   }
 
+  /// Memory that the bits take.
+  package var sizeBytes: Int { words.count * 8 }
+
   package var isEmpty: Bool { words.allSatisfy { $0 == 0 } }
 
   /// Both sets must speak about the same slots.
@@ -68,21 +71,51 @@ package struct SlotBitset: Sendable, Equatable {
     clearExcess()
   }
 
-  /// Decides every slot anew.
+  /// Decides every slot from `first`, rounded down to a multiple of 64, on: 1 for members, 0 for
+  /// others.
   @inline(__always)
-  mutating func fill(_ isMember: (Int) -> Bool) {
+  mutating func fill(from first: Int, _ membership: (Int) -> UInt8) {
     counted = -1
+    let count = count
     words.withUnsafeMutableBufferPointer { words in
-      for index in words.indices {
-        let first = index << 6
-        let last = min(first + 64, count)
+      var index = min(first &>> 6, words.count)
+      while index < words.count {
+        let start = index &<< 6
+        let length = min(64, count &- start)
         var word: UInt64 = 0
-        for slot in first..<last {
-          word |= (isMember(slot) ? 1 : 0) << UInt64(truncatingIfNeeded: slot &- first)
+        var bit = 0
+        while bit < length {
+          word |= UInt64(membership(start &+ bit)) &<< UInt64(truncatingIfNeeded: bit)
+          bit &+= 1
         }
         words[index] = word
+        index &+= 1
       }
     }
+  }
+
+  /// The set of its members below `count`, which must not be above its own.
+  package func prefix(_ count: Int) -> SlotBitset {
+    guard count < self.count else { return self }
+    var result = SlotBitset(count: count)
+    for index in result.words.indices { result.words[index] = words[index] }
+    result.clearExcess()
+    return result
+  }
+
+  /// Makes the set speak about the same slots as `other`, and agree with it on all from `first`,
+  /// which both speak about, on.
+  package mutating func extend(from first: Int, with other: SlotBitset) {
+    precondition(first <= count && count <= other.count)
+    var extended = other
+    extended.counted = -1
+    for index in 0..<(first >> 6) { extended.words[index] = words[index] }
+    if first & 63 != 0 {
+      let mask: UInt64 = .max << UInt64(first & 63)
+      let index = first >> 6
+      extended.words[index] = (extended.words[index] & mask) | (words[index] & ~mask)
+    }
+    self = extended
   }
 
   /// Every slot in the set, in ascending order.

@@ -10,6 +10,8 @@ final class CollectionRuntime: Sendable {
   let index: IndexGeneration
   /// Efforts measured for recall targets.
   let calibration = Calibration()
+  /// Answers to filters asked for lately.
+  let filters = FilterCache()
   private let isDropped = Atomic(false)
 
   var id: UInt32 { definition.id }

@@ -50,9 +50,18 @@ public struct SearchResult: Sendable {
   public var lsn: UInt64
   /// The efSearch used.
   public var efSearch: Int
-  /// How the search was done: `graph`, `filteredGraph`, or `scan` if every matching record was
-  /// compared.
+  /// How the search was done: `graph`; with a filter `filteredGraph` through all nodes, or `twoHop`
+  /// from one matching node to the next; `scan` if every matching record was compared.
   public var plan: String
   /// Distances computed.
   public var distances: Int
+  /// Nodes of the graph whose links were followed.
+  public var hops: Int
+  /// Records that match the filter, counting those deleted or replaced since they were written; nil
+  /// without a filter.
+  public var matching: Int?
+  /// `matching` as a fraction of all records ever written; nil without a filter.
+  public var selectivity: Double?
+  /// Whether the records that match were known from an earlier search.
+  public var isFilterCached: Bool
 }

@@ -32,6 +32,8 @@ struct Query: AsyncParsableCommand {
   var includeVector = false
   @Flag(help: "Leave the metadata out.")
   var noMetadata = false
+  @Flag(help: "Say how each search was done: plan, selectivity, distances, time.")
+  var explain = false
   @Option(help: "Stop after this many queries of the file.")
   var limit: Int?
   @OptionGroup var output: OutputOptions
@@ -69,12 +71,12 @@ struct Query: AsyncParsableCommand {
                 + "\(collection.dimensions)", source.bytes, row: index,
               remedy: "Query with vectors of the collection's dimension.")
           }
-          write(try collection.search(row.vector, k: k, options: options), query: index)
+          try answer(row.vector, in: collection, options, query: index)
           index += 1
         }
       } else {
         let query = try singleQuery(collection)
-        write(try collection.search(query, k: k, options: options), query: 0)
+        try answer(query, in: collection, options, query: 0)
       }
     }
   }
@@ -104,6 +106,32 @@ struct Query: AsyncParsableCommand {
     }
   }
 
+  private func answer(
+    _ vector: [Float], in collection: VectorCollection, _ options: SearchOptions, query: Int
+  ) throws {
+    let clock = ContinuousClock()
+    let start = clock.now
+    let result = try collection.search(vector, k: k, options: options)
+    let time = clock.now - start
+    write(result, query: query)
+    if explain { write(explanationOf: result, time: time) }
+  }
+
+  /// To standard error, so that what goes to standard output stays the same.
+  private func write(explanationOf result: SearchResult, time: Duration) {
+    let exact = result.plan == "scan" ? "" : " (ef \(result.efSearch), \(result.hops) hops)"
+    var parts = ["plan \(result.plan)\(exact)"]
+    if let matching = result.matching, let selectivity = result.selectivity {
+      let source = result.isFilterCached ? ", cached" : ""
+      parts.append(
+        "filter matches \(Format.count(matching)), selectivity "
+          + "\(Format.decimal(selectivity * 100, 2)) %\(source)")
+    }
+    parts.append("\(Format.count(result.distances)) distances")
+    parts.append("\(Format.decimal(time / .microseconds(1), 0)) us")
+    Terminal.message(parts.joined(separator: "; "))
+  }
+
   private func write(_ result: SearchResult, query: Int) {
     guard !output.json else {
       Output.bytes(JSONText.searchLine(result.hits, query: query))
@@ -120,7 +148,7 @@ struct Query: AsyncParsableCommand {
       table.add(String(rank + 1), hit.key, "\(hit.distance)", text)
     }
     table.write()
-    if vectors == nil {
+    if vectors == nil, !explain {
       let ef = result.plan == "exact" ? "" : ", ef \(result.efSearch)"
       Terminal.message(
         "\(result.hits.count) hits; \(result.plan)\(ef), \(Format.count(result.distances)) "
