@@ -22,7 +22,7 @@ import VecDB
       #expect(before.collections == after.collections)
       digests[mark.name] = after.dataDigest
       places[mark.name] = mark.lsn
-      if round % 3 == 0 { try await database.backup(to: directory.file("repo")) }
+      if round % 3 == 0 { _ = try await database.backup(to: directory.file("repo")) }
     }
     await expectError(.alreadyExists) { try await database.mark("round 2") }
     await expectError(.invalidArgument) { try await database.mark("a\nb") }
@@ -38,7 +38,7 @@ import VecDB
     }
     let known = try Database.marks(in: directory.file("repo"))
     #expect(known.map(\.name) == (0..<4).map { "round \($0)" })
-    try await database.backup(to: directory.file("repo"))
+    _ = try await database.backup(to: directory.file("repo"))
     let all = try Database.marks(in: directory.file("repo"))
     #expect(all.map(\.name) == [0, 1, 2, 3, 5].map { "round \($0)" })
 
