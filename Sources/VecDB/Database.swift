@@ -120,7 +120,7 @@ extension Database {
     _ name: String, dimensions: Int, metric: Metric, index: IndexOptions = IndexOptions()
   ) async throws -> VectorCollection {
     try requireOpen()
-    try Self.requireName(name)
+    try Self.requireName(name, of: "collection")
     guard (1...Limits.maximumDimensions).contains(dimensions) else {
       throw VecDBError(
         .invalidArgument, "dimensions is \(dimensions)", at: name,
@@ -191,11 +191,11 @@ extension Database {
     }
   }
 
-  private static func requireName(_ name: String) throws {
+  static func requireName(_ name: String, of what: String) throws {
     let isClean = name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f }
     guard (1...Limits.maximumNameBytes).contains(name.utf8.count), isClean else {
       throw VecDBError(
-        .invalidArgument, "the collection name '\(name)' cannot be used",
+        .invalidArgument, "the \(what) name '\(name)' cannot be used",
         remedy: "Use 1 to \(Limits.maximumNameBytes) bytes of UTF-8 without control characters.")
     }
   }

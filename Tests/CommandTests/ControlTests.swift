@@ -52,8 +52,8 @@ import VecDB
         "\(field)")
     }
     #expect(
-      "\(try stats.objects[0]["collections"] ?? 0)" == "\(try alone.objects[0]["collections"] ?? 1)"
-    )
+      NSDictionary(dictionary: ["c": try stats.objects[0]["collections"] ?? 0])
+        == NSDictionary(dictionary: ["c": try alone.objects[0]["collections"] ?? 1]))
     for (verb, live) in [("checkpoint", checkpoint), ("check", check)] {
       let own = try await run(verb, path, "--json")
       #expect(try live.objects[0].keys.contains { own.output.contains($0) })

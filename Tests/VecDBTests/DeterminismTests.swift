@@ -46,6 +46,8 @@ import VecDB
     var configuration = Configuration()
     configuration.buildThreads = threads
     configuration.logger.logLevel = .critical
+    // The copies below would stumble over a socket.
+    configuration.controlSocket = false
     // A "kill" is a copy of the directory as it is, opened instead: nothing gets to say goodbye.
     var path = directory.file("db")
     var database = try await Database.open(at: path, configuration: configuration)

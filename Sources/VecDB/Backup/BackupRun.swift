@@ -45,13 +45,17 @@ struct BackupRun {
     } else {
       let current = engine.log.identity.currentEpoch
       try repository.claimEpoch(counter: current.counter, id: current.id.number)
-      manifest.records = try publishBlocks(of: manifest)
+      let safe = try RenewingRepository(repository)
+      manifest.records = try publishBlocks(of: manifest, to: safe)
       try archiveLog(through: manifest.lsn)
       try cancellation.check()
       let canary = try measureCanary()
       manifest.annotations[CanaryAnnotation.name] = try canary.encoded()
       report.canary = canary.report
+      // See `RenewingRepository` for why this suffices beside a prune.
+      if try safe.needsAnotherLook() { try lookAgain(manifest) }
       try repository.putManifest(manifest)
+      if try safe.needsAnotherLook() { try lookAgain(manifest) }
       report.newBytes += manifest.encode().count
     }
     report.seconds =
@@ -68,7 +72,9 @@ struct BackupRun {
 
   /// Publishes the index's blocks that the repository lacks, and `records.sqlite`, whose main file
   /// is stable: the caller holds off its checkpoints.
-  private mutating func publishBlocks(of manifest: Manifest) throws -> ArrayManifest {
+  private mutating func publishBlocks(
+    of manifest: Manifest, to repository: RenewingRepository
+  ) throws -> ArrayManifest {
     let progress = progress
     let cancellation = cancellation
     let transfer = BlockTransfer(threads: engine.configuration.resolvedThreads) {
@@ -83,6 +89,18 @@ struct BackupRun {
       to: repository)
     add(records.progress)
     return records.array
+  }
+
+  /// Sends again what a prune has condemned or deleted since it was found in the repository.
+  private mutating func lookAgain(_ manifest: Manifest) throws {
+    let whole = report
+    var index = manifest
+    // Its blocks are in no pack: they are cut from the file again.
+    index.records = nil
+    _ = try publishBlocks(of: index, to: try RenewingRepository(repository))
+    try repository.synchronize()
+    report.blocks = whole.blocks
+    report.totalBytes = whole.totalBytes
   }
 
   private mutating func add(_ transferred: TransferProgress) {

@@ -24,6 +24,8 @@ struct RestorePlan {
         .notFound, "the repository holds no backup", at: repository.location,
         remedy: "Make one with `vecdb backup`.")
     }
+    var target = target
+    if case .mark(let name) = target { target = .lsn(try repository.mark(named: name).lsn) }
     guard let entry = try Self.newest(target, entries, repository) else {
       throw StoreError(
         .notFound, "no restore point is at or before \(target.text)", at: repository.location,
@@ -48,7 +50,7 @@ struct RestorePlan {
     _ target: RestoreTarget, _ entries: [ManifestEntry], _ repository: any Repository
   ) throws -> ManifestEntry? {
     switch target {
-    case .latest: return entries.last
+    case .latest, .mark: return entries.last
     case .lsn(let lsn): return entries.last { $0.lsn <= lsn }
     case .time(let time):
       return try entries.last { try repository.getManifest($0).timeMilliseconds <= time }
@@ -71,7 +73,7 @@ struct RestorePlan {
   /// Whether a frame still belongs to the state that is to be restored.
   func includes(_ frame: LogFrame) -> Bool {
     switch target {
-    case .latest: true
+    case .latest, .mark: true
     case .lsn(let lsn): frame.lsn <= lsn
     case .time(let time): frame.timeMilliseconds <= time
     }
@@ -82,6 +84,7 @@ extension RestoreTarget {
   var text: String {
     switch self {
     case .latest: "the latest state"
+    case .mark(let name): "mark '\(name)'"
     case .lsn(let lsn): "LSN \(lsn)"
     case .time(let time): "\(time) ms after 1970"
     }

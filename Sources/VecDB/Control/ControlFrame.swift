@@ -3,7 +3,7 @@ import Foundation
 
 /// How a message lies on the control socket: `VDBC`, UInt8 version, 3 zero bytes, UInt32 length n,
 /// n bytes of JSON (see the FileFormats article).
-enum ControlFrame {
+package enum ControlFrame {
   static let magic: UInt32 = 0x4342_4456  // "VDBC"
   static let version: UInt8 = 1
   static let headerBytes = 12
@@ -13,7 +13,7 @@ enum ControlFrame {
   static let answerLimitBytes = 16 << 20
 
   /// The frame of a value that `JSONEncoder` can write.
-  static func encode(_ value: some Encodable) throws -> [UInt8] {
+  package static func encode(_ value: some Encodable) throws -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     encoder.nonConformingFloatEncodingStrategy = .convertToString(

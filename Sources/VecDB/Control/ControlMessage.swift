@@ -14,6 +14,9 @@ package struct ControlRequest: Codable, Sendable, Hashable {
     case checkpoint
     case backup
     case check
+    case mark
+    case removeMark
+    case marks
   }
 
   package var verb: Verb
@@ -21,6 +24,8 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var repository: String?
   /// stats: whether graph digests are computed.
   package var graphDigests: Bool?
+  /// mark, removeMark: the name.
+  package var name: String?
   /// check: whether recall is measured as well.
   package var recall: Bool?
 
@@ -42,6 +47,9 @@ package struct ControlAnswer: Codable, Sendable {
   package var backup: BackupReport?
   package var check: CheckReport?
   package var canary: CanaryReport?
+  package var mark: MarkInfo?
+  package var marks: [MarkInfo]?
+  package var receipt: Receipt?
 
   package init() {}
 }

@@ -8,9 +8,9 @@ import Glibc
 /// One Dispatch queue does all reading and writing; what is asked runs in a task of its own.
 /// Everything that changes belongs to that queue, which is what makes the class safe to hand
 /// around. The server does not keep the database alive.
-final class ControlServer: @unchecked Sendable {
+package final class ControlServer: @unchecked Sendable {
   /// More connections than that are refused.
-  static let connectionLimit = 16
+  package static let connectionLimit = 16
 
   let queue = DispatchQueue(label: "vecdb.control", qos: .utility)
   private let directory: String
@@ -142,6 +142,9 @@ extension Database {
           .invalidArgument, "a backup through the control socket needs an absolute path")
       }
       answer.backup = try await backup(to: repository, progress: progress)
+    case .mark: answer.mark = try await mark(request.name ?? "")
+    case .removeMark: answer.receipt = try await removeMark(request.name ?? "")
+    case .marks: answer.marks = try await marks()
     case .check:
       answer.check = try await check(progress: progress)
       if request.recall == true {

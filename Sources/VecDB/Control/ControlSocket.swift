@@ -3,7 +3,7 @@ import Foundation
 import Glibc
 
 /// The Unix socket in a database's directory: making one, and reaching one.
-enum ControlSocket {
+package enum ControlSocket {
   static let fileName = "control.sock"
   /// Bytes of a path that `sockaddr_un` holds, without the terminating zero.
   static let pathLimitBytes = MemoryLayout.size(ofValue: sockaddr_un().sun_path) - 1
@@ -57,7 +57,7 @@ enum ControlSocket {
   }
 
   /// A blocking connection to the process that listens; nil if none does.
-  static func connect(in directory: String) throws -> Int32? {
+  package static func connect(in directory: String) throws -> Int32? {
     let path = directory + "/" + fileName
     let descriptor = try open(at: path)
     do {

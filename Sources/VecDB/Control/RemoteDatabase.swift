@@ -151,6 +151,22 @@ extension RemoteDatabase {
     return (try Self.part(answer.check), answer.canary)
   }
 
+  package func mark(_ name: String) async throws -> MarkInfo {
+    var request = ControlRequest(.mark)
+    request.name = name
+    return try Self.part(try await perform(request).mark)
+  }
+
+  package func removeMark(_ name: String) async throws -> Receipt {
+    var request = ControlRequest(.removeMark)
+    request.name = name
+    return try Self.part(try await perform(request).receipt)
+  }
+
+  package func marks() async throws -> [MarkInfo] {
+    try Self.part(try await perform(ControlRequest(.marks)).marks)
+  }
+
   private static func part<Value>(_ value: Value?) throws -> Value {
     guard let value else {
       throw VecDBError(.inputOutput, "the owner of the database gave an answer of another kind")

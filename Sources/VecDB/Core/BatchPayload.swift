@@ -10,6 +10,7 @@ import VectorIndex
 /// - 3 write: UInt32 collection id, UInt32 first new slot, UInt32 deaths, UInt32 births, UInt32
 ///   dimensions; deaths × UInt32 slot; births × (counted key, counted canonical metadata, Int64
 ///   expiry, 32-byte record hash); zeros up to a multiple of 4; births × dimensions × float32
+/// - 4 mark: UInt8 1 set or 0 removed, counted name, Int64 time in milliseconds since 1970
 enum BatchPayload {
   static let version: UInt8 = 1
 
@@ -17,6 +18,7 @@ enum BatchPayload {
     case createCollection = 1
     case dropCollection = 2
     case write = 3
+    case mark = 4
   }
 }
 
@@ -141,6 +143,14 @@ extension BatchPayload {
   static func encodeDrop(collection: UInt32) -> [UInt8] {
     var writer = header(.dropCollection)
     writer.write(collection)
+    return writer.bytes
+  }
+
+  static func encodeMark(name: String, isSet: Bool, timeMilliseconds: Int64) -> [UInt8] {
+    var writer = header(.mark)
+    writer.write(UInt8(isSet ? 1 : 0))
+    writer.write(name)
+    writer.write(timeMilliseconds)
     return writer.bytes
   }
 

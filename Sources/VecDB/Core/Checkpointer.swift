@@ -40,7 +40,7 @@ final class Checkpointer: @unchecked Sendable {
     if recordsHolds == 0 { _ = try engine.records.checkpoint() }
     let pinned = PinnedCollection.pinAll(of: engine.state, previous: newest)
     let job = CheckpointJob(
-      manifest: engine.manifestSkeleton(), collections: pinned, blocks: engine.blocks)
+      manifest: try engine.manifestSkeleton(), collections: pinned, blocks: engine.blocks)
     appliedNanoseconds = 0
     appliedLogBytes = 0
     running = job

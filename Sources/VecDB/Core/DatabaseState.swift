@@ -14,6 +14,8 @@ final class DatabaseState {
   private(set) var chain: Digest
   private(set) var collections: [UInt32: CollectionRuntime] = [:]
   private(set) var nextCollectionID: UInt32 = 1
+  /// Named points of the history; the index and the records know nothing of them.
+  private(set) var marks = Marks()
   let threads: Int
 
   init(threads: Int) {
@@ -25,11 +27,12 @@ final class DatabaseState {
   /// The state of a manifest; `collections` were opened from its blocks.
   init(
     lsn: UInt64, chain: Digest, nextCollectionID: UInt32, collections: [CollectionRuntime],
-    threads: Int
+    marks: Marks, threads: Int
   ) {
     self.lsn = lsn
     self.chain = chain
     self.nextCollectionID = nextCollectionID
+    self.marks = marks
     self.collections = Dictionary(uniqueKeysWithValues: collections.map { ($0.id, $0) })
     self.threads = threads
   }
@@ -93,6 +96,10 @@ extension DatabaseState {
           try collection(write.collection, lsn: position.lsn).apply(write, lsn: position.lsn)
         }
         Self.appendChanges(of: write, to: &changes)
+      case .mark(let name, let isSet, let time):
+        if isNew {
+          marks.set(name, isSet ? .init(lsn: position.lsn, timeMilliseconds: time) : nil)
+        }
       }
     }
     if isNew {

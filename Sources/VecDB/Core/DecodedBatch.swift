@@ -7,6 +7,7 @@ enum DecodedBatch {
   case create(CollectionDefinition)
   case drop(collection: UInt32)
   case write(WriteBatch)
+  case mark(name: String, isSet: Bool, timeMilliseconds: Int64)
 
   struct WriteBatch {
     var collection: UInt32
@@ -64,6 +65,13 @@ enum DecodedBatch {
       return .drop(collection: collection)
     case .write:
       return .write(try decodeWrite(&reader))
+    case .mark:
+      let isSet: UInt8 = try reader.read("whether the mark is set")
+      guard isSet <= 1 else { throw reader.failure("whether the mark is set") }
+      let name = try reader.readString(maximum: Limits.maximumNameBytes, "name of the mark")
+      let time: Int64 = try reader.read("time of the mark")
+      try reader.expectEnd("end of batch")
+      return .mark(name: name, isSet: isSet == 1, timeMilliseconds: time)
     }
   }
 

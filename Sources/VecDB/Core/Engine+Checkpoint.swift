@@ -51,12 +51,13 @@ extension Engine {
   }
 
   /// A manifest of the present position, without its collections.
-  func manifestSkeleton() -> Manifest {
+  func manifestSkeleton() throws -> Manifest {
     Manifest(
       databaseID: log.identity.databaseID.number, epochs: log.identity.encoded(),
       epochCounter: epochCounter, lsn: state.lsn, chain: state.chain,
       timeMilliseconds: Self.nowMilliseconds(), catalog: state.encodeCatalog(),
-      collections: [], records: nil, recordsLSN: records.durableLSN, annotations: [:])
+      collections: [], records: nil, recordsLSN: records.durableLSN,
+      annotations: try state.marks.annotations())
   }
 }
 

@@ -7,6 +7,7 @@ public enum Limits {
   /// Bytes of a collection's name in UTF-8.
   public static let maximumNameBytes = 255
   public static let maximumCollections = 1_024
+  public static let maximumMarks = 1_000
   /// Bytes of one atomic batch; a larger call is split.
   public static let maximumBatchBytes = 16 << 20
   /// The largest k and efSearch of a search.

@@ -111,7 +111,7 @@ enum Opening {
       databaseID: identity.databaseID.number, epochs: identity.encoded(),
       epochCounter: identity.currentEpoch.counter, lsn: state.lsn, chain: state.chain,
       timeMilliseconds: Engine.nowMilliseconds(), catalog: state.encodeCatalog(),
-      collections: [], recordsLSN: state.lsn)
+      collections: [], recordsLSN: state.lsn, annotations: try state.marks.annotations())
     let collections = PinnedCollection.pinAll(of: state, previous: previous)
     let job = CheckpointJob(manifest: manifest, collections: collections, blocks: blocks)
     job.write()
@@ -221,7 +221,7 @@ extension Opening {
     }
     return DatabaseState(
       lsn: manifest.lsn, chain: manifest.chain, nextCollectionID: next, collections: collections,
-      threads: threads)
+      marks: try Marks(in: manifest), threads: threads)
   }
 
   /// Applies the log behind whoever is furthest back. Records take several batches in a

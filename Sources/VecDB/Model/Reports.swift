@@ -49,6 +49,20 @@ public struct BackupInfo: Sendable, Hashable, Codable {
   public var replayableThroughLSN: UInt64
 }
 
+/// A named point of a database's history.
+public struct MarkInfo: Sendable, Hashable, Codable {
+  public var name: String
+  /// The state right after the batch with this LSN.
+  public var lsn: UInt64
+  public var timeMilliseconds: Int64
+
+  public init(name: String, lsn: UInt64, timeMilliseconds: Int64) {
+    self.name = name
+    self.lsn = lsn
+    self.timeMilliseconds = timeMilliseconds
+  }
+}
+
 /// Which state to restore.
 public enum RestoreTarget: Sendable, Hashable {
   /// The newest state in the repository.
@@ -57,6 +71,8 @@ public enum RestoreTarget: Sendable, Hashable {
   case lsn(UInt64)
   /// The state after the last batch at or before this time, in milliseconds since 1970.
   case time(milliseconds: Int64)
+  /// The state right after the mark of that name was set; see ``Database/mark(_:)``.
+  case mark(String)
 }
 
 /// How a restored copy is proven before it goes live.

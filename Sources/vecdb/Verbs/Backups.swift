@@ -1,5 +1,4 @@
 import ArgumentParser
-import FoundationEssentials
 import VecDB
 
 struct Backups: ParsableCommand {
@@ -7,7 +6,7 @@ struct Backups: ParsableCommand {
     abstract: "List the restore points of a repository.",
     discussion: """
       A database can be restored to a restore point, and to any LSN after it that the archived log \
-      reaches.
+      reaches, and to marks (see vecdb mark) within that.
 
       EXAMPLE
         vecdb backups /backup/photos
@@ -17,10 +16,16 @@ struct Backups: ParsableCommand {
   var repository: String
   @OptionGroup var output: OutputOptions
 
+  private struct Line: Encodable {
+    var mark: MarkInfo
+  }
+
   func run() throws {
     let backups = try Database.backups(in: repository)
+    let marks = try Database.marks(in: repository)
     if output.json {
       for backup in backups { Output.json(backup) }
+      for mark in marks { Output.json(Line(mark: mark)) }
       return
     }
     var table = Table([
@@ -28,12 +33,15 @@ struct Backups: ParsableCommand {
       ("replayable to LSN", .right),
     ])
     for backup in backups {
-      let time = Date(timeIntervalSince1970: Double(backup.timeMilliseconds) / 1000)
       table.add(
-        String(backup.epoch), String(backup.lsn), time.formatted(.iso8601),
+        String(backup.epoch), String(backup.lsn), Format.time(backup.timeMilliseconds),
         Format.count(backup.records), Format.bytes(backup.totalBytes),
         String(backup.replayableThroughLSN))
     }
     table.write()
+    for mark in marks {
+      Output.line(
+        "mark '\(mark.name)' at LSN \(mark.lsn), \(Format.time(mark.timeMilliseconds))")
+    }
   }
 }

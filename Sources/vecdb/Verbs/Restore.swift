@@ -22,13 +22,15 @@ struct Restore: AsyncParsableCommand {
   var lsn: UInt64?
   @Option(help: "Restore the state at this time: 2026-03-31T18:00:00Z, or ms since 1970.")
   var time: String?
+  @Option(help: "Restore the state that was named with vecdb mark.")
+  var toMark: String?
   @Option(help: "How to prove the copy.")
   var verification: RestoreVerification = .full
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    guard lsn == nil || time == nil else {
-      throw ValidationError("Give --lsn or --time, not both.")
+    guard [lsn != nil, time != nil, toMark != nil].count(where: { $0 }) <= 1 else {
+      throw ValidationError("Give one of --lsn, --time and --to-mark.")
     }
     if let time, Self.milliseconds(time) == nil {
       throw ValidationError("--time '\(time)' is neither like 2026-03-31T18:00:00Z nor a number.")
@@ -38,6 +40,7 @@ struct Restore: AsyncParsableCommand {
   func run() async throws {
     var target = RestoreTarget.latest
     if let lsn { target = .lsn(lsn) }
+    if let toMark { target = .mark(toMark) }
     if let time, let milliseconds = Self.milliseconds(time) {
       target = .time(milliseconds: milliseconds)
     }

@@ -1,0 +1,218 @@
+import BlockStore
+import Bytes
+import Dispatch
+import Files
+import Foundation
+
+/// One prune: takes restore points and log out of a repository, condemns blocks that nothing needs
+/// any more, and deletes those that were condemned long enough ago.
+///
+/// Killed at any moment it leaves a valid repository: what is to be kept is never touched, and what
+/// is left over is taken by the next prune.
+struct PruneRun {
+  /// Backups rely on nothing being deleted sooner than this after it was condemned.
+  static let shortestGraceSeconds = 3_600
+
+  let repository: DirectoryRepository
+  let policy: RetentionPolicy
+  let graceMilliseconds: Int64
+  let dryRun: Bool
+  let force: Bool
+  let nowMilliseconds: Int64
+
+  func run() throws -> PruneReport {
+    let started = DispatchTime.now()
+    guard !policy.isEmpty else {
+      throw VecDBError(
+        .invalidArgument, "nothing says what is to be kept", remedy: "Give --keep-last, or others.")
+    }
+    guard force || graceMilliseconds >= Int64(Self.shortestGraceSeconds) * 1000 else {
+      throw VecDBError(
+        .invalidArgument, "a grace of \(graceMilliseconds / 1000) s could break a running backup",
+        remedy: "Use at least an hour, or --force if no backup is running.")
+    }
+    let lock = try repository.lockForPruning(owner: "process \(getpid())")
+    defer { lock.unlock() }
+    let (points, damaged) = try readPoints()
+    let pieces = try repository.logPieces()
+    let marks = try restorableMarks(points, pieces)
+    let plan = RetentionPlan(policy, points: points, pieces: pieces, marks: marks, force: force)
+    let kept = plan.points.filter { !$0.reasons.isEmpty }.map(\.point.entry)
+    // Before anything is removed: a list that cannot be read would make its blocks look unneeded.
+    var needed = Set<Digest>()
+    for entry in kept { needed.formUnion(try blocks(of: entry)) }
+    var report = PruneReport(
+      repository: repository.location, dryRun: dryRun, restorePoints: Self.describe(plan),
+      damagedRestorePoints: damaged.map(\.lsn), marks: plan.keptMarks,
+      droppedMarks: plan.droppedMarks, logPiecesRemoved: plan.removedPieces.count,
+      blocksCondemned: 0, blocksDeleted: 0, bytesDeleted: 0, blocksWaiting: 0, seconds: 0)
+    if !dryRun {
+      for point in plan.points where point.reasons.isEmpty {
+        try repository.deleteManifest(point.point.entry)
+      }
+      for entry in damaged { try repository.deleteManifest(entry) }
+      for piece in plan.removedPieces { try repository.deleteLog(piece) }
+      // A backup may have finished meanwhile.
+      let known = Set(kept)
+      for entry in try repository.manifests() where !known.contains(entry) {
+        needed.formUnion(try blocks(of: entry))
+      }
+      _ = try repository.removeTemporaries(
+        olderThanMilliseconds: nowMilliseconds - max(graceMilliseconds, 86_400_000))
+    }
+    try collect(needed, &report)
+    report.seconds =
+      Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
+    return report
+  }
+
+  /// The restore points, and those whose manifest cannot be read.
+  private func readPoints() throws -> (points: [RetentionPlan.Point], damaged: [ManifestEntry]) {
+    var points: [RetentionPlan.Point] = []
+    var damaged: [ManifestEntry] = []
+    for entry in try repository.manifests() {
+      do {
+        let manifest = try repository.getManifest(entry)
+        points.append(.init(entry: entry, timeMilliseconds: manifest.timeMilliseconds))
+      } catch let error as StoreError where force && error.kind == .corrupt {
+        damaged.append(entry)
+      }
+    }
+    return (points, damaged)
+  }
+
+  private func restorableMarks(
+    _ points: [RetentionPlan.Point], _ pieces: [LogPiece]
+  ) throws -> [MarkInfo] {
+    do {
+      return try repository.marks().infos.filter { mark in
+        guard let base = points.last(where: { $0.entry.lsn <= mark.lsn })?.entry else {
+          return false
+        }
+        let end = RestorePlan.contiguous(after: base, pieces).last?.lastLSN ?? base.lsn
+        return mark.lsn <= end
+      }
+    } catch let error as StoreError where force && error.kind == .corrupt { return [] }
+  }
+
+  /// Every block that a restore point needs, its lists included.
+  private func blocks(of entry: ManifestEntry) throws -> Set<Digest> {
+    var blocks = Set<Digest>()
+    for (_, array) in try repository.getManifest(entry).namedArrays {
+      blocks.insert(array.list)
+      blocks.formUnion(try repository.list(of: array).hashes)
+    }
+    return blocks
+  }
+
+  /// Deletes what was condemned long enough ago, and condemns what is not needed any more.
+  private func collect(_ needed: Set<Digest>, _ report: inout PruneReport) throws {
+    var waiting: [CondemnedBlock] = []
+    var decided = needed
+    for block in try repository.condemnedBlocks() where !needed.contains(block.hash) {
+      guard let info = try repository.blockInfo(block.hash) else { continue }
+      // Written again: a backup relies on it, so that its time begins anew.
+      guard info.modifiedMilliseconds == block.modifiedMilliseconds else { continue }
+      decided.insert(block.hash)
+      if nowMilliseconds - block.condemnedMilliseconds < graceMilliseconds {
+        waiting.append(block)
+      } else {
+        if !dryRun { try repository.deleteBlock(block.hash) }
+        report.blocksDeleted += 1
+        report.bytesDeleted += info.sizeBytes
+      }
+    }
+    for hash in try repository.blocks() where !decided.contains(hash) {
+      guard let info = try repository.blockInfo(hash) else { continue }
+      waiting.append(
+        CondemnedBlock(
+          hash: hash, condemnedMilliseconds: nowMilliseconds,
+          modifiedMilliseconds: info.modifiedMilliseconds))
+      report.blocksCondemned += 1
+    }
+    report.blocksWaiting = waiting.count
+    if !dryRun { try repository.replaceCondemnedBlocks(with: waiting) }
+  }
+
+  private static func describe(_ plan: RetentionPlan) -> [PruneReport.RestorePoint] {
+    plan.points.map {
+      .init(
+        epoch: $0.point.entry.epochCounter, lsn: $0.point.entry.lsn,
+        timeMilliseconds: $0.point.timeMilliseconds, keptFor: $0.reasons)
+    }
+  }
+}
+
+/// What a prune kept and removed, or would.
+public struct PruneReport: Sendable, Hashable, Codable {
+  public struct RestorePoint: Sendable, Hashable, Codable {
+    public var epoch: UInt64
+    public var lsn: UInt64
+    public var timeMilliseconds: Int64
+    /// The rules that keep it; empty if it was removed.
+    public var keptFor: [String]
+  }
+
+  public var repository: String
+  /// Nothing was changed; the figures say what would have been.
+  public var dryRun: Bool
+  /// All that were there, oldest first.
+  public var restorePoints: [RestorePoint]
+  /// LSNs of restore points that could not be read, removed with `force`.
+  public var damagedRestorePoints: [UInt64]
+  /// Marks that can still be restored.
+  public var marks: [MarkInfo]
+  /// Marks that cannot be restored any more, with `force`.
+  public var droppedMarks: [MarkInfo]
+  public var logPiecesRemoved: Int
+  /// Blocks that are not needed any more since this prune.
+  public var blocksCondemned: Int
+  /// Blocks condemned by an earlier prune, longer ago than the grace.
+  public var blocksDeleted: Int
+  public var bytesDeleted: Int
+  /// Blocks that a later prune will delete.
+  public var blocksWaiting: Int
+  public var seconds: Double
+}
+
+extension Database {
+  /// Removes from a repository the restore points that a policy does not keep, with the log and the
+  /// blocks that only they need.
+  ///
+  /// Safe beside running backups: blocks are condemned first and deleted by a prune at least
+  /// `graceSeconds` later, unless a backup has written them again. Marks that can be restored stay
+  /// so, and the newest restore point is never removed.
+  ///
+  /// - Parameters:
+  ///   - graceSeconds: at least 3,600 unless forced; default one day.
+  ///   - dryRun: only report.
+  ///   - force: give up marks that the policy does not cover, remove restore points whose manifest
+  ///     is damaged, and accept any grace: no backup may be running then.
+  /// - Throws: `invalidArgument` for a policy that names nothing; `corrupt` if a manifest or list
+  ///   cannot be read, since nobody can tell then what is needed; `locked` while another prune
+  ///   runs.
+  public static func prune(
+    repository: String, keeping policy: RetentionPolicy, graceSeconds: Int = 86_400,
+    dryRun: Bool = false, force: Bool = false
+  ) async throws -> PruneReport {
+    try await prune(
+      repository: repository, keeping: policy, graceSeconds: graceSeconds, dryRun: dryRun,
+      force: force, nowMilliseconds: Engine.nowMilliseconds())
+  }
+
+  /// As above, at a given time.
+  package static func prune(
+    repository: String, keeping policy: RetentionPolicy, graceSeconds: Int, dryRun: Bool,
+    force: Bool, nowMilliseconds: Int64
+  ) async throws -> PruneReport {
+    try await onBackground {
+      try VecDBError.translating {
+        try PruneRun(
+          repository: try DirectoryRepository.open(repository, fileSystem: PosixFileSystem()),
+          policy: policy, graceMilliseconds: Int64(graceSeconds) * 1000, dryRun: dryRun,
+          force: force, nowMilliseconds: nowMilliseconds
+        ).run()
+      }
+    }
+  }
+}

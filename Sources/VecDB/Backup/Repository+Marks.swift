@@ -1,0 +1,47 @@
+import BlockStore
+import Bytes
+import Files
+
+extension Repository {
+  /// The marks that the newest restore point and the log behind it know.
+  func marks() throws -> Marks {
+    guard let entry = try newestManifest() else { return Marks() }
+    var marks = try Marks(in: try getManifest(entry))
+    for piece in RestorePlan.contiguous(after: entry, try logPieces()) {
+      for frame in try ArchivedLog(piece, in: self).frames where frame.lsn > entry.lsn {
+        guard frame.payload.prefix(2).last == BatchPayload.Kind.mark.rawValue else { continue }
+        try DecodedBatch.with(frame.payload, lsn: frame.lsn) { batch in
+          guard case .mark(let name, let isSet, let time) = batch else { return }
+          marks.set(name, isSet ? .init(lsn: frame.lsn, timeMilliseconds: time) : nil)
+        }
+      }
+    }
+    return marks
+  }
+
+  /// Throws `.notFound`, naming the marks that there are.
+  func mark(named name: String) throws -> Marks.Place {
+    let marks = try marks()
+    if let place = marks.places[name] { return place }
+    let names = marks.infos.suffix(10).map { "'\($0.name)'" }.joined(separator: ", ")
+    throw StoreError(
+      .notFound, "the repository knows no mark '\(name)'", at: location,
+      remedy: names.isEmpty
+        ? "A mark is known once a backup was made after it." : "The newest marks are \(names).")
+  }
+}
+
+extension Database {
+  /// The marks of a repository that can be restored by ``RestoreTarget/mark(_:)``, oldest first.
+  public static func marks(in repository: String) throws -> [MarkInfo] {
+    try VecDBError.translating {
+      let source = try DirectoryRepository.open(repository, fileSystem: PosixFileSystem())
+      let (entries, pieces) = (try source.manifests(), try source.logPieces())
+      return try source.marks().infos.filter { mark in
+        guard let base = entries.last(where: { $0.lsn <= mark.lsn }) else { return false }
+        let end = RestorePlan.contiguous(after: base, pieces).last?.lastLSN ?? base.lsn
+        return mark.lsn <= end
+      }
+    }
+  }
+}
