@@ -33,7 +33,7 @@ def prepared(options, count):
 def points(lines, options):
     clock = "qps_cpu" if options.clock == "cpu" else "qps"
     return [report.Point(line["setting"], line["recall"], line[clock],
-                         line.get("resident_bytes", line.get("search_peak_bytes")))
+                         line.get("resident_bytes", line.get("search_peak_bytes")), None)
             for line in lines]
 
 

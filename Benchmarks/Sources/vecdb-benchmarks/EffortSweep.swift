@@ -10,6 +10,7 @@ struct EffortSweep {
     var queriesPerCPUSecond: Double
     /// Resident memory after this setting's searches.
     var residentBytes: Int
+    var anonymousBytes: Int
     /// Queries that got fewer hits than there are matching records, up to k.
     var short: Int
     var plan: String
@@ -37,6 +38,7 @@ struct EffortSweep {
       var seconds: Double
       var cpuSeconds: Double
       var residentBytes: Int
+      var anonymousBytes: Int
       var distances: [[Float]]
       var plan: String
     }
@@ -60,6 +62,7 @@ struct EffortSweep {
         Time(
           ef: ef, seconds: median(seconds), cpuSeconds: median(cpuSeconds),
           residentBytes: ProcessMemory.residentBytes,
+          anonymousBytes: ProcessMemory.anonymousBytes,
           distances: found.map { $0.hits.map(\.distance) }, plan: found.first?.plan ?? ""))
     }
     beforeExact()
@@ -78,7 +81,8 @@ struct EffortSweep {
           ef: time.ef, recall: Double(hits) / Double(max(1, queries.count * wanted)),
           queriesPerSecond: Double(queries.count) / time.seconds,
           queriesPerCPUSecond: Double(queries.count) / time.cpuSeconds,
-          residentBytes: time.residentBytes, short: short, plan: time.plan))
+          residentBytes: time.residentBytes, anonymousBytes: time.anonymousBytes,
+          short: short, plan: time.plan))
       if let last = points.last, last.recall >= enough { break }
     }
     return points
