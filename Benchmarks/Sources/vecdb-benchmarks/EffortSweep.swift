@@ -51,12 +51,12 @@ struct EffortSweep {
       for _ in 0..<rounds {
         found.removeAll(keepingCapacity: true)
         let start = ContinuousClock.now
-        let startCPU = ThreadClock.seconds
+        let startCPU = ProcessorClock.threadSeconds
         for query in queries {
           found.append(try collection.search(query, k: k, options: options))
         }
         seconds.append((ContinuousClock.now - start).inSeconds)
-        cpuSeconds.append(ThreadClock.seconds - startCPU)
+        cpuSeconds.append(ProcessorClock.threadSeconds - startCPU)
       }
       times.append(
         Time(
