@@ -67,7 +67,7 @@ let package = Package(
       dependencies: [
         "VecDB", "SimulatedDisk", .product(name: "Logging", package: "swift-log"),
       ]),
-    .testTarget(name: "CommandTests", dependencies: ["VecDB"]),
+    .testTarget(name: "CommandTests", dependencies: ["VecDB", "vecdb"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -27,7 +27,7 @@ package struct VerifyProgress: Sendable, Equatable {
 
 extension BlockStore {
   /// Reads everything that is kept: the two newest usable manifests and all after them, their
-  /// lists, and all packs; compares each block with its hash and the rest of each page with zero.
+  /// lists, and all packs (a damaged older manifest is told too: one to fall back on is missing); compares each block with its hash and the rest of each page with zero.
   /// Returns all damage found, none if all is well; throws only what
   /// `progress` throws, and errors of reading that are not damage.
   ///
@@ -43,7 +43,7 @@ extension BlockStore {
           state.manifests.filter { $0.key >= floor }.sorted { $0.key > $1.key },
           state.packs.values.sorted { $0.number < $1.number },
           state.damagedPacks.values.map { BlockDamage($0) }
-            + state.damagedManifests.filter { $0.key >= floor }.values.map { BlockDamage($0) }
+            + state.damagedManifests.values.map { BlockDamage($0) }
         )
       }
       var damage = known

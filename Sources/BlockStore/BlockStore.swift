@@ -1,6 +1,5 @@
 import Bytes
 import Files
-import Synchronization
 
 /// The blocks and manifests of one database on the local disk: the directories `packs` and
 /// `manifests`.
@@ -16,10 +15,10 @@ package final class BlockStore: Sendable {
   let fileSystem: any FileSystem
   package let packsDirectory: String
   package let manifestsDirectory: String
-  let state: Mutex<State>
+  let state: Guarded<State>
   /// Held while published files are removed, and while a pin or a checkpoint begins to count on
   /// them. Taken before `state`.
-  let removal = Mutex(())
+  let removal = Guarded(())
 
   struct State: Sendable {
     var packs: [UInt64: PackFile] = [:]
@@ -63,7 +62,7 @@ package final class BlockStore: Sendable {
     }
     try Self.readManifests(in: manifestsDirectory, fileSystem: fileSystem, into: &state)
     try Self.readPacks(in: packsDirectory, fileSystem: fileSystem, into: &state)
-    self.state = Mutex(state)
+    self.state = Guarded(state)
   }
 
   private static func readPacks(

@@ -57,7 +57,7 @@ package struct BlockTransfer: Sendable {
     let handle = try fileSystem.open(path, .read)
     let size = try handle.sizeBytes()
     let count = BlockList.blockCount(lengthBytes: size)
-    let hashes = Mutex([Digest](repeating: .zero, count: count))
+    let hashes = Guarded([Digest](repeating: .zero, count: count))
     let items = (0..<count).map {
       Item(
         description: "block \($0) of file '\(name)'", hash: .zero,
@@ -102,7 +102,7 @@ package struct BlockTransfer: Sendable {
     for start in stride(from: 0, to: items.count, by: window) {
       let part = Array(items[start..<min(start + window, items.count)])
       let wanted = part.filter { !writer.has($0.hash) }
-      let fetched = Mutex([Digest: [UInt8]]())
+      let fetched = Guarded([Digest: [UInt8]]())
       _ = try BlockTransfer(threads: threads).run(wanted) { item in
         let bytes = try Self.fetch(item, from: repository)
         fetched.withLock { $0[item.hash] = bytes }
@@ -202,7 +202,7 @@ package struct BlockTransfer: Sendable {
       var progress = TransferProgress()
       var failure: (any Error)?
     }
-    let shared = Mutex(Shared())
+    let shared = Guarded(Shared())
     shared.withLock {
       $0.progress.totalBlocks = items.count
       $0.progress.totalBytes = items.reduce(0) { $0 + $1.lengthBytes }

@@ -1,6 +1,5 @@
 import Bytes
 import Files
-import Synchronization
 
 /// A repository in a directory:
 ///
@@ -23,9 +22,9 @@ package final class DirectoryRepository: Repository {
   let manifestsDirectory: String
   let logDirectory: String
   let epochsDirectory: String
-  let pending = Mutex(Pending())
+  let pending = Guarded(Pending())
   /// Held while a batch is published, so that `synchronize` waits for batches of other threads.
-  let publishing = Mutex(())
+  let publishing = Guarded(())
 
   /// Blocks whose bytes are written but not yet durable under their names.
   struct Pending: Sendable {

@@ -95,7 +95,8 @@ extension FileSystem {
     let size = try file.sizeBytes()
     guard size <= maximumBytes else {
       throw StoreError(
-        .limitExceeded, "the file has \(size) bytes; at most \(maximumBytes) are read", at: path)
+        .limitExceeded, "the file has \(size) bytes; at most \(maximumBytes) are read", at: path,
+        remedy: "Something was added to it: put back the file as it was.")
     }
     var bytes = [UInt8](repeating: 0, count: size)
     let count = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }

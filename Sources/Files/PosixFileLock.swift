@@ -1,14 +1,14 @@
+import Bytes
 import Glibc
-import Synchronization
 
 /// An advisory whole-file lock (`flock`) with the text of its owner in the file.
 ///
 /// `flock` belongs to the open file, so a second attempt fails also within one process, and the
 /// kernel drops it when the process ends, however it ends.
 final class PosixFileLock: FileLock {
-  private let file: Mutex<PosixFile?>
+  private let file: Guarded<PosixFile?>
 
-  init(holding file: PosixFile) { self.file = Mutex(file) }
+  init(holding file: PosixFile) { self.file = Guarded(file) }
 
   deinit { unlock() }
 

@@ -21,7 +21,7 @@ package final class RecordStore: @unchecked Sendable {
   private let fileSystem: any FileSystem
   /// Used only while `writerLock` is held.
   private let writer: SQLiteConnection
-  private let writerLock = Mutex<StoreError?>(nil)
+  private let writerLock = Guarded<StoreError?>(nil)
   /// Nil where reads go through the writer's connection: a SQLite VFS of a test may have no shared
   /// memory.
   private let readers: SQLiteReaderPool?
@@ -274,6 +274,19 @@ package final class RecordStore: @unchecked Sendable {
         defer { select.reset() }
         return try select.step() ? UInt32(truncatingIfNeeded: select.int64(0)) : nil
       }
+    }
+  }
+
+  /// Whether a slot that is alive at `lsn` has no row although nothing later is applied, which only
+  /// damage can cause. Waits for the writer.
+  package func isMissing(collection: UInt32, slot: UInt32, at lsn: UInt64) throws -> Bool {
+    try withWriter { writer in
+      guard appliedLSN <= lsn else { return false }
+      let select = try writer.cached("SELECT 1 FROM records WHERE collection = ? AND slot = ?")
+      defer { select.reset() }
+      try select.bind(1, Int64(collection))
+      try select.bind(2, Int64(slot))
+      return try !select.step()
     }
   }
 

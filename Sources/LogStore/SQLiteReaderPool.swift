@@ -1,5 +1,5 @@
+import Bytes
 import Files
-import Synchronization
 
 /// Read-only connections to one file, handed to one thread at a time and kept for the next.
 final class SQLiteReaderPool: Sendable {
@@ -11,7 +11,7 @@ final class SQLiteReaderPool: Sendable {
   }
 
   private let path: String
-  private let state = Mutex(State())
+  private let state = Guarded(State())
   private let connect: @Sendable () throws -> SQLiteConnection
 
   init(_ path: String, _ connect: @escaping @Sendable () throws -> SQLiteConnection) {

@@ -1,6 +1,5 @@
 import Bytes
 import Files
-import Synchronization
 
 /// The log of a database: the truth about every write until a manifest covers it. A directory of
 /// segments that continue each other; only the last one is written.
@@ -29,7 +28,7 @@ package final class WriteAheadLog: @unchecked Sendable {
   private let options: Options
 
   // Everything below is used only while `lock` is held.
-  private let lock = Mutex<Void>(())
+  private let lock = Guarded<Void>(())
   /// Never empty; oldest first, the last one is written.
   private var segments: [LogSegment]
   private var poison: StoreError?

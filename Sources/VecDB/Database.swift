@@ -1,3 +1,4 @@
+import Bytes
 import Files
 import LogStore
 import Synchronization
@@ -21,6 +22,8 @@ public final class Database: Sendable {
   let records: RecordStore
   let catalog: Catalog
   private let closing = Atomic(false)
+  /// Answers other processes; nil where that is turned off or cannot be.
+  let control = Guarded<ControlServer?>(nil)
 
   private init(engine: Engine) {
     path = engine.directory.path
@@ -34,6 +37,8 @@ public final class Database: Sendable {
       queue?.submit(.exclusive { _ in }, sizeBytes: 0)
     }
   }
+
+  deinit { control.withLock { $0?.abandon() } }
 
   /// Opens the database at `path`, and creates it if there is none (see
   /// ``Configuration/createIfMissing``).
@@ -58,8 +63,10 @@ public final class Database: Sendable {
         throw VecDBError(.invalidArgument, "the path is empty", remedy: "Name a directory.")
       }
       let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
-      return Database(
+      let database = Database(
         engine: try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration))
+      database.startControl()
+      return database
     }
   }
 
@@ -68,7 +75,12 @@ public final class Database: Sendable {
   /// closing twice is fine.
   public func close() async throws {
     guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }
-    let failure = Mutex<VecDBError?>(nil)
+    let server = control.withLock { server in
+      defer { server = nil }
+      return server
+    }
+    await server?.stop()
+    let failure = Guarded<VecDBError?>(nil)
     await queue.close { engine in
       do {
         engine.checkpointer.finish(engine, waiting: true)

@@ -39,13 +39,14 @@ extension VectorCollection {
   ) throws -> SearchResult {
     // A record that is replaced between the search and the look-up of its metadata is gone from
     // records; searching again at the newer LSN finds the new one.
-    for _ in 0..<8 {
+    for attempt in 0..<8 {
       let view = runtime.index.view()
       let filter = try options.filter.map { try matchingSlots($0, at: view) }
       let outcome =
         options.exact
         ? try runtime.index.exactSearch(Array(query), k: k, filter: filter, at: view)
         : try runtime.index.search(query, k: k, ef: efSearch, filter: filter, at: view)
+      if attempt > 0 { try requireRows(of: outcome, view) }
       if let hits = try hits(of: outcome, options) {
         return SearchResult(
           hits: hits, lsn: view.lsn, efSearch: efSearch, plan: outcome.plan.rawValue,
@@ -70,11 +71,24 @@ extension VectorCollection {
           return nil
         }
         hit.metadata = try Metadata(canonicalBytes: row.metadata)
+        if options.includeVector { try requireIntact(row, runtime.vector(of: found.slot)) }
       }
       if options.includeVector { hit.vector = runtime.vector(of: found.slot) }
       hits.append(hit)
     }
     return hits
+  }
+
+  /// Tells a record that was replaced from one whose row is lost to damage.
+  private func requireRows(of outcome: SearchOutcome, _ view: ReadView) throws {
+    for found in outcome.hits
+    where try database.records.isMissing(
+      collection: runtime.id, slot: found.slot, at: view.lsn)
+    {
+      throw VecDBError(
+        .corrupt, "the record in slot \(found.slot) of '\(name)' has no row",
+        at: database.path, remedy: "Run `vecdb check`; restore from a backup, or write it again.")
+    }
   }
 
   private func requireQuery(_ vector: Span<Float>, k: Int, _ options: SearchOptions) throws {

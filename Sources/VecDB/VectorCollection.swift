@@ -65,10 +65,27 @@ extension VectorCollection {
     ).matchingSlots()
   }
 
+  /// With its vector, the record is compared with its hash before it is handed out.
   func record(of row: RecordRow, includeVector: Bool) throws -> Record {
-    Record(
-      key: row.key, vector: includeVector ? runtime.vector(of: row.slot) : [],
-      metadata: try Metadata(canonicalBytes: row.metadata))
+    let vector = includeVector ? runtime.vector(of: row.slot) : []
+    if includeVector { try requireIntact(row, vector) }
+    return Record(
+      key: row.key, vector: vector, metadata: try Metadata(canonicalBytes: row.metadata))
+  }
+
+  /// A slot's key, metadata, vector and hash never change once it is visible, so that a mismatch
+  /// can only be damage.
+  func requireIntact(_ row: RecordRow, _ vector: [Float]) throws {
+    let hash = vector.withUnsafeBytes {
+      recordHash(
+        key: Array(row.key.utf8), metadata: row.metadata,
+        expiryMilliseconds: row.expiryMilliseconds, vector: $0)
+    }
+    guard hash == runtime.recordHash(of: row.slot) else {
+      throw VecDBError(
+        .corrupt, "the record '\(row.key)' of '\(name)' does not match its hash",
+        at: database.path, remedy: "Run `vecdb check`; restore from a backup, or write it again.")
+    }
   }
 }
 

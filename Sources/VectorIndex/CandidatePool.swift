@@ -68,4 +68,47 @@ struct CandidatePool {
     words[place] = word
     if place < cursor { cursor = place }
   }
+
+  /// Inserts those of `count` candidates (slots, and the bits of their distances) that are near
+  /// enough and not in the pool; as expanded where there are no links to follow.
+  @inline(__always)
+  mutating func insert(
+    _ slots: UnsafePointer<UInt32>, _ distances: UnsafePointer<Int32>, count n: Int,
+    isExpanded: Bool = true
+  ) {
+    let flag: UInt64 = isExpanded ? 1 : 0
+    var bound = bound
+    var i = 0
+    while i < n {
+      let word = Self.word(distance: UInt32(bitPattern: distances[i]), slot: slots[i]) | flag
+      if word < bound {
+        insert(word)
+        bound = self.bound
+      }
+      i &+= 1
+    }
+  }
+
+  /// Raises the capacity and keeps the candidates.
+  mutating func widen(to capacity: Int) {
+    if capacity > allocated {
+      let grown = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity + 1)
+      grown.update(from: words, count: count)
+      words.deallocate()
+      words = grown
+      allocated = capacity
+    }
+    self.capacity = capacity
+  }
+
+  /// Drops all candidates but those that `isKept` accepts.
+  mutating func retain(_ isKept: (UInt64) -> Bool) {
+    var kept = 0
+    for index in 0..<count where isKept(words[index]) {
+      words[kept] = words[index]
+      kept += 1
+    }
+    count = kept
+    cursor = 0
+  }
 }

@@ -12,6 +12,13 @@ extension IndexGeneration {
     for array in arrays.perSlot { try Self.require(slots, in: array) }
     try Self.require(arrays.exact.count + births, in: arrays.exact)
     try Self.require(arrays.keyBytes.count + births * Birth.maximumKeyBytes, in: arrays.keyBytes)
+    for number in 0..<columnCount.load(ordering: .relaxed) {
+      guard let column = columns[number] else { continue }
+      try Self.require(slots, in: column.ids)
+      try Self.require(column.entries.count + births, in: column.entries)
+      try Self.require(
+        column.values.count + births * Column.valueLimitBytes, in: column.values)
+    }
   }
 
   private static func require(_ rows: Int, in array: RowArray) throws(IndexError) {

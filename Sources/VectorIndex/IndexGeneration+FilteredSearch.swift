@@ -1,107 +1,132 @@
 import Synchronization
 
 extension IndexGeneration {
-  /// Walks the graph through any node but keeps those that are visible and match; scans where few
-  /// match, or where the walk turns out to cost as much. Without a filter all visible ones match.
+  /// Searches among the visible slots of a filter; without one among all visible ones. The planner
+  /// chooses the way, and a walk that turns out to cost more than it should gives way to the next:
+  /// walking through every node, hopping over those that do not match, scanning those that do.
   func filteredSearch(
     view: ReadView, k: Int, ef: Int, filter: SlotBitset?, graph: GraphView, coded: CodedQuery,
     scratch: SearchScratch
   ) -> SearchOutcome {
-    let matching = filter?.population ?? max(0, view.slotCount - view.deadCount)
-    // A scan costs one distance per match; a walk passes about ef / selectivity nodes, each with
-    // several distances and poor locality. Where both cost the same the scan's answer is exact.
-    guard matching * matching > 8 * ef * view.slotCount else {
+    let count = filter?.population ?? max(0, view.slotCount - view.deadCount)
+    guard count > max(FilteredSearchPlanner.directScanFactor * k, 64) else {
       return scan(view: view, k: k, filter: filter, scratch: scratch)
     }
-    var outcome = SearchOutcome(plan: .filteredGraph)
-    startWalk(graph, coded, scratch, capacity: ef, &outcome)
-    let isComplete = walkFiltered(
-      graph, coded, scratch, ef: ef, distanceLimit: matching * 2, filter: filter, view: view,
-      &outcome)
-    guard isComplete else { return scan(view: view, k: k, filter: filter, scratch: scratch) }
-    addMatchingTail(graph, coded, scratch, filter: filter, view: view, &outcome)
-    let pool = scratch.pool
-    rank(pool, k: k, view: view, coded: coded, scratch: scratch, &outcome)
-    guard outcome.hits.count >= min(k, matching) else {
-      // Some that match are dead; only the scan can tell whether these are all.
-      return scan(view: view, k: k, filter: filter, scratch: scratch)
+    var planner = FilteredSearchPlanner(
+      matching: count, slots: view.slotCount, ef: ef, baseDegree: graph.baseDegree,
+      strideBytes: coded.strideBytes)
+    return MatchTest.with(filter, self, at: view) { matching in
+      var outcome = SearchOutcome(plan: .scan)
+      if !planner.isScanCheapest {
+        startWalk(graph, coded, scratch, capacity: ef, &outcome)
+        planner.nearby = linksNearby(graph, scratch.pool, matching)
+        outcome.plan = planner.plan
+      }
+      if outcome.plan == .filteredGraph {
+        let isComplete = walkPlain(
+          graph, coded, scratch, ef: ef, hopLimit: planner.plainHopLimit, matching: matching,
+          &outcome)
+        if !isComplete {
+          planner.ef *= FilteredSearchPlanner.farWidening
+          outcome.plan = planner.twoHopPlan
+          startWalk(graph, coded, scratch, capacity: planner.ef, &outcome)
+        }
+      }
+      if outcome.plan == .twoHop {
+        let isComplete = walkTwoHop(
+          graph, coded, scratch, planner: &planner, isFar: planner.ef > ef, matching: matching,
+          &outcome)
+        if !isComplete { outcome.plan = .scan }
+      }
+      if outcome.plan != .scan {
+        addMatching(
+          from: Int(graph.count), coded, scratch, view: view, matching: matching, &outcome)
+        rank(scratch.pool, k: k, view: view, coded: coded, scratch: scratch, &outcome)
+        // Where fewer are found, some that match are dead, or no walk leads to them; only the scan
+        // can tell.
+        if outcome.hits.count >= min(k, count) { return outcome }
+        outcome.plan = .scan
+      }
+      scratch.pool.reset(capacity: max(ef, k + 64))
+      addMatching(from: 0, coded, scratch, view: view, matching: matching, &outcome)
+      rank(scratch.pool, k: k, view: view, coded: coded, scratch: scratch, &outcome)
+      return outcome
     }
-    return outcome
   }
 
-  @inline(__always)
-  private func matches(_ slot: Int, _ filter: SlotBitset?, _ view: ReadView) -> Bool {
-    if let filter, !filter[slot] { return false }
-    if !view.hasDeaths, slot < view.settledSlots { return true }
-    return isVisible(slot, in: view)
+  /// Counts the links of the nodes that a walk begins with, and those to what matches.
+  private func linksNearby(
+    _ graph: GraphView, _ pool: CandidatePool, _ matching: MatchTest
+  ) -> (links: Int, matching: Int) {
+    var (links, matches) = (0, 0)
+    for index in 0..<min(FilteredSearchPlanner.nearbyNodes, pool.count) {
+      let row = graph.baseRow(CandidatePool.slot(pool.words[index]))
+      for j in 0..<graph.baseDegree {
+        let neighbour = row[j].load(ordering: .relaxed)
+        guard neighbour < graph.count else { continue }
+        links += 1
+        matches += matching(Int(neighbour)) ? 1 : 0
+      }
+    }
+    return (links, matches)
+  }
+
+  /// Offers the matching slots from `first` on to the scratch's pool, compared by codes.
+  private func addMatching(
+    from first: Int, _ coded: CodedQuery, _ scratch: SearchScratch, view: ReadView,
+    matching: MatchTest, _ outcome: inout SearchOutcome
+  ) {
+    var pool = scratch.pool
+    defer { scratch.pool = pool }
+    let (ids, dots) = (scratch.ids, scratch.dots)
+    var slot = first
+    while slot < view.slotCount {
+      let n = matching.collect(
+        from: &slot, to: view.slotCount, limit: SearchScratch.batchLimit, into: ids)
+      guard n > 0 else { continue }
+      coded.distances(ids, count: n, dots)
+      outcome.distanceCount &+= n
+      pool.insert(ids, dots, count: n)
+    }
   }
 
   /// The two-heap search of the HNSW paper where only what matches enters the results, `ef` of
-  /// them, left in the scratch's pool. False when it gave up at `distanceLimit`.
-  private func walkFiltered(
-    _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch, ef: Int,
-    distanceLimit: Int, filter: SlotBitset?, view: ReadView, _ outcome: inout SearchOutcome
+  /// them, left in the scratch's pool. False when it gave up at `hopLimit`.
+  private func walkPlain(
+    _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch, ef: Int, hopLimit: Int,
+    matching: MatchTest, _ outcome: inout SearchOutcome
   ) -> Bool {
-    let seeds = (0..<scratch.pool.count).map { scratch.pool.words[$0] }
-    scratch.pool.reset(capacity: ef)
-    var results = scratch.pool
+    let (ids, dots) = (scratch.ids, scratch.dots)
+    let (tags, tag) = (scratch.visited.tags, scratch.visited.tag)
     var heap = scratch.heap
     heap.removeAll()
+    for index in 0..<scratch.pool.count { heap.push(scratch.pool.words[index]) }
+    scratch.pool.retain { matching(Int(CandidatePool.slot($0))) }
+    var results = scratch.pool
     defer {
       scratch.pool = results
       scratch.heap = heap
     }
-    for seed in seeds {
-      heap.push(seed)
-      if matches(Int(CandidatePool.slot(seed)), filter, view) { results.insert(seed) }
-    }
-    let (ids, dots) = (scratch.ids, scratch.dots)
-    let (tags, tag) = (scratch.visited.tags, scratch.visited.tag)
+    let lastHop = outcome.hopCount + hopLimit
     while heap.count > 0 {
       let word = heap.pop()
       if word > results.bound { break }
-      guard outcome.distanceCount < distanceLimit else { return false }
-      outcome.hopCount += 1
+      guard outcome.hopCount < lastHop else { return false }
+      outcome.hopCount &+= 1
       let row = graph.baseRow(CandidatePool.slot(word))
-      let n = graph.gather(
-        row, length: graph.baseDegree, tags: tags, tag: tag, into: ids)
+      let n = graph.gather(row, length: graph.baseDegree, tags: tags, tag: tag, into: ids)
       guard n > 0 else { continue }
       if heap.count > 0 { graph.prefetchRow(heap.first) }
       coded.distances(ids, count: n, dots)
-      outcome.distanceCount += n
+      outcome.distanceCount &+= n
       for i in 0..<n {
         let candidate = CandidatePool.word(
           distance: UInt32(bitPattern: dots[i]), slot: ids[i])
         guard candidate < results.bound else { continue }
         heap.push(candidate)
-        if matches(Int(ids[i]), filter, view) { results.insert(candidate) }
+        if matching(Int(ids[i])) { results.insert(candidate) }
       }
     }
     return true
-  }
-
-  private func addMatchingTail(
-    _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch, filter: SlotBitset?,
-    view: ReadView, _ outcome: inout SearchOutcome
-  ) {
-    var slot = Int(graph.count)
-    while slot < view.slotCount {
-      var n = 0
-      while slot < view.slotCount, n < SearchScratch.batchLimit {
-        if matches(slot, filter, view) {
-          scratch.ids[n] = UInt32(slot)
-          n += 1
-        }
-        slot += 1
-      }
-      guard n > 0 else { continue }
-      coded.distances(scratch.ids, count: n, scratch.dots)
-      outcome.distanceCount += n
-      for i in 0..<n {
-        let word = CandidatePool.word(
-          distance: UInt32(bitPattern: scratch.dots[i]), slot: scratch.ids[i])
-        if word < scratch.pool.bound { scratch.pool.insert(word) }
-      }
-    }
   }
 }

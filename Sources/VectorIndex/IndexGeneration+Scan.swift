@@ -44,6 +44,9 @@ extension IndexGeneration {
   /// The first `k` of a pool whose distances are sortable bits.
   func hits(of pool: CandidatePool, k: Int) -> [SearchHit] {
     let count = min(k, pool.count)
+    // With no capacity the array would write its count, 0, into the storage that all empty arrays
+    // share: harmless, but a race by the letter and to the thread sanitizer.
+    guard count > 0 else { return [] }
     return [SearchHit](unsafeUninitializedCapacity: count) { buffer, initialized in
       for index in 0..<count {
         let word = pool.words[index]

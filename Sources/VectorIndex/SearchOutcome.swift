@@ -14,12 +14,15 @@ package struct SearchHit: Sendable, Hashable {
 package struct SearchOutcome: Sendable, Hashable {
   /// How the search went about it.
   package enum Plan: String, Sendable {
-    /// Every matching record was compared.
+    /// Every matching record was compared, by its codes where there are many.
     case scan
     /// The graph was walked, dead records aside.
     case graph
     /// The graph was walked, keeping what matches.
     case filteredGraph
+    /// The graph was walked from one matching record to the next, through at most one that does not
+    /// match.
+    case twoHop
   }
 
   /// Nearest first; equal distances by slot.
@@ -28,5 +31,7 @@ package struct SearchOutcome: Sendable, Hashable {
   package var distanceCount = 0
   /// Nodes of the graph expanded.
   package var hopCount = 0
+  /// How the hits were found; where a walk was given up for another plan, its distances and hops
+  /// count too.
   package var plan = Plan.scan
 }

@@ -22,6 +22,18 @@ extension DirectoryNode {
   }
 }
 
+extension DirectoryNode {
+  /// As `FileNode.releaseLocks`, for all files here and below.
+  func releaseLocks() {
+    for node in entries.values {
+      switch node {
+      case .file(let file): file.releaseLocks()
+      case .directory(let child): child.releaseLocks()
+      }
+    }
+  }
+}
+
 /// The names on a simulated disk: the tree, and the changes to it that no `syncDirectory` has
 /// made durable.
 ///

@@ -15,7 +15,7 @@ final class FileNode {
   /// Who holds the advisory lock; it ends with its owner.
   var lock: ObjectIdentifier?
   /// SQLite's locks on this file and the wal-index that belongs to it.
-  let locks = SQLiteLocks()
+  private(set) var locks = SQLiteLocks()
   var sharedMemory: SharedMemory?
 
   /// A file whose contents are durable.
@@ -23,6 +23,13 @@ final class FileNode {
     self.contents = contents
     durable = contents
     self.modifiedMilliseconds = modifiedMilliseconds
+  }
+
+  /// Frees what the process held that has died; what it had written stays.
+  func releaseLocks() {
+    lock = nil
+    locks = SQLiteLocks()
+    sharedMemory = nil
   }
 
   func write(_ bytes: [UInt8], at offset: Int) {

@@ -110,6 +110,19 @@ package final class SimulatedDisk: @unchecked Sendable {
     }
   }
 
+  /// Ends the process that uses the disk, as SIGKILL would, while the machine runs on: all that was
+  /// opened is dead and its locks are gone; what was written stays as it is, synced or not. Faults
+  /// stay too.
+  package func killProcess() {
+    lock.withLock {
+      guard hasPower else { return }
+      generation += 1
+      tree.root.releaseLocks()
+      vfs?.unregister()
+      vfs = nil
+    }
+  }
+
   /// `restart` with what chance leaves.
   package func restart(seed: UInt64) { restart(.random(seed: seed)) }
 

@@ -147,7 +147,8 @@ final class VFSFile {
   private func leaveSharedMemory() {
     guard let memory = sharedMemory else { return }
     memory.leave(id)
-    if memory.holders.isEmpty { file.sharedMemory = nil }
+    // After the death of a process the file may have memory of another.
+    if memory.holders.isEmpty, file.sharedMemory === memory { file.sharedMemory = nil }
     sharedMemory = nil
   }
 

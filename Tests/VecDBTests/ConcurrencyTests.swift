@@ -51,6 +51,15 @@ private final class Flag: Sendable {
           }
         }
         writers.addTask {
+          var last: UInt64 = 0
+          for round in 0..<30 {
+            let stats = try database.stats(graphDigests: round % 10 == 0)
+            #expect(stats.lsn >= last)
+            last = stats.lsn
+            await Task.yield()
+          }
+        }
+        writers.addTask {
           for _ in 0..<3 { _ = try await database.backup(to: directory.file("repo")) }
         }
         try await writers.waitForAll()

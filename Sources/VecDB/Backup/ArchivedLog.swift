@@ -13,6 +13,7 @@ struct ArchivedLog {
     reader.feed(try repository.getLog(piece))
     var frames: [LogFrame] = []
     while let frame = try reader.next() { frames.append(frame) }
+    if reader.isComplete { try reader.expectComplete() }
     guard reader.isComplete, let start = reader.start, let last = frames.last,
       start.lsn + 1 == piece.firstLSN, last.lsn == piece.lastLSN
     else {

@@ -15,14 +15,17 @@ struct BackupRun {
   let progress: ProgressReporter
   /// The manifest, with its blocks held on the disk.
   let pin: BlockPin
+  let cancellation: Cancellation
   private var report: BackupReport
 
   init(
-    engine: Engine, repository: DirectoryRepository, pin: BlockPin, progress: ProgressHandler?
+    engine: Engine, repository: DirectoryRepository, pin: BlockPin, cancellation: Cancellation,
+    progress: ProgressHandler?
   ) {
     self.engine = engine
     self.repository = repository
     self.pin = pin
+    self.cancellation = cancellation
     self.progress = ProgressReporter(progress)
     report = BackupReport(
       repository: repository.location, epoch: pin.manifest.epochCounter, lsn: pin.manifest.lsn,
@@ -44,6 +47,7 @@ struct BackupRun {
       try repository.claimEpoch(counter: current.counter, id: current.id.number)
       manifest.records = try publishBlocks(of: manifest)
       try archiveLog(through: manifest.lsn)
+      try cancellation.check()
       let canary = try measureCanary()
       manifest.annotations[CanaryAnnotation.name] = try canary.encoded()
       report.canary = canary.report
@@ -66,7 +70,9 @@ struct BackupRun {
   /// is stable: the caller holds off its checkpoints.
   private mutating func publishBlocks(of manifest: Manifest) throws -> ArrayManifest {
     let progress = progress
+    let cancellation = cancellation
     let transfer = BlockTransfer(threads: engine.configuration.resolvedThreads) {
+      try cancellation.check()
       progress.set(doneBytes: $0.doneBytes, totalBytes: $0.totalBytes)
     }
     progress.begin("copying blocks")
@@ -101,6 +107,7 @@ struct BackupRun {
     try engine.log.read(after: first - 1, through: last) { frame in
       frames.append(frame)
       bytes += frame.payload.count + LogFrame.overheadBytes
+      try cancellation.check()
       progress.advance(frame.payload.count)
       if bytes >= 16 << 20 {
         try putLog(frames, epoch.counter)

@@ -2,12 +2,14 @@ import BlockStore
 import Dispatch
 import Files
 import LogStore
+import Synchronization
 
 extension Database {
   /// Publishes the present state to a repository: a directory that is created if it is missing.
   ///
   /// Writes and searches go on. The first backup sends everything, later ones only blocks and log
   /// that the repository lacks; a backup that was broken off is completed by the next one.
+  /// Cancelling the task breaks it off, within a block.
   ///
   /// - Throws: `invalidArgument` if the repository belongs to another database; `diskFull`,
   ///   `inputOutput`, `corrupt`.
@@ -22,9 +24,16 @@ extension Database {
     }
     let pin = try await holdRestorePoint()
     do {
-      let report = try await onBackground { [self] in
-        var run = BackupRun(engine: engine, repository: target, pin: pin, progress: progress)
-        return try run.run { try measureCanary() }
+      let cancellation = Cancellation()
+      let report = try await withTaskCancellationHandler {
+        try await onBackground { [self] in
+          var run = BackupRun(
+            engine: engine, repository: target, pin: pin, cancellation: cancellation,
+            progress: progress)
+          return try run.run { try measureCanary() }
+        }
+      } onCancel: {
+        cancellation.cancel()
       }
       try await queue.exclusively { $0.checkpointer.recordsHolds -= 1 }
       return report
@@ -80,6 +89,17 @@ extension Database {
 extension CanaryReport {
   /// Queries that a backup and a restore measure recall with.
   static let restoreQueries = 50
+}
+
+/// Carries the cancellation of a task to blocking work.
+final class Cancellation: Sendable {
+  private let isCancelled = Atomic(false)
+
+  func cancel() { isCancelled.store(true, ordering: .relaxed) }
+
+  func check() throws {
+    if isCancelled.load(ordering: .relaxed) { throw CancellationError() }
+  }
 }
 
 /// Runs blocking work off the cooperative pool.

@@ -69,14 +69,22 @@ extension Database {
     repository: String, verification: RestoreVerification = .full,
     progress: ProgressHandler? = nil
   ) async throws -> VerifyReport {
+    try await verify(
+      repository: repository, verification: verification, fileSystem: PosixFileSystem(),
+      scratchDirectory: NSTemporaryDirectory(), progress: progress)
+  }
+
+  package static func verify(
+    repository: String, verification: RestoreVerification, fileSystem files: any FileSystem,
+    scratchDirectory: String, progress: ProgressHandler?
+  ) async throws -> VerifyReport {
     try await onBackground {
       try VecDBError.translating {
-        let files = PosixFileSystem()
         let source = try DirectoryRepository.open(repository, fileSystem: files)
         let run = RepositoryVerification(source, progress: progress)
         var report = try run.run()
         if verification == .full, report.problems.isEmpty, report.restorePoints > 0 {
-          let path = NSTemporaryDirectory() + "vecdb-verify-\(getpid())-\(UUID().uuidString)"
+          let path = scratchDirectory + "/vecdb-verify-\(getpid())-\(UUID().uuidString)"
           do {
             _ = try RestoreRun(
               repository: source, path: path, files: files, verification: .full,

@@ -1,5 +1,5 @@
+import Bytes
 import Dispatch
-import Synchronization
 
 /// Hands progress on, at most ten times a second, and always at the beginning and end of a stage.
 final class ProgressReporter: Sendable {
@@ -9,7 +9,7 @@ final class ProgressReporter: Sendable {
   }
 
   private let handler: ProgressHandler?
-  private let state = Mutex(State())
+  private let state = Guarded(State())
 
   init(_ handler: ProgressHandler?) { self.handler = handler }
 

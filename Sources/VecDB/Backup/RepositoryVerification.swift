@@ -26,9 +26,22 @@ final class RepositoryVerification {
     report.bytes = found.checkedBytes
     report.problems = found.damage.map(\.error.description)
     verifyLog(found.soundManifests)
+    verifyEpochs(found.soundManifests)
     report.seconds =
       Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
     return report
+  }
+
+  /// Every claim of an epoch can be read, and every epoch with a restore point is claimed: without
+  /// its claim a second node could write to the same epoch.
+  private func verifyEpochs(_ entries: [ManifestEntry]) {
+    do {
+      let claimed = Set(try repository.claimedEpochs().map(\.counter))
+      for counter in Set(entries.map(\.epochCounter)).subtracting(claimed).sorted() {
+        report.problems.append(
+          "epoch \(counter) has restore points but no claim (\(repository.location)/epochs)")
+      }
+    } catch { report.problems.append("\(VecDBError(wrapping: error))") }
   }
 
   /// Every piece decodes, and follows the piece or the restore point before it.

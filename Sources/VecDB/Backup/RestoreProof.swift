@@ -57,7 +57,7 @@ struct RestoreProof {
 
   /// Holds the final state against itself and its records.
   func proveState(_ state: DatabaseState, _ records: RecordStore) throws {
-    var problems: [String] = []
+    var problems = try records.quickCheck(isThorough: verification == .full)
     for collection in state.sortedCollections {
       let check = CollectionCheck(collection: collection, records: records)
       problems += try verification == .full ? check.all() : check.structure()

@@ -1,4 +1,4 @@
-import Synchronization
+import Bytes
 import VectorIndex
 
 /// The effort that a collection needs for a recall target, measured once with canary queries and
@@ -16,7 +16,7 @@ final class Calibration: Sendable {
     10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024, 2_048, 4_096,
   ]
 
-  private let measured = Mutex<[Measured]>([])
+  private let measured = Guarded<[Measured]>([])
 
   /// The least effort on the ladder that reached `recall`, or its largest.
   func efSearch(

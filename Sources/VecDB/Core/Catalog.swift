@@ -1,9 +1,9 @@
-import Synchronization
+import Bytes
 
 /// The collections as readers find them, by name. The writer replaces the whole after each group
 /// that created or dropped one; searches hold a collection's runtime and never come here.
 final class Catalog: Sendable {
-  private let byName = Mutex<[[UInt8]: CollectionRuntime]>([:])
+  private let byName = Guarded<[[UInt8]: CollectionRuntime]>([:])
 
   func replace(with collections: some Sequence<CollectionRuntime>) {
     let named = collections.map { (Array($0.definition.name.utf8), $0) }

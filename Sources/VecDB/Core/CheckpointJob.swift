@@ -1,7 +1,6 @@
 import BlockStore
 import Bytes
 import Dispatch
-import Synchronization
 import VectorIndex
 
 /// One collection's arrays as they were when the checkpoint began.
@@ -42,7 +41,7 @@ final class CheckpointJob: Sendable {
   private let manifest: Manifest
   private let collections: [PinnedCollection]
   private let blocks: BlockStore
-  private let state = Mutex(State())
+  private let state = Guarded(State())
   private let written = DispatchGroup()
 
   init(manifest: Manifest, collections: [PinnedCollection], blocks: BlockStore) {

@@ -2,7 +2,6 @@ import BlockStore
 import Bytes
 import Dispatch
 import Files
-import Synchronization
 import VectorIndex
 
 /// Decides when a checkpoint is due and runs one at a time: begun on the writer at a batch
@@ -19,7 +18,7 @@ final class Checkpointer: @unchecked Sendable {
   private var appliedLogBytes = 0
   private let work = DispatchQueue(label: "vecdb.checkpoint", qos: .utility)
   /// Called from the background when a job is written, to get it finished on the writer.
-  private let nudge = Mutex<(@Sendable () -> Void)?>(nil)
+  private let nudge = Guarded<(@Sendable () -> Void)?>(nil)
 
   init(newest: Manifest) { self.newest = newest }
 
@@ -60,6 +59,7 @@ final class Checkpointer: @unchecked Sendable {
     case .success(let done):
       newest = done.pin.manifest
       engine.telemetry.wrote(done.report)
+      engine.publishFigures()
       do { try engine.removeWhatIsNotNeeded() } catch {
         engine.configuration.logger.error("cleaning up after a checkpoint failed: \(error)")
       }

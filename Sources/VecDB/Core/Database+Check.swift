@@ -13,10 +13,16 @@ extension Database {
     return try await queue.exclusively { engine in try engine.check(progress) }
   }
 
-  /// Counters and digests. `graphDigests` reads all index arrays, which takes a while.
+  /// Counters and digests of one moment.
+  ///
+  /// - Parameter graphDigests: also hash all index arrays. The caller then waits until the writer
+  ///   is between two commit groups, and writes wait for the hashing.
   public func stats(graphDigests: Bool = false) throws -> DatabaseStats {
     try requireOpen()
-    return try VecDBError.translating { try engine.stats(graphDigests: graphDigests, lsn: lsn) }
+    return try VecDBError.translating {
+      guard graphDigests else { return try engine.stats() }
+      return try queue.exclusivelyBlocking { try $0.statsWithGraphDigests() }
+    }
   }
 }
 
@@ -48,7 +54,7 @@ extension Engine {
       if log.end != state.position {
         report.problems.append("the log ends at \(log.end), the state at \(state.position)")
       }
-      report.problems += try records.quickCheck()
+      report.problems += try records.quickCheck(isThorough: true)
     }
     for collection in state.sortedCollections {
       progress.begin("checking '\(collection.definition.name)'")
@@ -62,23 +68,34 @@ extension Engine {
     return report
   }
 
+  /// For the writer, between commit groups.
+  func statsWithGraphDigests() throws -> DatabaseStats {
+    var stats = try stats()
+    for index in stats.collections.indices {
+      let runtime = state.collection(named: stats.collections[index].name)
+      stats.collections[index].graphDigest = runtime?.index.graphDigest().hex
+    }
+    return stats
+  }
+
   /// Reads only what any thread may read.
-  func stats(graphDigests: Bool, lsn: UInt64) throws -> DatabaseStats {
-    let collections = shared.catalog.all.map { runtime in
-      let index = runtime.index
+  func stats() throws -> DatabaseStats {
+    let figures = shared.figures.withLock { $0 }
+    let collections = shared.catalog.all.compactMap { runtime -> CollectionStats? in
+      // Created or dropped since the figures were taken: it is not part of that moment.
+      guard let own = figures.collections[runtime.id] else { return nil }
+      let definition = runtime.definition
       return CollectionStats(
-        name: runtime.definition.name, dimensions: runtime.definition.dimensions,
-        metric: runtime.definition.metric, m: runtime.definition.options.m,
-        efConstruction: runtime.definition.options.efConstruction, count: runtime.count,
-        slots: index.assignedSlotCount, graphCount: index.graphSlotCount,
-        dead: index.assignedSlotCount - runtime.count, indexBytes: index.sizeBytes,
-        dataDigest: runtime.dataDigest.hex,
-        graphDigest: graphDigests ? index.graphDigest().hex : nil)
+        name: definition.name, dimensions: definition.dimensions, metric: definition.metric,
+        m: definition.options.m, efConstruction: definition.options.efConstruction,
+        count: own.count, slots: own.slots, graphCount: own.graphCount,
+        dead: own.slots - own.count, indexBytes: own.indexBytes, dataDigest: own.dataDigest.hex,
+        graphDigest: nil)
     }
     return DatabaseStats(
       path: directory.path, databaseID: "\(log.identity.databaseID)", epoch: epochCounter,
-      lsn: lsn, chain: log.end.chain.hex, dataDigest: state.dataDigest.hex,
-      checkpointLSN: checkpointer.newest.lsn, logBytes: try log.sizeBytes,
+      lsn: figures.lsn, chain: figures.chain.hex, dataDigest: figures.dataDigest.hex,
+      checkpointLSN: figures.checkpointLSN, logBytes: try log.sizeBytes,
       packBytes: try blocks.packUsage().reduce(0) { $0 + $1.contentBytes },
       recordsBytes: try fileSystem.info(directory.records)?.sizeBytes ?? 0,
       kernels: KernelSet.current.name, collections: collections)

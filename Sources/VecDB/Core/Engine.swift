@@ -31,6 +31,7 @@ final class Engine: @unchecked Sendable {
   /// What readers on any thread see of the engine.
   final class SharedState: Sendable {
     let catalog = Catalog()
+    let figures = Guarded(Figures())
     let lsn: Atomic<UInt64>
     let records: RecordStore
     init(lsn: UInt64, records: RecordStore) {
@@ -156,8 +157,15 @@ extension Engine {
 
   private func publish() {
     state.publish()
+    publishFigures()
     shared.lsn.store(state.lsn, ordering: .releasing)
     shared.catalog.replace(with: state.collections.values)
+  }
+
+  /// Lets `stats` see the present state.
+  func publishFigures() {
+    let figures = Figures(state, checkpointLSN: checkpointer.newest.lsn)
+    shared.figures.withLock { $0 = figures }
   }
 
   private func acknowledge(

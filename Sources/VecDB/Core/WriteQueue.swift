@@ -1,5 +1,5 @@
+import Bytes
 import Dispatch
-import Synchronization
 
 /// What a client asks of the writer.
 enum WriteWork: Sendable {
@@ -38,7 +38,7 @@ final class WriteQueue: Sendable {
     var isClosed = false
   }
 
-  private let state = Mutex(State())
+  private let state = Guarded(State())
   private let writer = DispatchQueue(label: "vecdb.writer", qos: .userInitiated)
   private let engine: Engine
   private let limitBytes: Int
@@ -95,6 +95,24 @@ final class WriteQueue: Sendable {
             })
         }, sizeBytes: 0)
     }
+  }
+
+  /// As `exclusively`, for callers that are not async: blocks this thread. Never to be called on the
+  /// writer itself.
+  func exclusivelyBlocking<Value: Sendable>(
+    _ body: @escaping @Sendable (Engine) throws -> Value
+  ) throws -> Value {
+    let outcome = Guarded<Result<Value, any Error>?>(nil)
+    let done = DispatchSemaphore(value: 0)
+    submit(
+      .exclusive { engine in
+        let result = Result { try VecDBError.translating { try body(engine.get()) } }
+        outcome.withLock { $0 = result }
+        done.signal()
+      }, sizeBytes: 0)
+    done.wait()
+    guard let result = outcome.withLock({ $0 }) else { throw VecDBError.databaseClosed }
+    return try result.get()
   }
 
   private func failUnlessTaken(_ id: UInt64) {

@@ -20,6 +20,10 @@ public struct Configuration: Sendable {
   public var writeQueueTimeoutMilliseconds = 30_000
   /// Size at which the log goes on in a new segment. Default 64 MiB.
   public var logSegmentBytes = 64 << 20
+  /// Listen on `control.sock` in the database's directory, so that `vecdb backup`, `checkpoint`,
+  /// `stats` and `check` work while this process has the database open. Only the same user can
+  /// connect. Default true.
+  public var controlSocket = true
   public var logger = Logger(label: "vecdb")
 
   public init() {}

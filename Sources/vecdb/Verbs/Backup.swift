@@ -6,7 +6,9 @@ struct Backup: AsyncParsableCommand {
     abstract: "Back a database up to a repository.",
     discussion: """
       The repository is a directory, created if it is not there. What it has already is not sent, \
-      so that every backup after the first is incremental, and each is a full restore point.
+      so that every backup after the first is incremental, and each is a full restore point. Where \
+      another process has the database open, that process makes the backup without stopping; it \
+      ends if this command does.
 
       EXAMPLE
         vecdb backup photos.vecdb /backup/photos
@@ -18,9 +20,15 @@ struct Backup: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    try await Session.run(target.database) { database in
+    try await Session.runShared(target.database) { database in
       let bar = ProgressBar.bytes()
-      let report = try await database.backup(to: repository, progress: bar.handler)
+      let report =
+        switch database {
+        case .own(let database):
+          try await database.backup(to: repository, progress: bar.handler)
+        case .remote(let database):
+          try await database.backup(to: repository, progress: bar.handler)
+        }
       bar.finish()
       guard !output.json else { return Output.json(report) }
       Output.line(

@@ -23,11 +23,18 @@ struct Check: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try await Session.run(target.database) { database in
+    try await Session.runShared(target.database) { database in
       let bar = ProgressBar.bytes()
-      let report = try await database.check(progress: bar.handler)
+      let report: CheckReport
+      let canary: CanaryReport?
+      switch database {
+      case .own(let database):
+        report = try await database.check(progress: bar.handler)
+        canary = recall ? try database.measureRecall() : nil
+      case .remote(let database):
+        (report, canary) = try await database.check(recall: recall, progress: bar.handler)
+      }
       bar.finish()
-      let canary = recall ? try database.measureRecall() : nil
       if output.json {
         Output.json(Line(check: report, canary: canary))
       } else {

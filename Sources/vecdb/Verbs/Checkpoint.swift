@@ -13,8 +13,12 @@ struct Checkpoint: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    try await Session.run(target.database) { database in
-      let report = try await database.checkpoint()
+    try await Session.runShared(target.database) { database in
+      let report =
+        switch database {
+        case .own(let database): try await database.checkpoint()
+        case .remote(let database): try await database.checkpoint()
+        }
       if output.json {
         Output.json(report)
       } else {

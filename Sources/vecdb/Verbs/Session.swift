@@ -26,6 +26,40 @@ enum Session {
   }
 }
 
+/// A database as a verb reaches it: opened by this command, or by another process that answers on
+/// its control socket.
+enum Access {
+  case own(Database)
+  case remote(RemoteDatabase)
+}
+
+extension Session {
+  /// As `run` on an existing database; where another process has it open, `body` gets the
+  /// connection to that process.
+  static func runShared<Result>(
+    _ path: String, _ body: (Access) async throws -> Result
+  ) async throws -> Result {
+    var attempt = 0
+    while true {
+      do {
+        return try await run(path) { try await body(.own($0)) }
+      } catch var error as VecDBError where error.code == .locked {
+        let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        if let remote = try RemoteDatabase(path: trimmed) {
+          return try await body(.remote(remote))
+        }
+        // The owner may be about to listen, or just closing.
+        attempt += 1
+        guard attempt <= 5 else {
+          error.remedy = "That process does not answer on a control socket. " + error.remedy
+          throw error
+        }
+        try await Task.sleep(nanoseconds: 100_000_000)
+      }
+    }
+  }
+}
+
 /// The database that a verb works on.
 struct DatabaseArgument: ParsableArguments {
   @Argument(help: "The database directory.", completion: .directory)

@@ -18,8 +18,12 @@ struct Stats: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    try await Session.run(target.database) { database in
-      let stats = try database.stats(graphDigests: !noGraphDigests)
+    try await Session.runShared(target.database) { database in
+      let stats =
+        switch database {
+        case .own(let database): try database.stats(graphDigests: !noGraphDigests)
+        case .remote(let database): try await database.stats(graphDigests: !noGraphDigests)
+        }
       if output.json { Output.json(stats) } else { write(stats) }
     }
   }

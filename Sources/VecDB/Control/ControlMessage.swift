@@ -1,0 +1,85 @@
+/// What the process that has a database open says first on a connection.
+package struct ControlHello: Codable, Sendable, Hashable {
+  package var version: Int
+  package var databaseID: String
+  package var processID: Int32
+}
+
+/// What another process asks of the one that has the database open. One at a time on a
+/// connection; what it started ends with the connection.
+package struct ControlRequest: Codable, Sendable, Hashable {
+  package enum Verb: String, Codable, Sendable {
+    case status
+    case stats
+    case checkpoint
+    case backup
+    case check
+  }
+
+  package var verb: Verb
+  /// backup: the absolute path of the repository.
+  package var repository: String?
+  /// stats: whether graph digests are computed.
+  package var graphDigests: Bool?
+  /// check: whether recall is measured as well.
+  package var recall: Bool?
+
+  package init(_ verb: Verb) { self.verb = verb }
+}
+
+/// A message from the owner of the database: exactly one field is there, but for `canary`, which
+/// accompanies `check`.
+///
+/// Any number of `progress` comes before the answer proper; some are left out where the peer reads
+/// slowly.
+package struct ControlAnswer: Codable, Sendable {
+  package var hello: ControlHello?
+  package var progress: Progress?
+  package var error: ControlFailure?
+  package var status: ControlStatus?
+  package var stats: DatabaseStats?
+  package var checkpoint: CheckpointReport?
+  package var backup: BackupReport?
+  package var check: CheckReport?
+  package var canary: CanaryReport?
+
+  package init() {}
+}
+
+/// What the owner is and does.
+package struct ControlStatus: Codable, Sendable, Hashable {
+  package var processID: Int32
+  package var databaseID: String
+  package var epoch: UInt64
+  package var lsn: UInt64
+  /// Requests of control connections that are under way, this one included.
+  package var requests: Int
+}
+
+/// A `VecDBError` on the wire.
+package struct ControlFailure: Codable, Sendable, Hashable {
+  package var code: String
+  package var message: String
+  package var location: String
+  package var remedy: String
+
+  init(_ error: VecDBError) {
+    code = error.code.rawValue
+    message = error.message
+    location = error.location
+    remedy = error.remedy
+  }
+
+  /// The error as it was thrown; a code that this program does not know becomes `inputOutput`.
+  var error: VecDBError {
+    VecDBError(
+      VecDBError.Code(rawValue: code) ?? .inputOutput, message, at: location, remedy: remedy)
+  }
+}
+
+extension ControlAnswer {
+  init(error: any Error) {
+    self.init()
+    self.error = ControlFailure(VecDBError(wrapping: error))
+  }
+}

@@ -1,0 +1,153 @@
+import Dispatch
+import Files
+import Foundation
+import Glibc
+
+/// Answers other processes on the control socket while this process has the database open.
+///
+/// One Dispatch queue does all reading and writing; what is asked runs in a task of its own.
+/// Everything that changes belongs to that queue, which is what makes the class safe to hand
+/// around. The server does not keep the database alive.
+final class ControlServer: @unchecked Sendable {
+  /// More connections than that are refused.
+  static let connectionLimit = 16
+
+  let queue = DispatchQueue(label: "vecdb.control", qos: .utility)
+  private let directory: String
+  private weak var database: Database?
+  private let source: any DispatchSourceRead
+  private var connections: [ObjectIdentifier: ControlConnection] = [:]
+  private var isStopped = false
+
+  /// Begins to listen. The caller holds the database's lock.
+  init(database: Database) throws {
+    directory = database.path
+    self.database = database
+    let descriptor = try ControlSocket.listen(in: directory)
+    source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
+    source.setEventHandler { [weak self] in self?.accept(descriptor) }
+    source.setCancelHandler { close(descriptor) }
+    source.resume()
+  }
+
+  private func accept(_ descriptor: Int32) {
+    while !isStopped, let peer = ControlSocket.accept(descriptor) {
+      let connection = ControlConnection(descriptor: peer, server: self)
+      guard connections.count < Self.connectionLimit, let database else {
+        connection.refuse(
+          VecDBError(
+            .overloaded, "\(connections.count) control connections are open", at: directory,
+            remedy: "Try again later."))
+        continue
+      }
+      connections[ObjectIdentifier(connection)] = connection
+      connection.start(
+        hello: ControlHello(
+          version: Int(ControlFrame.version),
+          databaseID: "\(database.engine.log.identity.databaseID)", processID: getpid()))
+    }
+  }
+
+  func closed(_ connection: ControlConnection) {
+    connections[ObjectIdentifier(connection)] = nil
+  }
+
+  /// Starts what a connection asks for.
+  func begin(_ request: ControlRequest, for connection: ControlConnection) -> Task<Void, Never>? {
+    guard !isStopped, let database else { return nil }
+    let running = connections.values.count { $0.isBusy } + 1
+    return Task { [queue] in
+      var answer = ControlAnswer()
+      do {
+        answer = try await database.perform(request, running: running) { progress in
+          queue.async { connection.report(progress) }
+        }
+      } catch { answer = ControlAnswer(error: error) }
+      await withCheckedContinuation { continuation in
+        queue.async { [answer] in
+          connection.finish(answer)
+          continuation.resume()
+        }
+      }
+    }
+  }
+
+  /// Takes the socket away, cancels what runs and returns when it has ended and been answered.
+  func stop() async {
+    let tasks = await withCheckedContinuation { continuation in
+      queue.async { [self] in
+        isStopped = true
+        source.cancel()
+        unlink(directory + "/" + ControlSocket.fileName)
+        let tasks = connections.values.compactMap(\.task)
+        for task in tasks { task.cancel() }
+        continuation.resume(returning: tasks)
+      }
+    }
+    for task in tasks { await task.value }
+    await withCheckedContinuation { continuation in
+      queue.async { [self] in
+        for connection in connections.values { connection.close() }
+        continuation.resume()
+      }
+    }
+  }
+
+  /// As `stop`, for a database that was dropped without being closed: nothing can be running, since
+  /// what runs keeps the database.
+  func abandon() {
+    unlink(directory + "/" + ControlSocket.fileName)
+    queue.async { [self] in
+      isStopped = true
+      source.cancel()
+      for connection in connections.values { connection.close() }
+    }
+  }
+}
+
+extension Database {
+  /// Listens on the control socket unless the configuration or the file system rules it out. A
+  /// database that cannot listen still serves its own process: that is logged, not thrown.
+  func startControl() {
+    guard engine.configuration.controlSocket, engine.fileSystem is PosixFileSystem else { return }
+    do {
+      let server = try ControlServer(database: self)
+      control.withLock { $0 = server }
+    } catch {
+      engine.configuration.logger.warning(
+        "other processes cannot reach this database: \(VecDBError(wrapping: error))")
+    }
+  }
+
+  /// Does what a control connection asks for.
+  func perform(
+    _ request: ControlRequest, running: Int, progress: @escaping ProgressHandler
+  ) async throws -> ControlAnswer {
+    var answer = ControlAnswer()
+    switch request.verb {
+    case .status:
+      answer.status = ControlStatus(
+        processID: getpid(), databaseID: "\(engine.log.identity.databaseID)",
+        epoch: engine.epochCounter, lsn: lsn, requests: running)
+    case .stats:
+      // On the writer, so that all figures are of one LSN.
+      answer.stats = try await queue.exclusively { engine in
+        try request.graphDigests == true ? engine.statsWithGraphDigests() : engine.stats()
+      }
+    case .checkpoint:
+      answer.checkpoint = try await checkpoint()
+    case .backup:
+      guard let repository = request.repository, repository.hasPrefix("/") else {
+        throw VecDBError(
+          .invalidArgument, "a backup through the control socket needs an absolute path")
+      }
+      answer.backup = try await backup(to: repository, progress: progress)
+    case .check:
+      answer.check = try await check(progress: progress)
+      if request.recall == true {
+        answer.canary = try await onBackground { try self.measureRecall() }
+      }
+    }
+    return answer
+  }
+}

@@ -1,0 +1,160 @@
+import Bytes
+import Files
+import Foundation
+import Glibc
+
+/// A database that another process has open, reached through its control socket.
+///
+/// Calls are made one after another. Ending the process, or dropping the value, ends what was
+/// asked for.
+package final class RemoteDatabase: Sendable {
+  package let path: String
+  package let hello: ControlHello
+  private let connection: Guarded<Connection>
+
+  /// Connects to the process that has the database at `path` open; nil if none listens there.
+  package init?(path: String) throws {
+    self.path = path
+    guard let descriptor = try ControlSocket.connect(in: path) else { return nil }
+    var connection = Connection(descriptor: descriptor, path: path)
+    let first: ControlAnswer
+    do {
+      try connection.limitWaiting(seconds: 10)
+      first = try connection.receive()
+      try connection.limitWaiting(seconds: 0)
+    } catch {
+      close(descriptor)
+      throw error
+    }
+    if let error = first.error?.error {
+      close(descriptor)
+      throw error
+    }
+    guard let hello = first.hello, hello.version == Int(ControlFrame.version) else {
+      close(descriptor)
+      throw VecDBError(
+        .unknownVersion, "the owner of the database speaks another version of the protocol",
+        at: path, remedy: "Use the vecdb that the application was built with.")
+    }
+    self.hello = hello
+    self.connection = Guarded(connection)
+  }
+
+  deinit { connection.withLock { _ = close($0.descriptor) } }
+
+  /// Asks, and waits for the answer.
+  package func perform(
+    _ request: ControlRequest, progress: ProgressHandler? = nil
+  ) async throws -> ControlAnswer {
+    try await onBackground { [self] in
+      try connection.withLock { connection in
+        try connection.transmit(request)
+        while true {
+          let answer = try connection.receive()
+          if let error = answer.error?.error { throw error }
+          guard let done = answer.progress else { return answer }
+          progress?(done)
+        }
+      }
+    }
+  }
+
+  private struct Connection {
+    let descriptor: Int32
+    let path: String
+    var reader = ControlFrameReader(limitBytes: ControlFrame.answerLimitBytes)
+
+    init(descriptor: Int32, path: String) {
+      self.descriptor = descriptor
+      self.path = path
+    }
+
+    /// 0 waits for ever.
+    func limitWaiting(seconds: Int) throws {
+      var time = timeval(tv_sec: seconds, tv_usec: 0)
+      guard
+        setsockopt(
+          descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size)) == 0
+      else { throw ControlSocket.failure("set up the connection", path) }
+    }
+
+    func transmit(_ request: ControlRequest) throws {
+      let bytes = try ControlFrame.encode(request)
+      var done = 0
+      while done < bytes.count {
+        let count = bytes.withUnsafeBytes {
+          send(descriptor, $0.baseAddress! + done, $0.count - done, Int32(MSG_NOSIGNAL))
+        }
+        if count > 0 { done += count } else if errno != EINTR { throw ended }
+      }
+    }
+
+    mutating func receive() throws -> ControlAnswer {
+      var buffer = [UInt8](repeating: 0, count: 64 << 10)
+      while true {
+        if let body = try reader.next() { return try ControlFrame.decode(ControlAnswer.self, body) }
+        let count = buffer.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, 0) }
+        if count > 0 {
+          reader.feed(buffer[..<count])
+        } else if count == 0 || errno != EINTR {
+          throw ended
+        }
+      }
+    }
+
+    private var ended: VecDBError {
+      VecDBError(
+        .inputOutput, "the process that has the database open does not answer any more", at: path,
+        remedy: "If it has ended, run the command again: it opens the database itself then.")
+    }
+  }
+}
+
+// MARK: The same calls as `Database` has
+
+extension RemoteDatabase {
+  package func status() async throws -> ControlStatus {
+    try Self.part(try await perform(ControlRequest(.status)).status)
+  }
+
+  package func stats(graphDigests: Bool) async throws -> DatabaseStats {
+    var request = ControlRequest(.stats)
+    request.graphDigests = graphDigests
+    var stats = try Self.part(try await perform(request).stats)
+    // The owner may know its directory by another name.
+    stats.path = path
+    return stats
+  }
+
+  package func checkpoint() async throws -> CheckpointReport {
+    try Self.part(try await perform(ControlRequest(.checkpoint)).checkpoint)
+  }
+
+  /// The owner's own backup, which ends if this process does.
+  package func backup(
+    to repository: String, progress: ProgressHandler? = nil
+  ) async throws -> BackupReport {
+    var request = ControlRequest(.backup)
+    // The owner has a working directory of its own.
+    request.repository = URL(fileURLWithPath: repository).path
+    var report = try Self.part(try await perform(request, progress: progress).backup)
+    report.repository = repository
+    return report
+  }
+
+  package func check(
+    recall: Bool, progress: ProgressHandler? = nil
+  ) async throws -> (check: CheckReport, canary: CanaryReport?) {
+    var request = ControlRequest(.check)
+    request.recall = recall
+    let answer = try await perform(request, progress: progress)
+    return (try Self.part(answer.check), answer.canary)
+  }
+
+  private static func part<Value>(_ value: Value?) throws -> Value {
+    guard let value else {
+      throw VecDBError(.inputOutput, "the owner of the database gave an answer of another kind")
+    }
+    return value
+  }
+}
