@@ -73,8 +73,8 @@ def main():
     print("### Growth: generated vectors, 128 dimensions, intrinsic dimension 16, l2\n")
     print(f"Built with {options.build_threads} thread(s), searched with one; q/s interpolated at "
           f"recall@10 {TARGET}"
-          f"{', all times processor time' if options.clock == 'cpu' else ''}. Growth is the exponent between two sizes: time proportional to "
-          "count^exponent; n log n is about 1.1. Import memory is the peak of the process, with "
+          f"{', all times processor time' if options.clock == 'cpu' else ''}. The exponent is that "
+          "between two sizes: time proportional to count^exponent; n log n is about 1.1. Import memory is the peak of the process, with "
           "hnswlib's the vectors that were read from the file counted too.\n")
     print("| engine | vectors | build s | exponent | setting | q/s | exponent | peak MB, import "
           "| MB, searches |")

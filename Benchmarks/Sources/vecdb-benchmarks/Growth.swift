@@ -37,7 +37,8 @@ struct Growth: AsyncParsableCommand {
         "\(dimensions) dimensions, intrinsic dimension \(intrinsic), \(buildThreads) build "
           + "thread(s); the import is durable.\n")
       print(
-        "| vectors | build s | of CPU | us a vector | ef | recall@10 | q/s | peak MB, import | searches |"
+        "| vectors | build s | of CPU | us a vector | ef | recall@10 | q/s | peak MB, import "
+          + "| searches |"
       )
       print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     }
@@ -79,7 +80,8 @@ struct Growth: AsyncParsableCommand {
       return print("| \(count) | \(decimal(seconds.wall, 1)) | not reached |")
     }
     print(
-      "| \(count) | \(decimal(seconds.wall, 1)) | \(decimal(seconds.cpu, 1)) | \(decimal(seconds.wall * 1e6 / Double(count), 1)) "
+      "| \(count) | \(decimal(seconds.wall, 1)) | \(decimal(seconds.cpu, 1)) "
+        + "| \(decimal(seconds.wall * 1e6 / Double(count), 1)) "
         + "| \(point.ef) | \(decimal(point.recall, 4)) | \(decimal(point.queriesPerSecond)) "
         + "| \(decimal(Double(buildPeak) / 1e6)) | \(decimal(Double(searchPeak) / 1e6)) |")
   }
