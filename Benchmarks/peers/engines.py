@@ -7,7 +7,6 @@ it has one. `settings` are the values of its one search knob, from fast to preci
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 

@@ -5,7 +5,6 @@ records near it ("near") and records far from it ("far"). Markdown. Started by s
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -204,11 +203,12 @@ def main():
     options = parser.parse_args()
     options.work = options.work.resolve()
     report.machine()
-    print(f"k=10, one thread, {options.clock} time, the fastest setting that reaches recall {TARGET}; otherwise the best "
-          "recall is in brackets, and \"short\" are the queries with fewer hits than match. The "
+    print(f"k=10, one thread, {options.clock} time, the fastest setting that reaches recall {TARGET}; "
+          "otherwise the best recall is in brackets, and \"short\" are the queries with fewer hits than match. The "
           "queries lie around a point; \"near\" matches the records nearest to it, \"far\" those "
-          "farthest from it. hnswlib calls back into Python for every candidate, as its package "
-          "offers it; faiss reads a bitmap.")
+          "farthest from it. vecdb evaluates each filter anew in every search; the peers are "
+          "handed theirs ready made before the clock starts. hnswlib calls back into Python for "
+          "every candidate, as its package offers it; faiss reads a bitmap.")
     for name, source in options.set:
         measure(name, source, options)
 

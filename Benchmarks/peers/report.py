@@ -11,7 +11,7 @@ from pathlib import Path
 from engines import ENGINES
 
 TARGETS = [0.95, 0.99]
-Point = namedtuple("Point", "setting recall qps resident_bytes")
+Point = namedtuple("Point", "setting recall qps resident_bytes anonymous_bytes")
 
 
 def title(engine):
@@ -65,7 +65,7 @@ def interpolated(points, target):
         return right
     share = (target - left.recall) / (right.recall - left.recall)
     qps = math.exp(math.log(left.qps) * (1 - share) + math.log(right.qps) * share)
-    return Point(right.setting, right.recall, qps, right.resident_bytes)
+    return right._replace(qps=qps)
 
 
 class Results:
@@ -87,16 +87,12 @@ class Results:
                 settings.setdefault(line["setting"], []).append(line)
         return [
             Point(setting, lines[0]["recall"], max(line[clock] for line in lines),
-                  lines[-1].get("resident_bytes"))
+                  lines[-1].get("resident_bytes"), lines[-1].get("anonymous_bytes"))
             for setting, lines in settings.items()
         ]
 
     def at(self, engine, threads, target):
         return interpolated(self.curve(engine, threads), target)
-
-    def resident(self, engine):
-        point = self.at(engine, self.options.threads[0], 0.99)
-        return point.resident_bytes if point else None
 
     def write(self):
         facts = self.facts
@@ -112,20 +108,27 @@ class Results:
         counts = sorted({threads for _, threads in self.builds})
         print("\nBuild, seconds. vecdb's is the whole durable import through its log, zvec's and "
               "NGT's end on disk too; the others' in memory. Memory is what the process grew by "
-              "from before opening to after the searches at 0.99. Ratios are to vecdb.\n")
+              "from before opening to after the searches at 0.99; \"no file\" is what of it the kernel "
+              "cannot take back, while pages of mapped files go when they are not used. Ratios are "
+              "to vecdb.\n")
         head = [f"{count} thread(s): CPU s | wall s | CPU ratio" for count in counts]
-        print("| engine | " + " | ".join(head) + " | resident MB at 0.99 | ratio |")
-        print("| --- |" + " ---: | ---: | ---: |" * len(counts) + " ---: | ---: |")
-        own = self.resident("vecdb")
+        print("| engine | " + " | ".join(head)
+              + " | resident MB at 0.99 | ratio | no file, MB |")
+        print("| --- |" + " ---: | ---: | ---: |" * len(counts) + " ---: | ---: | ---: |")
+        own = self.at("vecdb", self.options.threads[0], 0.99)
         for engine in self.engines:
             cells = []
             for count in counts:
                 wall, cpu = self.builds[engine, count]
                 cells.append(
                     f"{cpu:.1f} | {wall:.1f} | {cpu / self.builds['vecdb', count][1]:.2f}")
-            resident = self.resident(engine)
-            ratio = f"{resident / own:.2f}" if resident and own else "-"
-            cells.append(f"{resident / 1e6:.0f} | {ratio}" if resident else "- | -")
+            point = self.at(engine, self.options.threads[0], 0.99)
+            if point and point.resident_bytes:
+                ratio = f"{point.resident_bytes / own.resident_bytes:.2f}" if own else "-"
+                cells.append(f"{point.resident_bytes / 1e6:.0f} | {ratio} "
+                             f"| {point.anonymous_bytes / 1e6:.0f}")
+            else:
+                cells.append("- | - | -")
             print(f"| {engine} | " + " | ".join(cells) + " |")
 
     def _write_searches(self, threads):

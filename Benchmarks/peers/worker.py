@@ -19,9 +19,10 @@ from engines import ENGINES
 from vectors import hits, read_vecs
 
 
-def resident_bytes():
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE")
+def memory_bytes():
+    """Resident bytes, and those of them that no file backs."""
+    fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return np.array([int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "RssAnon")])
 
 
 def build(engine, directory, path, threads):
@@ -38,7 +39,7 @@ def search(engine, directory, path, threads, k):
     queries = read_vecs(directory / "query.fvecs")
     # The library's own pages are not the index's memory.
     importlib.import_module(engine.module)
-    before = resident_bytes()
+    before = memory_bytes()
     engine.open(path, threads)
     # The first call pays for what is set up once.
     engine.search(queries, k, engine.settings[0], threads)
@@ -51,18 +52,18 @@ def search(engine, directory, path, threads, k):
             seconds.append(time.perf_counter() - start)
             cpu.append(time.process_time() - start_cpu)
         points.append(
-            (setting, ids, sorted(seconds)[1], sorted(cpu)[1], resident_bytes() - before))
+            (setting, ids, sorted(seconds)[1], sorted(cpu)[1], memory_bytes() - before))
     # Only now the base vectors, which would count as the engine's memory.
     base = read_vecs(directory / "base.fvecs")
     truth = read_vecs(directory / "truth.ivecs", np.int32)
     facts = json.loads((directory / "set.json").read_text())
     rows = getattr(engine, "rows", lambda ids: ids)
-    for setting, ids, seconds, cpu, resident in points:
+    for setting, ids, seconds, cpu, memory in points:
         found = hits(facts["metric"], base, queries, truth, rows(ids).astype(np.int64), k)
         print(json.dumps({
             "setting": setting, "recall": found / (k * len(queries)),
             "qps": len(queries) / seconds, "qps_cpu": len(queries) / cpu,
-            "resident_bytes": resident,
+            "resident_bytes": int(memory[0]), "anonymous_bytes": int(memory[1]),
         }), flush=True)
 
 

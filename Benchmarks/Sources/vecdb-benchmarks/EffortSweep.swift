@@ -10,6 +10,7 @@ struct EffortSweep {
     var queriesPerCPUSecond: Double
     /// Resident memory after this setting's searches.
     var residentBytes: Int
+    var anonymousBytes: Int
     /// Queries that got fewer hits than there are matching records, up to k.
     var short: Int
     var plan: String
@@ -37,6 +38,7 @@ struct EffortSweep {
       var seconds: Double
       var cpuSeconds: Double
       var residentBytes: Int
+      var anonymousBytes: Int
       var distances: [[Float]]
       var plan: String
     }
@@ -49,17 +51,18 @@ struct EffortSweep {
       for _ in 0..<rounds {
         found.removeAll(keepingCapacity: true)
         let start = ContinuousClock.now
-        let startCPU = ThreadClock.seconds
+        let startCPU = ProcessorClock.threadSeconds
         for query in queries {
           found.append(try collection.search(query, k: k, options: options))
         }
         seconds.append((ContinuousClock.now - start).inSeconds)
-        cpuSeconds.append(ThreadClock.seconds - startCPU)
+        cpuSeconds.append(ProcessorClock.threadSeconds - startCPU)
       }
       times.append(
         Time(
           ef: ef, seconds: median(seconds), cpuSeconds: median(cpuSeconds),
           residentBytes: ProcessMemory.residentBytes,
+          anonymousBytes: ProcessMemory.anonymousBytes,
           distances: found.map { $0.hits.map(\.distance) }, plan: found.first?.plan ?? ""))
     }
     beforeExact()
@@ -78,7 +81,8 @@ struct EffortSweep {
           ef: time.ef, recall: Double(hits) / Double(max(1, queries.count * wanted)),
           queriesPerSecond: Double(queries.count) / time.seconds,
           queriesPerCPUSecond: Double(queries.count) / time.cpuSeconds,
-          residentBytes: time.residentBytes, short: short, plan: time.plan))
+          residentBytes: time.residentBytes, anonymousBytes: time.anonymousBytes,
+          short: short, plan: time.plan))
       if let last = points.last, last.recall >= enough { break }
     }
     return points

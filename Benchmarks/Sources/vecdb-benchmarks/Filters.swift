@@ -7,9 +7,9 @@ struct Filters: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Filtered searches per second and recall, as lines of JSON.",
     discussion: """
-      The fields are two numbers from 0 to 999 a record: `random`, and `near`, its rank by distance \
-      to the point that the queries surround. The filters are random < s, near < s and \
-      near >= 1000 - s.
+      The fields are two numbers from 0 to 999 a record: `random`, and `near`, its rank by \
+      distance to the point that the queries surround. The filters are random < s, near < s \
+      and near >= 1000 - s.
       """)
 
   @Option(help: "Vectors to search in (.fvecs).") var base: String

@@ -11,6 +11,10 @@ enum ProcessMemory {
   /// Resident bytes now.
   static var residentBytes: Int { kilobytes("VmRSS") * 1024 }
 
+  /// Those of them that no file backs. The others are clean pages of files, which the kernel takes
+  /// back when something else needs the memory.
+  static var anonymousBytes: Int { kilobytes("RssAnon") * 1024 }
+
   /// The most resident bytes since the last ``resetPeak()``.
   static var peakBytes: Int { kilobytes("VmHWM") * 1024 }
 

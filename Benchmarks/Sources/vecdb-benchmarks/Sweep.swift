@@ -22,6 +22,7 @@ struct Sweep: AsyncParsableCommand {
   func run() async throws {
     let wanted = try readFvecs(queries, limit: .max)
     let before = ProcessMemory.residentBytes
+    let anonymousBefore = ProcessMemory.anonymousBytes
     let database = try await Database.open(at: database)
     let opened = ProcessMemory.residentBytes - before
     let sweep = EffortSweep(
@@ -31,7 +32,8 @@ struct Sweep: AsyncParsableCommand {
         "{\"setting\": \(point.ef), \"recall\": \(decimal(point.recall, 5)), "
           + "\"qps\": \(decimal(point.queriesPerSecond, 1)), "
           + "\"qps_cpu\": \(decimal(point.queriesPerCPUSecond, 1)), "
-          + "\"opened_bytes\": \(opened), \"resident_bytes\": \(point.residentBytes - before)}")
+          + "\"opened_bytes\": \(opened), \"resident_bytes\": \(point.residentBytes - before), "
+          + "\"anonymous_bytes\": \(point.anonymousBytes - anonymousBefore)}")
     }
     try await database.close()
   }
