@@ -132,7 +132,8 @@ extension BlockStore {
     return damage
   }
 
-  private func verify(
+  /// Compares a pack's table and all its blocks with their hashes.
+  func verify(
     _ pack: PackFile, names: [Digest: BlockDamage], _ done: inout VerifyProgress,
     _ progress: (VerifyProgress) throws -> Void
   ) throws -> [BlockDamage] {

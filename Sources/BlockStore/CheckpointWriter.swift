@@ -200,18 +200,22 @@ extension BlockStore {
     lsn: UInt64, compaction: CompactionPolicy = CompactionPolicy()
   ) throws -> CheckpointWriter {
     try removal.withLock { _ in
-      let emptied = try packsToEmpty(compaction)
-      let number = try state.withLock { state in
-        if let poison = state.poison { throw poison }
-        guard !state.isWriting else {
-          throw StoreError(.invalidArgument, "another checkpoint is being written", at: directory)
-        }
-        state.isWriting = true
-        state.lastNumber += 1
-        return state.lastNumber
-      }
-      return CheckpointWriter(store: self, number: number, lsn: lsn, emptiedPacks: emptied)
+      try makeWriter(lsn: lsn, emptied: packsToEmpty(compaction))
     }
+  }
+
+  /// A checkpoint that takes nothing for granted that is in the packs `emptied`.
+  func makeWriter(lsn: UInt64, emptied: Set<UInt64>) throws -> CheckpointWriter {
+    let number = try state.withLock { state in
+      if let poison = state.poison { throw poison }
+      guard !state.isWriting else {
+        throw StoreError(.invalidArgument, "another checkpoint is being written", at: directory)
+      }
+      state.isWriting = true
+      state.lastNumber += 1
+      return state.lastNumber
+    }
+    return CheckpointWriter(store: self, number: number, lsn: lsn, emptiedPacks: emptied)
   }
 
   func endWriting() { state.withLock { $0.isWriting = false } }

@@ -383,6 +383,13 @@ package final class RecordStore: @unchecked Sendable {
     }
   }
 
+  /// Builds the key index anew from the records themselves. Throws `.corrupt` if two records have
+  /// one key or the records cannot be read.
+  package func rebuildKeyIndex() throws {
+    try withWriter { try $0.execute("REINDEX records_by_key") }
+    _ = try checkpoint()
+  }
+
   private static let columns = "slot, key, metadata, expiry"
 
   private static func row(_ select: SQLiteStatement) -> RecordRow {

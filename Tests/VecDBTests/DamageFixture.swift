@@ -28,6 +28,11 @@ struct DamageFixture: Sendable {
     var digests: [String] = []
     var records: [Record] = []
     var hits: [[Hit]] = []
+
+    /// Whether a reader would have been told something else; digests are what `stats` shows.
+    func isContradicted(by other: Answers) -> Bool {
+      records != other.records || hits != other.hits
+    }
   }
 
   static var configuration: Configuration {

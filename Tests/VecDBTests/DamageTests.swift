@@ -6,13 +6,13 @@ import VecDB
 /// Bit rot, file by file: whatever is damaged is found on opening or by `check`, `verify` or
 /// `restore`, or does not matter; no answer is ever wrong without a word, and nothing crashes.
 ///
-/// `VECDB_DAMAGE_SPREAD` sets how many random positions of each file are hit (8 in an ordinary
-/// run); `VECDB_DAMAGE_TRACE=1` prints each damage before it is tried.
+/// `VECDB_DAMAGE_SPREAD` sets how many random positions of each file are hit (4 in an ordinary
+/// run, which also samples); `VECDB_DAMAGE_TRACE=1` prints each damage before it is tried.
 @Suite(.serialized) struct DamageTests {
   private static let environment = ProcessInfo.processInfo.environment
-  private static let spread = environment["VECDB_DAMAGE_SPREAD"].flatMap(Int.init) ?? 8
+  private static let spread = environment["VECDB_DAMAGE_SPREAD"].flatMap(Int.init) ?? 4
   /// Everything is tried that an ordinary run samples.
-  private static let isThorough = spread > 8
+  private static let isThorough = spread > 4
   private nonisolated(unsafe) static var restores = 0
   private static let traces = environment["VECDB_DAMAGE_TRACE"] == "1"
   private static let fixture = Result { try DamageFixture() }
@@ -42,7 +42,9 @@ import VecDB
         blocks += 1
         if !isThorough, blocks % 10 != 1 { continue }
       }
-      for damage in plan.damages(of: path, seed: 17) {
+      for (number, damage) in plan.damages(of: path, seed: 17).enumerated() {
+        // An ordinary run takes every third of the flips, and all of everything else.
+        if !isThorough, damage.form == .flip, number % 3 > 0 { continue }
         trace(damage)
         let damaged = disk.restarted(.everything)
         damage.apply(to: damaged)
@@ -56,7 +58,7 @@ import VecDB
     }
     print("\(title): \(table.total) damages (found on opening / by a check / harmless)")
     print(table.description)
-    print("answers changed before the check: \(table.answersChanged)")
+    print("records or hits changed without a word before the check: \(table.answersChanged)")
     return failures
   }
 
@@ -83,12 +85,13 @@ import VecDB
     defer { DamageFixture.close(database) }
     let answers = Result { try DamageFixture.answers(database, fixture.queries) }
     let isEqual = (try? answers.get()) == fixture.expected
+    let isSilent = (try? answers.get()).map { fixture.expected.isContradicted(by: $0) } ?? false
     let problems: [String]
     do { problems = try CrashTests.wait { try await database.check().problems } } catch {
       try requireHelpful(error)
-      return (.check, !isEqual)
+      return (.check, isSilent)
     }
-    guard problems.isEmpty else { return (.check, !isEqual) }
+    guard problems.isEmpty else { return (.check, isSilent) }
     guard isEqual else {
       let what = difference(answers, fixture.expected)
       throw Undetected(description: "wrong, and check is clean: \(what)")

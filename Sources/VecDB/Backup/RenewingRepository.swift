@@ -2,7 +2,6 @@ import BlockStore
 import Bytes
 import Dispatch
 import Foundation
-import Synchronization
 
 /// A repository as a backup writes to it, safe beside a prune: a condemned block counts as absent
 /// and is written again, which saves it.
@@ -82,7 +81,7 @@ extension RenewingRepository: Repository {
 final class RateLimiter: Sendable {
   private let bytesPerSecond: Double
   /// When the bytes that were let pass so far are paid for.
-  private let free = Mutex(DispatchTime.now().uptimeNanoseconds)
+  private let free = Guarded(DispatchTime.now().uptimeNanoseconds)
 
   init(bytesPerSecond: Int) { self.bytesPerSecond = Double(max(1, bytesPerSecond)) }
 

@@ -8,13 +8,22 @@ struct Check: AsyncParsableCommand {
       Exits with 3 if anything is damaged; nothing is changed. With --recall the index is also \
       searched with queries whose exact answers are computed.
 
+      With --repair, what is damaged and can be had is made whole first: blocks from other copies \
+      or, with --from, from a repository; the key index from the records; records from the \
+      repository and the log. What could not be had is named, and the exit is 3.
+
       EXAMPLE
         vecdb check photos.vecdb --recall
+        vecdb check photos.vecdb --repair --from /backup/photos
       """)
 
   @OptionGroup var target: DatabaseArgument
   @Flag(help: "Measure recall@10 with 100 queries a collection.")
   var recall = false
+  @Flag(help: "Repair what can be repaired; no process may have the database open.")
+  var repair = false
+  @Option(help: "A repository to take damaged blocks and records from.", completion: .directory)
+  var from: String?
   @OptionGroup var output: OutputOptions
 
   private struct Line: Encodable {
@@ -23,6 +32,10 @@ struct Check: AsyncParsableCommand {
   }
 
   func run() async throws {
+    guard repair || from == nil else {
+      throw UsageError(message: "--from needs --repair", remedy: "Add --repair, or leave it out.")
+    }
+    if repair { try await runRepair() }
     try await Session.runShared(target.database) { database in
       let bar = ProgressBar.bytes()
       let report: CheckReport
@@ -52,6 +65,32 @@ struct Check: AsyncParsableCommand {
           location: target.database,
           remedy: "Restore it from a backup with vecdb restore")
       }
+    }
+  }
+}
+
+extension Check {
+  /// Repairs, and throws if something could not be had.
+  private func runRepair() async throws {
+    let report = try await Database.repair(at: target.database, from: from)
+    if output.json {
+      Output.json(report)
+    } else {
+      for line in report.repairs { Output.line("REPAIRED  \(line)") }
+      for line in report.missing { Output.line("MISSING  \(line)") }
+      Output.line(
+        report.repairs.isEmpty && report.missing.isEmpty
+          ? "nothing to repair"
+          : "repaired \(report.repairs.count), missing \(report.missing.count), fetched "
+            + "\(Format.bytes(report.fetchedBytes)) in \(Format.seconds(report.seconds))")
+    }
+    guard report.missing.isEmpty else {
+      throw CorruptionFound(
+        message: "the database could not be made whole: \(report.missing.count) things are missing",
+        location: target.database,
+        remedy: from == nil
+          ? "Name a repository with --from, or restore it with vecdb restore"
+          : "Restore it with vecdb restore")
     }
   }
 }

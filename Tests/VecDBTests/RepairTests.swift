@@ -1,0 +1,116 @@
+import SimulatedDisk
+import Testing
+import VecDB
+
+/// A repair gives back exactly what was there, or says what is missing and changes nothing.
+@Suite struct RepairTests {
+  /// The damaged database's fixture, backed up to its very end.
+  private static let prepared = Result { () -> (DamageFixture, SimulatedDisk) in
+    let fixture = try DamageFixture()
+    let disk = fixture.closed.restarted(.everything)
+    let database = try DamageFixture.open(disk)
+    try CrashTests.wait {
+      _ = try await database.backup(to: DamageFixture.repository)
+      try await database.close()
+    }
+    return (fixture, disk)
+  }
+
+  private static func repair(
+    _ disk: SimulatedDisk, from repository: String? = DamageFixture.repository
+  ) throws -> RepairReport {
+    try CrashTests.wait {
+      try await Database.repair(
+        at: DamageFixture.database, from: repository, fileSystem: disk,
+        configuration: DamageFixture.configuration)
+    }
+  }
+
+  private static func path(_ disk: SimulatedDisk, _ kind: String) -> [String] {
+    disk.filePaths.filter {
+      $0.hasPrefix(DamageFixture.database + "/") && DamagePlan.kind($0) == kind
+    }
+  }
+
+  private static func requireWhole(
+    _ disk: SimulatedDisk, _ fixture: DamageFixture, _ report: RepairReport
+  ) throws {
+    guard report.missing.isEmpty, report.check?.problems == [] else {
+      throw SoakFailure("not whole: \(report)")
+    }
+    let database = try DamageFixture.open(disk)
+    defer { DamageFixture.close(database) }
+    guard try DamageFixture.answers(database, fixture.queries) == fixture.expected else {
+      throw SoakFailure("the repaired database answers differently: \(report)")
+    }
+  }
+
+  /// Every kind of damage to packs, manifests and records, each repaired from the repository.
+  @Test(arguments: ["pack", "manifest", "records"])
+  func everythingComesBack(kind: String) async throws {
+    let (repaired, failures) = try await onThread {
+      let (fixture, disk) = try Self.prepared.get()
+      let plan = DamagePlan(disk: disk, earlier: [], spread: 2)
+      var repaired = 0
+      var failures: [String] = []
+      for path in Self.path(disk, kind) {
+        for (number, damage) in plan.damages(of: path, seed: 5).enumerated()
+        where number % (kind == "manifest" ? 6 : 12) == 0 {
+          let damaged = disk.restarted(.everything)
+          damage.apply(to: damaged)
+          do {
+            let report = try Self.repair(damaged)
+            try Self.requireWhole(damaged, fixture, report)
+            if !report.repairs.isEmpty { repaired += 1 }
+          } catch {
+            failures.append("\(damage.description): \(error)")
+          }
+        }
+      }
+      return (repaired, failures)
+    }
+    print("repaired: \(repaired) damages of \(kind) files")
+    #expect(repaired > 3)
+    #expect(failures.isEmpty, "\(failures.count): \(failures.prefix(8).joined(separator: "\n"))")
+  }
+
+  /// Nothing is lost by trying: without a copy the files stay as they were.
+  @Test func refusesWithoutACopy() async throws {
+    try await onThread {
+      let (_, disk) = try Self.prepared.get()
+      let pack = try #require(Self.path(disk, "pack").last)
+      let damaged = disk.restarted(.everything)
+      damaged.corrupt(pack, at: 4_096 + 10)
+      let before = damaged.filePaths.map { damaged.contents($0) }
+      let report = try Self.repair(damaged, from: nil)
+      let missing = try #require(report.missing.first)
+      #expect(missing.contains("block") && missing.contains("--from"), "\(missing)")
+      #expect(report.repairs.isEmpty && report.check == nil)
+      let after = damaged.filePaths.map { damaged.contents($0) }
+      #expect(before.count == after.count)
+      #expect(zip(before, after).filter { $0 != $1 }.count <= 1, "only LOCK may change")
+    }
+  }
+
+  @Test func leavesAWholeDatabaseAlone() async throws {
+    try await onThread {
+      let (fixture, disk) = try Self.prepared.get()
+      let whole = disk.restarted(.everything)
+      let report = try Self.repair(whole, from: nil)
+      #expect(report.repairs.isEmpty && report.fetchedBlocks == 0)
+      try Self.requireWhole(whole, fixture, report)
+    }
+  }
+
+  /// The log is primary data.
+  @Test func saysThatTheLogCannotBeRepaired() async throws {
+    try await onThread {
+      let (_, disk) = try Self.prepared.get()
+      let segment = try #require(Self.path(disk, "log segment").last)
+      let damaged = disk.restarted(.everything)
+      damaged.replace(segment, with: Array((disk.contents(segment) ?? []).prefix(40_000)))
+      let report = try Self.repair(damaged)
+      #expect(report.missing.first?.hasPrefix("the log") == true, "\(report)")
+    }
+  }
+}
