@@ -51,7 +51,7 @@ struct FilteredSearchPlanner {
   private static let twoHopNeighbours = 32.0
   /// The part of a scan's cost at which a plain walk gives up: the matching records are not where
   /// the query is.
-  private static let plainPatience = 0.6
+  private static let plainPatience = 1.0
   /// A node that a plain walk expands, beside the rows that it compares.
   private static let plainHop = 100.0
   /// A scan's answer is exact: a walk must be so much cheaper in order to be chosen.

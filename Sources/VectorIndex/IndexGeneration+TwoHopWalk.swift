@@ -4,12 +4,12 @@ import Synchronization
 /// The walk of ACORN-1 (Patel, Kraft, Guestrin and Zaharia, SIGMOD 2024): distances are computed
 /// for matching nodes only, and a neighbour that does not match is a bridge to its neighbours.
 ///
-/// It enters near the query, and at matching nodes all over the graph: where those that match lie
-/// far from the query, no walk from the query's surroundings would find them soon.
+/// It enters near the query, and at matching nodes all over the graph, since what matches may fall
+/// into parts that no two hops join.
 extension IndexGeneration {
-  /// After `startWalk`: walks layer 0 from matching node to matching node; the best, as many as the planner's `ef`, are
-  /// left in the scratch's pool. False when it gave up: the matching records do not lie where the query is, or it had cost what
-  /// a scan does.
+  /// After `startWalk`: walks layer 0 from matching node to matching node; the best, as many as the
+  /// planner's `ef`, are left in the scratch's pool. False when it gave up: the matching records do
+  /// not lie where the query is, or it had cost what a scan does.
   func walkTwoHop(
     _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch,
     planner: FilteredSearchPlanner, matching: MatchTest,
