@@ -3,15 +3,15 @@ import Testing
 
 /// Many short lives of a database on the simulated disk.
 ///
-/// An ordinary run tries the seeds 1 to 60. `VECDB_SOAK_SEEDS` names others (`7` or `1-1000`),
+/// An ordinary run tries the seeds 1 to 52. `VECDB_SOAK_SEEDS` names others (`7` or `1-1000`),
 /// `VECDB_SOAK_SECONDS` ends the run early; `scripts/soak` sets both.
 @Suite struct SoakTests {
   private static let environment = ProcessInfo.processInfo.environment
 
   private static var seeds: ClosedRange<UInt64> {
-    guard let text = environment["VECDB_SOAK_SEEDS"] else { return 1...60 }
+    guard let text = environment["VECDB_SOAK_SEEDS"] else { return 1...52 }
     let ends = text.split(separator: "-").compactMap { UInt64($0) }
-    guard let first = ends.first, let last = ends.last, first <= last else { return 1...60 }
+    guard let first = ends.first, let last = ends.last, first <= last else { return 1...52 }
     return first...last
   }
 
