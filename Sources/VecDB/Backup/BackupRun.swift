@@ -45,7 +45,8 @@ struct BackupRun {
     } else {
       let current = engine.log.identity.currentEpoch
       try repository.claimEpoch(counter: current.counter, id: current.id.number)
-      let safe = try RenewingRepository(repository)
+      let safe = try RenewingRepository(
+        repository, limiter: engine.configuration.backupBytesPerSecond.map(RateLimiter.init))
       manifest.records = try publishBlocks(of: manifest, to: safe)
       try archiveLog(through: manifest.lsn)
       try cancellation.check()

@@ -24,6 +24,9 @@ public struct Configuration: Sendable {
   /// `stats` and `check` work while this process has the database open. Only the same user can
   /// connect. Default true.
   public var controlSocket = true
+  /// Bytes a second that a backup sends at most, so that searches and writes keep the disk; nil
+  /// does not limit it. What the repository has already does not count. Default nil.
+  public var backupBytesPerSecond: Int?
   public var logger = Logger(label: "vecdb")
 
   public init() {}
