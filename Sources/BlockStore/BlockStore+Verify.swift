@@ -113,8 +113,9 @@ extension BlockStore {
   private func checkPresence(
     _ array: ArrayManifest, collection: String, names: inout [Digest: BlockDamage]
   ) throws -> [BlockDamage] {
-    let placeholder = StoreError(.corrupt, "")
-    names[array.list] = BlockDamage(placeholder, collection: collection, array: array.name)
+    // Names the place; the error is filled in where damage is found.
+    let intact = StoreError(.corrupt, "")
+    names[array.list] = BlockDamage(intact, collection: collection, array: array.name)
     let list: BlockList
     do { list = try self.list(of: array) } catch let error as StoreError {
       return [BlockDamage(error, collection: collection, array: array.name)]
@@ -122,7 +123,7 @@ extension BlockStore {
     var damage: [BlockDamage] = []
     for (index, hash) in list.hashes.enumerated() {
       var name = BlockDamage(
-        placeholder, collection: collection, array: array.name, block: index)
+        intact, collection: collection, array: array.name, block: index)
       if find(hash)?.location.lengthBytes != list.blockLengthBytes(index) {
         name.error = state.withLock { $0.missing(hash, "block \(index) of '\(array.name)'") }
         damage.append(name)

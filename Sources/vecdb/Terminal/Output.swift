@@ -25,10 +25,13 @@ enum Output {
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     encoder.nonConformingFloatEncodingStrategy = .convertToString(
       positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-    guard let data = try? encoder.encode(value) else {
-      preconditionFailure("a report of ours cannot be written as JSON")
+    do {
+      bytes(Array(try encoder.encode(value)) + [10])
+    } catch {
+      flush()
+      Terminal.message("vecdb: the report cannot be written as JSON: \(error)")
+      exit(1)
     }
-    bytes(Array(data) + [10])
   }
 
   static func flush() {
