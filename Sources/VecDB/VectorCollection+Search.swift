@@ -40,28 +40,39 @@ extension VectorCollection {
     // A record that is replaced between the search and the look-up of its metadata is gone from
     // records; searching again at the newer LSN finds the new one.
     for attempt in 0..<8 {
-      let view = runtime.index.view()
-      let matching = try options.filter.map {
-        try runtime.matchingSlots($0, records: database.records, at: view)
+      let result = try runtime.index.reading {
+        try attemptAnswer(query, k: k, efSearch: efSearch, options, isFirst: attempt == 0)
       }
-      let filter = matching?.slots
-      let outcome =
-        options.exact
-        ? try runtime.index.exactSearch(Array(query), k: k, filter: filter, at: view)
-        : try runtime.index.search(query, k: k, ef: efSearch, filter: filter, at: view)
-      if attempt > 0 { try requireRows(of: outcome, view) }
-      if let hits = try hits(of: outcome, options) {
-        return SearchResult(
-          hits: hits, lsn: view.lsn, efSearch: efSearch, plan: outcome.plan.rawValue,
-          distances: outcome.distanceCount, hops: outcome.hopCount,
-          matching: filter?.population,
-          selectivity: filter.map { Double($0.population) / Double(max(1, view.slotCount)) },
-          isFilterCached: matching?.isCached ?? false)
-      }
+      if let result { return result }
     }
     throw VecDBError(
       .overloaded, "records are replaced faster than their metadata can be read", at: name,
       remedy: "Search again, or without metadata.")
+  }
+
+  /// Nil if a record was replaced before its metadata was read.
+  private func attemptAnswer(
+    _ query: UnsafeBufferPointer<Float>, k: Int, efSearch: Int, _ options: SearchOptions,
+    isFirst: Bool
+  ) throws -> SearchResult? {
+    let view = runtime.index.view()
+    let matching = try options.filter.map {
+      try runtime.matchingSlots($0, records: database.records, at: view)
+    }
+    let filter = matching?.slots
+    let outcome =
+      options.exact
+      ? try runtime.index.exactSearch(Array(query), k: k, filter: filter, at: view)
+      : try runtime.index.search(query, k: k, ef: efSearch, filter: filter, at: view)
+    if !isFirst { try requireRows(of: outcome, view) }
+    return try hits(of: outcome, options).map { hits in
+      SearchResult(
+        hits: hits, lsn: view.lsn, efSearch: efSearch, plan: outcome.plan.rawValue,
+        distances: outcome.distanceCount, hops: outcome.hopCount,
+        matching: filter?.population,
+        selectivity: filter.map { Double($0.population) / Double(max(1, view.slotCount)) },
+        isFilterCached: matching?.isCached ?? false)
+    }
   }
 
   /// Nil if a record's metadata is gone since the search.

@@ -87,9 +87,7 @@ extension VectorCollection {
       try runtime.requireLive()
       let view = runtime.index.view()
       var slots: [UInt32] = []
-      try FilterEvaluation(
-        plan: filter.plan(), collection: runtime, records: engine.records, view: view
-      ).matchingSlots().visit { slot in
+      try runtime.matchingSlots(filter, records: engine.records, at: view).slots.visit { slot in
         if runtime.index.isVisible(slot, in: view) { slots.append(UInt32(slot)) }
       }
       guard !slots.isEmpty else { return DeleteResult(receipt: engine.receipt, deleted: 0) }

@@ -42,6 +42,13 @@ final class Column: @unchecked Sendable {
 
   var arrays: [RowArray] { [ids, entries, values] }
 
+  /// A slot's id. Atomic, since a slot that gets another record may be looked at meanwhile by who
+  /// does not see it yet.
+  @inline(__always)
+  func idWord(_ slot: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
+    ids.row(slot).assumingMemoryBound(to: Atomic<UInt32>.self)
+  }
+
   /// Makes room for `slots` slots in all and `births` new values.
   func reserve(slots: Int, births: Int) throws(IndexError) {
     try ids.reserve(slots)

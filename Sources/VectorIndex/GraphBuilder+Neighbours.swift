@@ -4,12 +4,16 @@ import Synchronization
 extension GraphBuilder {
   /// Finds and writes the neighbours of a node of the batch on all its layers. Reads the frozen
   /// graph and codes; writes the node's rows and `nearestOld`.
-  func findNeighbours(of slot: Int, _ worker: BuildWorker) {
+  func findNeighbours(of place: Int, _ worker: BuildWorker) {
+    let slot = batch[place]
     let scratch = worker.scratch
     let generation = generation
     let query = generation.storedQuery(slot, into: scratch.signedQuery, scratch: scratch.dots)
-    query.distances(first: batch.lowerBound, count: batch.count, worker.fellowDistances)
-    let place = slot - batch.lowerBound
+    batch.slots.withUnsafeBufferPointer { slots in
+      if let ids = slots.baseAddress {
+        query.distances(ids, count: slots.count, worker.fellowDistances)
+      }
+    }
     let top = graph.count > 0 ? graph.level(graph.entry) : -1
     let level = graph.level(UInt32(slot))
     let degree = generation.parameters.degree
@@ -33,6 +37,7 @@ extension GraphBuilder {
         }
         nearest = scratch.pool.words[0] & ~1
       }
+      passOverTheDead(worker)
       addFellows(of: place, onLayer: layer, worker)
       let pool = scratch.pool
       for index in 0..<pool.count { pool.words[index] &= ~1 }
@@ -49,6 +54,17 @@ extension GraphBuilder {
     nearestOld[place] = nearest.map(CandidatePool.slot) ?? IndexArrays.none
   }
 
+  /// Dead nodes lead the walk, but a new node links to them only where nothing else is near.
+  private func passOverTheDead(_ worker: BuildWorker) {
+    guard generation.deadNodeCount > 0 else { return }
+    var pool = worker.scratch.pool
+    func isKept(_ word: UInt64) -> Bool {
+      !generation.isDoomed(Int(CandidatePool.slot(word)))
+    }
+    if (0..<pool.count).contains(where: { isKept(pool.words[$0]) }) { pool.retain(isKept) }
+    worker.scratch.pool = pool
+  }
+
   private func seed(_ scratch: SearchScratch, with word: UInt64) {
     scratch.visited.tags[Int(CandidatePool.slot(word))] = scratch.visited.tag
     scratch.pool.insert(word)
@@ -59,7 +75,7 @@ extension GraphBuilder {
     var pool = worker.scratch.pool
     var bound = pool.bound
     for other in 0..<batch.count where other != place {
-      let slot = UInt32(batch.lowerBound + other)
+      let slot = batch.slots[other]
       let word = CandidatePool.word(
         distance: UInt32(bitPattern: worker.fellowDistances[other]), slot: slot)
       guard word < bound, layer == 0 || graph.level(slot) >= layer else { continue }

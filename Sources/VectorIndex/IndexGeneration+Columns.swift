@@ -44,7 +44,7 @@ extension IndexGeneration {
     }
     // Per id. Ids beyond the entries, which only damage could cause, are left to the record, as is
     // the one that stands for long values.
-    let ids = UnsafePointer(column.ids.base.assumingMemoryBound(to: UInt32.self))
+    let ids = column.ids.base.assumingMemoryBound(to: Atomic<UInt32>.self)
     let entries = column.entryCount.load(ordering: .acquiring)
     let idCount = Int(Column.firstEntryID) + entries
     var verdicts = [Verdict](repeating: .undecided, count: idCount + 1)
@@ -56,7 +56,7 @@ extension IndexGeneration {
     if view.slotCount - first < entries {
       // Fewer slots than values: only the values that they have.
       for slot in first..<max(first, view.slotCount) {
-        let id = Int(ids[slot])
+        let id = Int(ids[slot].load(ordering: .relaxed))
         if id >= Column.firstEntryID, id < idCount, verdicts[id] == .undecided { try decide(id) }
       }
     } else {
@@ -64,10 +64,31 @@ extension IndexGeneration {
     }
     verdicts.withUnsafeBufferPointer { verdicts in
       guard let verdicts = verdicts.baseAddress else { return }
-      matching.fill(from: first) { verdicts[min(Int(ids[$0]), idCount)].rawValue & 1 }
-      undecided.fill(from: first) { verdicts[min(Int(ids[$0]), idCount)].rawValue >> 1 }
+      func verdict(_ slot: Int) -> UInt8 {
+        verdicts[min(Int(ids[slot].load(ordering: .relaxed)), idCount)].rawValue
+      }
+      matching.fill(from: first) { verdict($0) & 1 }
+      undecided.fill(from: first) { verdict($0) >> 1 }
     }
     return ColumnSelection(matching: matching, undecided: undecided)
+  }
+
+  /// Whether `predicate` holds for a slot's value of a field, nil for no value; nil where the index
+  /// does not hold the value.
+  package func columnVerdict(
+    field: [UInt8], slot: Int, predicate: (UnsafeRawBufferPointer?) -> Bool
+  ) -> Bool? {
+    let count = columnCount.load(ordering: .acquiring)
+    guard
+      let column = (0..<count).lazy.compactMap({ self.columns[$0] }).first(where: {
+        $0.field == field
+      })
+    else { return count == Column.limit ? nil : predicate(nil) }
+    let id = column.idWord(slot).pointee.load(ordering: .relaxed)
+    if id == Column.missingID { return predicate(nil) }
+    let entry = Int(id) - Int(Column.firstEntryID)
+    guard entry >= 0, entry < column.entryCount.load(ordering: .acquiring) else { return nil }
+    return column.value(entry: entry).map { predicate($0) }
   }
 
   private enum Verdict: UInt8 {

@@ -29,7 +29,7 @@ extension IndexGeneration {
         view: view, k: k, ef: ef, filter: filter, graph: graph, coded: coded, scratch: scratch)
     }
     // Nodes that are dead, or of batches not published yet.
-    let hidden = view.deadCount + max(0, Int(graph.count) - view.settledSlots)
+    let hidden = view.deadCount - view.freeCount + max(0, Int(graph.count) - view.settledSlots)
     let live = max(1, view.slotCount - hidden)
     // With few hidden nodes the walk keeps as many candidates more as are hidden on average; with
     // many it counts only those it may show.

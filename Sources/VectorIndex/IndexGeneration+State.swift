@@ -4,9 +4,10 @@ import Synchronization
 /// The small state: what is not in the arrays. Together with them it is the whole generation.
 extension IndexGeneration {
   private static let magic: UInt32 = 0x5349_5856  // "VXIS"
-  private static let version: UInt16 = 1
+  private static let version: UInt16 = 2
 
-  /// Magic, version, parameters, counts, quantiser, digest, columns, and the length of every array.
+  /// Magic, version, parameters, counts, free space, quantiser, digest, columns, and the length of
+  /// every array.
   package func encodeState() -> [UInt8] {
     var writer = ByteWriter(reservingCapacity: 1_024)
     writer.write(Self.magic)
@@ -18,6 +19,16 @@ extension IndexGeneration {
     writer.write(UInt64(graphCount.load(ordering: .relaxed)))
     writer.write(UInt64(entryPoint.load(ordering: .relaxed)))
     writer.write(UInt64(deadCount.load(ordering: .relaxed)))
+    writer.write(UInt64(freeCount.load(ordering: .relaxed)))
+    writer.write(freeHead)
+    writer.write(freeExactRow)
+    writer.write(reuseSequence.load(ordering: .relaxed))
+    let chunks = freeKeyChunks.enumerated().compactMap { size, chunk in chunk.map { (size, $0) } }
+    writer.write(UInt32(chunks.count))
+    for (size, chunk) in chunks {
+      writer.write(UInt32(size))
+      writer.write(chunk)
+    }
     writer.write(clippedCount)
     writer.write(dataDigest.sum)
     writer.write(UInt8(quantizer == nil ? 0 : 1))
@@ -70,8 +81,18 @@ extension IndexGeneration {
     else { throw .corruptState("an array does not have \(stored.slotCount) rows") }
     guard stored.graphCount <= stored.slotCount, stored.deadCount <= stored.slotCount,
       stored.entryPoint < max(1, stored.graphCount),
-      stored.graphCount == 0 || stored.quantizer != nil
+      stored.graphCount == 0 || stored.quantizer != nil, stored.freeCount <= stored.deadCount,
+      stored.freeCount == 0
+        ? stored.freeHead == IndexArrays.none
+        : Int(stored.freeHead) < stored.graphCount,
+      stored.freeExactRow == IndexArrays.none || Int(stored.freeExactRow) < arrays.exact.count,
+      stored.freeKeyChunks.allSatisfy({ $0.map { Int($0) < arrays.keyBytes.count } ?? true })
     else { throw .corruptState("the counts contradict each other") }
+    freeHead = stored.freeHead
+    freeExactRow = stored.freeExactRow
+    freeKeyChunks = stored.freeKeyChunks
+    reuseSequence.store(stored.reuseSequence, ordering: .releasing)
+    reuseAnnounced.store(stored.reuseSequence, ordering: .releasing)
     if let quantizer = stored.quantizer { setQuantizer(quantizer) }
     appliedLSN = stored.appliedLSN
     clippedCount = stored.clippedCount
@@ -80,6 +101,7 @@ extension IndexGeneration {
     graphCount.store(stored.graphCount, ordering: .releasing)
     entryPoint.store(stored.entryPoint, ordering: .releasing)
     slotCount.store(stored.slotCount, ordering: .releasing)
+    freeCount.store(stored.freeCount, ordering: .releasing)
     deadCount.store(stored.deadCount, ordering: .releasing)
     publish(lsn: stored.publishedLSN)
   }
@@ -89,7 +111,10 @@ extension IndexGeneration {
 private struct StoredState {
   var parameters: IndexParameters
   var appliedLSN, publishedLSN: UInt64
-  var slotCount, graphCount, entryPoint, deadCount: Int
+  var slotCount, graphCount, entryPoint, deadCount, freeCount: Int
+  var freeHead, freeExactRow: UInt32
+  var reuseSequence: UInt64
+  var freeKeyChunks = [UInt64?](repeating: nil, count: IndexGeneration.keySizeCount)
   var clippedCount: UInt64
   var dataDigest: Digest
   var quantizer: Quantizer?
@@ -130,6 +155,16 @@ private struct StoredState {
     graphCount = try count("graph count")
     entryPoint = try count("entry point")
     deadCount = try count("dead count")
+    freeCount = try count("free count")
+    freeHead = try reader.read(UInt32.self, "first free slot")
+    freeExactRow = try reader.read(UInt32.self, "first free exact row")
+    reuseSequence = try reader.read(UInt64.self, "reuse count")
+    let chunks = try reader.read(UInt32.self, "free key sizes")
+    for _ in 0..<chunks {
+      let size = Int(try reader.read(UInt32.self, "free key size"))
+      guard freeKeyChunks.indices.contains(size) else { throw reader.failure("free key size") }
+      freeKeyChunks[size] = try reader.read(UInt64.self, "free key chunk")
+    }
     clippedCount = try reader.read(UInt64.self, "clipped count")
     dataDigest = try reader.readDigest("data digest")
     switch try reader.read(UInt8.self, "quantiser flag") {

@@ -1,4 +1,5 @@
 import Bytes
+import Glibc
 import Synchronization
 import VectorKernels
 
@@ -38,8 +39,15 @@ package final class IndexGeneration: @unchecked Sendable {
   /// The node where searches begin; stored after the `graphCount` that has it.
   let entryPoint = Atomic<Int>(0)
   let upperRowCount = Atomic<Int>(0)
-  /// Slots that have died, visibly or not yet.
+  /// Slots that no live record has: those that have died, visibly or not yet, and free ones.
   let deadCount = Atomic<Int>(0)
+  /// Of these, the ones in the list of free slots.
+  let freeCount = Atomic<Int>(0)
+  /// Slots that got another record so far, each time counted; `reuseJournal` holds the last ones.
+  let reuseSequence = Atomic<UInt64>(0)
+  let reuseAnnounced = Atomic<UInt64>(0)
+  let reuseJournal: UnsafeMutablePointer<Atomic<UInt32>>
+  let readers = ReaderRegistry()
   /// Whether `trainedQuantizer` holds one.
   let isTrained = Atomic<Bool>(false)
   private let trainedQuantizer: UnsafeMutablePointer<Quantizer?>
@@ -57,6 +65,14 @@ package final class IndexGeneration: @unchecked Sendable {
   package internal(set) var dataDigest = MultisetDigest()
   /// Components that lay outside the quantiser's range, over all records since training.
   package internal(set) var clippedCount: UInt64 = 0
+  /// The first free slot, or `IndexArrays.none`.
+  var freeHead = IndexArrays.none
+  /// Per size in granules: the first chunk of `keyBytes` that nobody uses.
+  var freeKeyChunks = [UInt64?](repeating: nil, count: IndexGeneration.keySizeCount)
+  /// The first row of `exact` that nobody uses, or `IndexArrays.none`.
+  var freeExactRow = IndexArrays.none
+  /// Whether readers may still look at slots that are free by now.
+  var mustAwaitReaders = false
   var columnNumbers: [[UInt8]: Int] = [:]
   var builder: GraphBuilder?
 
@@ -71,6 +87,10 @@ package final class IndexGeneration: @unchecked Sendable {
     slotLimit = arrays.codes.capacityBytes / arrays.codes.strideBytes
     trainedQuantizer = .allocate(capacity: 1)
     trainedQuantizer.initialize(to: nil)
+    guard let journal = calloc(Self.reuseJournalLength, MemoryLayout<UInt32>.stride) else {
+      throw .outOfMemory(array: "reuse", bytes: Self.reuseJournalLength * 4)
+    }
+    reuseJournal = journal.assumingMemoryBound(to: Atomic<UInt32>.self)
     columns = .allocate(capacity: Column.limit)
     columns.initialize(repeating: nil, count: Column.limit)
   }
@@ -80,6 +100,7 @@ package final class IndexGeneration: @unchecked Sendable {
     trainedQuantizer.deallocate()
     columns.deinitialize(count: Column.limit)
     columns.deallocate()
+    free(reuseJournal)
   }
 
   /// The quantiser, once there is one.

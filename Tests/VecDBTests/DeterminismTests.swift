@@ -48,6 +48,9 @@ import VecDB
     configuration.logger.logLevel = .critical
     // The copies below would stumble over a socket.
     configuration.controlSocket = false
+    // When maintenance comes depends on when the writer is idle; it is logged like all else, and
+    // MaintenanceTests replays it.
+    configuration.maintenanceMinimum = .max
     // A "kill" is a copy of the directory as it is, opened instead: nothing gets to say goodbye.
     var path = directory.file("db")
     var database = try await Database.open(at: path, configuration: configuration)

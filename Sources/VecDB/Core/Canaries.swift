@@ -23,7 +23,7 @@ enum Canaries {
   static func worstTrueDistance(
     _ collection: CollectionRuntime, _ query: [Float], k: Int
   ) throws -> Truth {
-    let exact = try collection.index.exactSearch(query, k: k)
+    let exact = try collection.index.reading { try collection.index.exactSearch(query, k: k) }
     return (exact.hits.last?.distance ?? 0, exact.hits.count)
   }
 
@@ -33,7 +33,9 @@ enum Canaries {
     var found = 0
     var wanted = 0
     for (query, truth) in zip(sample, truth) {
-      let outcome = try collection.index.search(query, k: k, ef: efSearch)
+      let outcome = try collection.index.reading {
+        try collection.index.search(query, k: k, ef: efSearch)
+      }
       found += outcome.hits.count { $0.distance <= truth.worst }
       wanted += truth.count
     }
@@ -42,6 +44,10 @@ enum Canaries {
 
   /// At most `count` queries, fewer only if there are no live records.
   static func queryVectors(_ collection: CollectionRuntime, count: Int) -> [[Float]] {
+    collection.index.reading { chooseVectors(collection, count: count) }
+  }
+
+  private static func chooseVectors(_ collection: CollectionRuntime, count: Int) -> [[Float]] {
     let index = collection.index
     let view = index.view()
     guard index.liveCount > 0 else { return [] }

@@ -51,7 +51,9 @@ final class CollectionRuntime: Sendable {
   }
 
   /// Makes sure, before a batch is logged, that the index can take that many slots in all.
-  func requireRoom(slots: Int) throws { try index.requireRoom(slots: slots) }
+  func requireRoom(slots: Int, births: Int) throws {
+    try index.requireRoom(slots: slots, births: births)
+  }
 
   func publish(lsn: UInt64) { index.publish(lsn: lsn) }
 
@@ -72,7 +74,7 @@ final class CollectionRuntime: Sendable {
       return Birth(
         key: Array(birth.key), vector: Array(birth.vector), hash: birth.hash, columns: columns)
     }
-    try index.apply(lsn: lsn, deaths: batch.deaths, births: births)
+    try index.apply(lsn: lsn, deaths: batch.deaths, births: births, reusing: batch.reused)
   }
 }
 
