@@ -37,7 +37,6 @@ extension GraphBuilder {
         }
         nearest = scratch.pool.words[0] & ~1
       }
-      passOverTheDead(worker)
       addFellows(of: place, onLayer: layer, worker)
       let pool = scratch.pool
       for index in 0..<pool.count { pool.words[index] &= ~1 }
@@ -52,17 +51,6 @@ extension GraphBuilder {
       layer -= 1
     }
     nearestOld[place] = nearest.map(CandidatePool.slot) ?? IndexArrays.none
-  }
-
-  /// Dead nodes lead the walk, but a new node links to them only where nothing else is near.
-  private func passOverTheDead(_ worker: BuildWorker) {
-    guard generation.deadNodeCount > 0 else { return }
-    var pool = worker.scratch.pool
-    func isKept(_ word: UInt64) -> Bool {
-      !generation.isDoomed(Int(CandidatePool.slot(word)))
-    }
-    if (0..<pool.count).contains(where: { isKept(pool.words[$0]) }) { pool.retain(isKept) }
-    worker.scratch.pool = pool
   }
 
   private func seed(_ scratch: SearchScratch, with word: UInt64) {

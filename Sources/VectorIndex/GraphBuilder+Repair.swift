@@ -24,7 +24,7 @@ extension GraphBuilder {
     }
     let parents = generation.parentWords
     for node in range where node > 0 && !generation.isDoomed(node) {
-      guard generation.isDoomed(Int(parents[node])) else { continue }
+      guard parents[node] < graph.count, generation.isDoomed(Int(parents[node])) else { continue }
       replaceParent(of: node, workers[0])
     }
   }
@@ -40,7 +40,7 @@ extension GraphBuilder {
     let dead = ids + (SearchScratch.batchLimit - capacity)
     for index in 0..<capacity {
       let neighbour = row[index].load(ordering: .relaxed)
-      guard neighbour != IndexArrays.none else { break }
+      guard neighbour < graph.count else { break }
       if generation.isDoomed(Int(neighbour)) {
         dead[deadCount] = neighbour
         deadCount += 1
@@ -68,7 +68,7 @@ extension GraphBuilder {
       guard let links = self.row(of: Int(bridge), layer: layer) else { continue }
       for index in 0..<capacity where count < limit {
         let neighbour = links[index].load(ordering: .relaxed)
-        guard neighbour != IndexArrays.none else { break }
+        guard neighbour < graph.count else { break }
         guard tags[Int(neighbour)] != tag else { continue }
         tags[Int(neighbour)] = tag
         if generation.isDoomed(Int(neighbour)) {
@@ -135,7 +135,7 @@ extension GraphBuilder {
     let own = graph.baseRow(UInt32(node))
     for index in 0..<graph.baseDegree {
       let neighbour = own[index].load(ordering: .relaxed)
-      guard neighbour != IndexArrays.none else { break }
+      guard neighbour < graph.count else { break }
       guard !generation.isDoomed(Int(neighbour)), holds(neighbour, UInt32(node)),
         childCount(neighbour) < childLimit, !descends(neighbour, from: UInt32(node))
       else { continue }
@@ -144,19 +144,25 @@ extension GraphBuilder {
       return
     }
     var ancestor = parents[node]
-    while ancestor != 0, generation.isDoomed(Int(ancestor)) { ancestor = parents[Int(ancestor)] }
+    while ancestor != 0, generation.isDoomed(Int(ancestor)) { ancestor = parent(of: ancestor) }
     generation.arrays.parents.willWrite(row: node)
     adopt(node, by: ancestor, worker)
   }
 
   private func descends(_ node: UInt32, from other: UInt32) -> Bool {
-    let parents = generation.parentWords
-    var ancestor = node
-    while ancestor != 0 {
+    var (ancestor, steps) = (node, graph.count)
+    while ancestor != 0, steps > 0 {
       if ancestor == other { return true }
-      ancestor = parents[Int(ancestor)]
+      ancestor = parent(of: ancestor)
+      steps -= 1
     }
-    return false
+    return steps == 0
+  }
+
+  /// The root where a damaged array has no node.
+  private func parent(of node: UInt32) -> UInt32 {
+    let parent = generation.parentWords[Int(node)]
+    return parent < graph.count ? parent : 0
   }
 
   // MARK: Collect
@@ -194,7 +200,7 @@ extension GraphBuilder {
       guard let row = row(of: node, layer: layer) else { continue }
       for index in 0..<(layer == 0 ? graph.baseDegree : graph.degree) {
         let link = row[index].load(ordering: .relaxed)
-        guard link != IndexArrays.none else { break }
+        guard link < graph.count else { break }
         body(Int(link))
       }
     }
@@ -202,12 +208,11 @@ extension GraphBuilder {
 
   /// Whoever stays keeps the way from the root.
   private func keepAncestors(_ leaving: inout SlotBitset) {
-    let parents = generation.parentWords
     for node in 1..<max(1, Int(graph.count)) where !leaving[node] && !generation.isFree(node) {
-      var ancestor = Int(parents[node])
-      while ancestor != 0, leaving[ancestor] {
-        leaving[ancestor] = false
-        ancestor = Int(parents[ancestor])
+      var ancestor = parent(of: UInt32(node))
+      while ancestor != 0, leaving[Int(ancestor)] {
+        leaving[Int(ancestor)] = false
+        ancestor = parent(of: ancestor)
       }
     }
   }
@@ -219,7 +224,7 @@ extension GraphBuilder {
       var (kept, index) = (0, 0)
       while index < capacity {
         let link = row[index].load(ordering: .relaxed)
-        guard link != IndexArrays.none else { break }
+        guard link < graph.count else { break }
         if !leaving[Int(link)] {
           if kept < index { row[kept].store(link, ordering: .releasing) }
           kept += 1

@@ -18,7 +18,8 @@ extension IndexGeneration {
   /// the writer.
   package func freeSlot(after slot: UInt32?) -> UInt32? {
     let next = slot.map { parentWords[Int($0)] } ?? freeHead
-    return next == IndexArrays.none ? nil : next
+    // A damaged list ends where it leads elsewhere.
+    return next < graphCount.load(ordering: .relaxed) && isFree(Int(next)) ? next : nil
   }
 
   var parentWords: UnsafeMutablePointer<UInt32> {

@@ -21,9 +21,10 @@ extension IndexGeneration {
     let start: Int
     if let chunk = freeKeyChunks[size] {
       start = Int(chunk)
-      let next = arrays.keyBytes.row(start).loadUnaligned(as: UInt64.self)
-      freeKeyChunks[size] = next == Self.noChunk ? nil : next
       arrays.keyBytes.willWrite(bytes: start..<start + size * Self.keyGranuleBytes)
+      let next = arrays.keyBytes.row(start).loadUnaligned(as: UInt64.self)
+      let end = UInt64(arrays.keyBytes.count - size * Self.keyGranuleBytes)
+      freeKeyChunks[size] = next <= end ? next : nil
     } else {
       start = arrays.keyBytes.count
       try arrays.keyBytes.extend(to: start + size * Self.keyGranuleBytes)
@@ -54,8 +55,9 @@ extension IndexGeneration {
     var row = arrays.exact.count
     if freeExactRow != IndexArrays.none {
       row = Int(freeExactRow)
-      freeExactRow = arrays.exact.row(row).load(as: UInt32.self)
       arrays.exact.willWrite(row: row)
+      let next = arrays.exact.row(row).load(as: UInt32.self)
+      freeExactRow = Int(next) < arrays.exact.count ? next : IndexArrays.none
     } else {
       try arrays.exact.extend(to: row + 1)
     }

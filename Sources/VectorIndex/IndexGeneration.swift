@@ -73,6 +73,8 @@ package final class IndexGeneration: @unchecked Sendable {
   var freeExactRow = IndexArrays.none
   /// Whether readers may still look at slots that are free by now.
   var mustAwaitReaders = false
+  /// Knows whether a mapped block that a batch changed was damaged.
+  package internal(set) var prover: BlockProver?
   var columnNumbers: [[UInt8]: Int] = [:]
   var builder: GraphBuilder?
 

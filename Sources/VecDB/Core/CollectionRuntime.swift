@@ -55,6 +55,15 @@ final class CollectionRuntime: Sendable {
     try index.requireRoom(slots: slots, births: births)
   }
 
+  /// Throws if a block that was changed since the opening was damaged before.
+  func requireProven() throws {
+    guard let problem = index.prover?.failure else { return }
+    throw StoreError(
+      .corrupt, problem, at: definition.name,
+      remedy: "Close the database and run `vecdb check --repair`, with --from REPOSITORY if there "
+        + "is one.")
+  }
+
   func publish(lsn: UInt64) { index.publish(lsn: lsn) }
 
   /// Applies a write to the index. Keys, vectors and values are copied.
