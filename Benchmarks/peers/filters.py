@@ -201,15 +201,15 @@ def measure(name, source, options):
             print(f"\n{peer.name} left out: {error}")
 
     print(f"\n### {name}: {facts['count']:,} x {facts['dimensions']}, {metric}, filtered\n")
-    print("| filter | matching | vecdb, q/s | new filters, q/s | plan | " + " | ".join(
+    print("| filter | matching | vecdb, q/s | new filters, q/s | recall for 0.95 asked | plan | " + " | ".join(
         peer.name for peer in peers) + " | to the best | new to the best |")
-    print("| --- | ---: | ---: | ---: | --- |" + " ---: |" * (len(peers) + 2), flush=True)
+    print("| --- | ---: | ---: | ---: | ---: | --- |" + " ---: |" * (len(peers) + 2), flush=True)
     for selectivity in SELECTIVITIES:
         for case in CASES:
             allowed = mask(case, selectivity, values)
             ours = best(own[case, selectivity])
             cells = [f"{case}, {selectivity / 10:g} %", f"{ours['matching']:,}", cell(ours),
-                     f"{ours['qps_new']:,.0f}", ours["plan"]]
+                     f"{ours['qps_new']:,.0f}", f"{ours['auto_recall']:.3f}", ours["plan"]]
             fastest = 0
             for peer in peers:
                 theirs = best(list(sweep(peer, base, queries, allowed, 10, clock)))

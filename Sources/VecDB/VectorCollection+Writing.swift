@@ -142,7 +142,7 @@ extension VectorCollection {
     }
   }
 
-  /// Finite components, and under cosine not all zero.
+  /// Finite components, under cosine not all zero, under hamming only zeros and ones.
   func requireVector(_ vector: Span<Float>, _ place: String) throws {
     var isZero = true
     for index in vector.indices {
@@ -153,6 +153,11 @@ extension VectorCollection {
           remedy: "Use finite components.")
       }
       if value != 0 { isZero = false }
+      guard metric != .hamming || value == 0 || value == 1 else {
+        throw VecDBError(
+          .invalidArgument, "component \(index) of the vector is \(value)", at: place,
+          remedy: "Under hamming use 0 and 1; packed bits can be given as bytes.")
+      }
     }
     if isZero, metric == .cosine {
       throw VecDBError(

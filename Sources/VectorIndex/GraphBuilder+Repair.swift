@@ -192,7 +192,7 @@ extension GraphBuilder {
       for layer in 0...graph.level(UInt32(node)) { clearRow(of: node, layer: layer) }
       generation.makeFree(node)
     }
-    if !freed.isEmpty { generation.mustAwaitReaders = true }
+    generation.mustAwaitReaders = true
   }
 
   private func visitLinks(of node: Int, _ body: (Int) -> Void) {

@@ -36,6 +36,7 @@ extension IndexGeneration {
     if !isTrained.load(ordering: .relaxed), end >= Self.trainingThreshold {
       train(with: births)
     }
+    if !births.isEmpty { awaitReaders() }
     takeFree(reused)
     for array in arrays.perSlot { try array.extend(to: end) }
     func slot(_ index: Int) -> Int {
@@ -77,6 +78,9 @@ extension IndexGeneration {
       }
       if parameters.metric == .cosine, !birth.vector.contains(where: { $0 != 0 }) {
         throw .corruptInput("a zero vector has no direction to measure a cosine with")
+      }
+      if parameters.metric == .hamming, !birth.vector.allSatisfy({ $0 == 0 || $0 == 1 }) {
+        throw .corruptInput("a binary vector has components other than 0 and 1")
       }
     }
   }
@@ -175,6 +179,12 @@ extension IndexGeneration {
   private func encode(_ vector: UnsafePointer<Float>, slot: Int) -> Bool {
     let dimensions = parameters.dimensions
     guard let quantizer else { return false }
+    if parameters.metric == .hamming {
+      arrays.rowTerms.row(slot).storeBytes(of: 0, as: UInt32.self)
+      return BinaryCodes.pack(
+        vector, dimensions: dimensions, paddedTo: arrays.codes.strideBytes,
+        into: arrays.codes.row(slot).assumingMemoryBound(to: UInt8.self))
+    }
     return withUnsafeTemporaryAllocation(of: Float.self, capacity: dimensions) { buffer in
       guard let normalised = buffer.baseAddress else { return false }
       var input = vector

@@ -44,14 +44,15 @@ extension IndexGeneration {
     freeCount.store(freeCount.load(ordering: .relaxed) + 1, ordering: .releasing)
   }
 
-  /// Takes slots, which must be the first of the list in its order, and has them written anew: none
-  /// who might still look at their old records is reading any more.
+  /// Returns when none who might still look at what has been freed is reading any more.
+  func awaitReaders() {
+    guard mustAwaitReaders else { return }
+    readers.waitForReaders()
+    mustAwaitReaders = false
+  }
+
+  /// Takes slots, which must be the first of the list in its order, to have them written anew.
   func takeFree(_ slots: [UInt32]) {
-    guard !slots.isEmpty else { return }
-    if mustAwaitReaders {
-      readers.waitForReaders()
-      mustAwaitReaders = false
-    }
     for slot in slots {
       freeHead = parentWords[Int(slot)]
       for array in arrays.perSlot { array.willWrite(row: Int(slot)) }

@@ -208,7 +208,7 @@ extension IndexGeneration {
         let id = Int(column.ids.row(slot).load(as: UInt32.self))
         report.require(id < limit, "\(column.ids.name) of slot \(slot) is out of range")
       }
-      for entry in 0..<column.entries.count {
+      for entry in 0..<column.entries.count where !column.isFree(entry) {
         let reference = column.entries.row(entry).load(as: UInt64.self)
         report.require(
           Int(reference >> 16) + Int(reference & 0xffff) <= column.values.count,

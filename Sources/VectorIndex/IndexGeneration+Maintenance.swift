@@ -22,7 +22,11 @@ extension IndexGeneration {
     let builder = readyBuilder()
     switch step {
     case .repair(let range): builder.repair(range)
-    case .collect: builder.collect()
+    case .collect:
+      builder.collect()
+      // Who began before the deaths still may ask for what the dead had.
+      readers.waitForReaders()
+      collectColumnEntries()
     }
   }
 }

@@ -64,6 +64,8 @@ extension IndexGeneration {
     else { return false }
     if let vector = exactVector(slot) {
       base.update(from: vector, count: parameters.dimensions)
+    } else if parameters.metric == .hamming {
+      BinaryCodes.unpack(codes(slot), dimensions: parameters.dimensions, into: base)
     } else if let quantizer {
       kernels.decodeCodes(
         codes(slot), parameters.dimensions, quantizer.scale, quantizer.offset, base)

@@ -75,7 +75,7 @@ import VecDB
     return result
   }
 
-  @Test(arguments: Metric.allCases)
+  @Test(arguments: [Metric.l2, .cosine, .dot])
   func sameLogSameDatabase(metric: Metric) async throws {
     let base = try await Self.run(threads: 1, metric: metric, reopening: [], killing: [])
     for threads in [2, 4] {

@@ -214,7 +214,7 @@ extension SoakRun {
   }
 
   private func create(_ name: String, on database: Database) throws {
-    let metric = Metric.allCases.randomElement(using: &generator) ?? .l2
+    let metric = [Metric.l2, .cosine, .dot].randomElement(using: &generator) ?? .l2
     let size = dimensions(of: name)
     let (model, id) = (model, model.begin(.create(name)))
     try settle(id) {

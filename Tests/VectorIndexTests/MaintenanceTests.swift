@@ -47,7 +47,8 @@ import VectorKernels
       let births = vectors.enumerated().map { place, vector in
         number += 1
         let columns = [
-          ColumnValue(field: Array("group".utf8), value: Array("\(number % 5)".utf8))
+          ColumnValue(field: Array("group".utf8), value: Array("\(number % 5)".utf8)),
+          ColumnValue(field: Array("number".utf8), value: Array("\(number)".utf8)),
         ]
         let slot = place < reused.count ? reused[place] : UInt32(first + place - reused.count)
         live[slot] = vector
@@ -64,8 +65,12 @@ import VectorKernels
     }
   }
 
-  static func vector(_ random: inout TestRandom, dimensions: Int, isIntegral: Bool) -> [Float] {
-    (0..<dimensions).map { _ in isIntegral ? Float(random.below(256)) : random.normal() * 3 }
+  static func vector(
+    _ random: inout TestRandom, dimensions: Int, isIntegral: Bool, isBinary: Bool = false
+  ) -> [Float] {
+    (0..<dimensions).map { _ in
+      isIntegral ? Float(random.below(isBinary ? 2 : 256)) : random.normal() * 3
+    }
   }
 
   static func churned(
@@ -75,7 +80,9 @@ import VectorKernels
     let dimensions = index.parameters.dimensions
     func vectors(_ count: Int) -> [[Float]] {
       (0..<count).map { _ in
-        vector(&churn.random, dimensions: dimensions, isIntegral: isIntegral)
+        vector(
+          &churn.random, dimensions: dimensions, isIntegral: isIntegral,
+          isBinary: index.parameters.metric == .hamming)
       }
     }
     try churn.write(deaths: 0, births: vectors(records))
@@ -148,6 +155,15 @@ import VectorKernels
       #expect(index.assignedSlotCount <= 3_000 * 13 / 10)
       // Bytes, too, are given out again.
       #expect(index.exactRowCount <= 3_000 * 13 / 10)
+      let fresh = try IndexGeneration(parameters: index.parameters)
+      var again = Churn(fresh, seed: 1)
+      try again.write(deaths: 0, births: churn.live.values.map { $0 })
+      #expect(index.sizeBytes <= fresh.sizeBytes * 13 / 10)
+      // So are the entries of dictionaries.
+      let selection = index.columnSelection(field: Array("number".utf8), at: view) {
+        $0.map { $0.count == 4 } ?? false
+      }
+      for slot in churn.live.keys { #expect(!selection.undecided[Int(slot)]) }
       #expect(try index.search([1, 2, 3, 4, 5, 6, 7, 8], k: 4_000, ef: 10).hits.count == 3_000)
     }
   }

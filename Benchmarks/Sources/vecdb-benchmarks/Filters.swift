@@ -76,6 +76,7 @@ struct Filters: AsyncParsableCommand {
     let sweep = EffortSweep(
       collection: collection, queries: wanted, k: k, rounds: rounds, filter: filter)
     let matching = try collection.count(where: filter)
+    let auto = try calibrated(collection, wanted, filter, radii: sweep.radii())
     for point in try sweep.run(ef, enough: 0.995) {
       let fresh = try rates(of: collection, wanted, ef: point.ef) {
         makeFilter(Double($0 + 1) / Double(1 << 20))
@@ -87,8 +88,24 @@ struct Filters: AsyncParsableCommand {
           + "\"qps_cpu\": \(decimal(point.queriesPerCPUSecond, 1)), "
           + "\"qps_new\": \(decimal(fresh.wall, 1)), \"qps_new_cpu\": \(decimal(fresh.cpu, 1)), "
           + "\"short\": \(point.short), "
+          + "\"auto_ef\": \(auto.ef), \"auto_recall\": \(decimal(auto.recall, 4)), "
           + "\"plan\": \"\(point.plan)\"}")
     }
+  }
+
+  /// The recall of searches that ask for 0.95 instead of naming an effort.
+  private func calibrated(
+    _ collection: VectorCollection, _ wanted: [[Float]], _ filter: Filter, radii: [Float]
+  ) throws -> (ef: Int, recall: Double) {
+    let options = SearchOptions(recall: 0.95, filter: filter)
+    let count = min(k, try collection.count(where: filter))
+    var (hits, ef) = (0, 0)
+    for (query, radius) in zip(wanted, radii) {
+      let result = try collection.search(query, k: k, options: options)
+      hits += result.hits.count { $0.distance <= radius }
+      ef = result.efSearch
+    }
+    return (ef, Double(hits) / Double(max(1, wanted.count * count)))
   }
 
   /// Searches per second where every search has a filter of its own, which must be evaluated.

@@ -84,6 +84,7 @@ extension Metric {
     case .l2: 1
     case .cosine: 2
     case .dot: 3
+    case .hamming: 4
     }
   }
 
@@ -92,6 +93,7 @@ extension Metric {
     case 1: self = .l2
     case 2: self = .cosine
     case 3: self = .dot
+    case 4: self = .hamming
     default: return nil
     }
   }

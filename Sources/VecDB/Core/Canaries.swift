@@ -55,9 +55,12 @@ enum Canaries {
     return (0..<count).compactMap { _ in
       guard let near = liveSlot(index, view, &state), let far = liveSlot(index, view, &state)
       else { return nil }
-      return zip(collection.vector(of: near), collection.vector(of: far)).map {
-        0.8 * $0 + 0.2 * $1
+      let pairs = zip(collection.vector(of: near), collection.vector(of: far))
+      guard collection.definition.metric != .hamming else {
+        // Every fifth bit from the other.
+        return pairs.enumerated().map { $0 % 5 == 4 ? $1.1 : $1.0 }
       }
+      return pairs.map { 0.8 * $0 + 0.2 * $1 }
     }.filter { query in
       collection.definition.metric != .cosine || query.contains { $0 != 0 }
     }

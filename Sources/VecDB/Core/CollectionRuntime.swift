@@ -103,6 +103,7 @@ extension Metric {
     case .l2: .l2
     case .cosine: .cosine
     case .dot: .dot
+    case .hamming: .hamming
     }
   }
 }
