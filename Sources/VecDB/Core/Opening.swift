@@ -194,30 +194,16 @@ extension Opening {
   static func openState(
     _ manifest: Manifest, blocks: BlockStore, threads: Int
   ) throws -> DatabaseState {
-    let (next, definitions) = try DatabaseState.decodeCatalog(
+    let (next, entries) = try DatabaseState.decodeCatalog(
       manifest.catalog, at: "manifest at LSN \(manifest.lsn)")
-    let collections = try definitions.map { definition in
-      guard let stored = manifest.collections.first(where: { $0.id == definition.id }) else {
+    let collections = try entries.map { entry in
+      guard let stored = manifest.collections.first(where: { $0.id == entry.definition.id }) else {
         throw StoreError(
-          .corrupt, "the manifest lacks the arrays of '\(definition.name)'",
+          .corrupt, "the manifest lacks the arrays of '\(entry.definition.name)'",
           at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
       }
-      let index = try IndexGeneration(
-        opening: stored.state, options: VectorIndex.IndexOptions(threads: threads)
-      ) { name, lengthBytes, base in
-        guard let array = stored.array(name), array.lengthBytes == lengthBytes else {
-          throw StoreError(
-            .corrupt, "array '\(name)' of '\(definition.name)' is missing or has another length",
-            at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
-        }
-        try blocks.mapArray(array, at: base)
-      }
-      guard index.parameters == (try definition.indexParameters) else {
-        throw StoreError(
-          .corrupt, "the index of '\(definition.name)' has other parameters than the catalog",
-          at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
-      }
-      return CollectionRuntime(definition, index: index)
+      return try CollectionRuntime(
+        opening: entry, stored, of: manifest, blocks: blocks, threads: threads)
     }
     return DatabaseState(
       lsn: manifest.lsn, chain: manifest.chain, nextCollectionID: next, collections: collections,

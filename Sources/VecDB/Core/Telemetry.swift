@@ -11,6 +11,10 @@ struct Telemetry: Sendable {
   private let checkpoints = Counter(label: "vecdb_checkpoints_total")
   private let failedCheckpoints = Counter(label: "vecdb_checkpoints_failed_total")
   private let checkpointTime = Timer(label: "vecdb_checkpoint_seconds")
+  private let rebuilds = Counter(label: "vecdb_rebuilds_begun_total")
+  private let refusedRebuilds = Counter(label: "vecdb_rebuilds_refused_total")
+  private let swaps = Counter(label: "vecdb_rebuilds_swapped_total")
+  private let rollbacks = Counter(label: "vecdb_rebuilds_rolled_back_total")
   private let poisonings = Counter(label: "vecdb_poisoned_total")
 
   func committed(batchCount: Int, appendNanoseconds: UInt64, applyNanoseconds: UInt64) {
@@ -29,4 +33,12 @@ struct Telemetry: Sendable {
   func failedCheckpoint() { failedCheckpoints.increment() }
 
   func poisoned() { poisonings.increment() }
+
+  func beganRebuild() { rebuilds.increment() }
+
+  func refusedRebuild() { refusedRebuilds.increment() }
+
+  func swapped() { swaps.increment() }
+
+  func rolledBack() { rollbacks.increment() }
 }
