@@ -26,6 +26,7 @@ public final class Database: Sendable {
   let rebuilds: RebuildRunner
   /// Answers other processes; nil where that is turned off or cannot be.
   let control = Guarded<ControlServer?>(nil)
+  let scrubber = Guarded<Scrubber?>(nil)
 
   private init(engine: Engine) {
     path = engine.directory.path
@@ -44,6 +45,15 @@ public final class Database: Sendable {
   deinit {
     control.withLock { $0?.abandon() }
     rebuilds.abandon()
+    endScrub()
+  }
+
+  private func endScrub() {
+    let ending = scrubber.withLock { scrubber in
+      defer { scrubber = nil }
+      return scrubber
+    }
+    ending?.stop()
   }
 
   /// Opens the database at `path`, and creates it if there is none (see
@@ -73,6 +83,7 @@ public final class Database: Sendable {
         engine: try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration))
       database.startControl()
       database.rebuilds.wake()
+      database.startScrub()
       return database
     }
   }
@@ -88,6 +99,7 @@ public final class Database: Sendable {
     }
     await server?.stop()
     await rebuilds.stop()
+    try await onBackground { self.endScrub() }
     let failure = Guarded<VecDBError?>(nil)
     await queue.close { engine in
       do {

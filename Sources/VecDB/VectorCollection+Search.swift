@@ -1,3 +1,4 @@
+import Dispatch
 import LogStore
 import VectorIndex
 
@@ -23,12 +24,16 @@ extension VectorCollection {
     _ vector: Span<Float>, k: Int = 10, options: SearchOptions = SearchOptions()
   ) throws -> SearchResult {
     do {
+      let started = DispatchTime.now()
       try requireUsable()
       try requireQuery(vector, k: k, options)
       let effort = try options.recall.map { try efSearch(forRecall: $0, k: k) } ?? options.efSearch
-      return try vector.withUnsafeBufferPointer { query in
+      let result = try vector.withUnsafeBufferPointer { query in
         try answer(query, k: k, efSearch: effort, options)
       }
+      database.engine.telemetry.searched(
+        since: started, hops: result.hops, distances: result.distances)
+      return result
     } catch {
       throw VecDBError(wrapping: error)
     }
@@ -41,9 +46,9 @@ extension VectorCollection {
     // records; searching again at the newer LSN finds the new one.
     let started = runtime.latency.begin()
     defer { runtime.latency.end(started) }
-    // One generation from beginning to end, whatever a rebuild does meanwhile.
-    let index = runtime.index
     for attempt in 0..<8 {
+      // One generation from beginning to end, whatever a rebuild does meanwhile.
+      let index = runtime.index
       let view = index.view()
       let matching = try options.filter.map {
         try runtime.matchingSlots($0, records: database.records, at: view)

@@ -24,8 +24,8 @@ extension Engine {
   func startCheckpoint(always: Bool = false) throws -> (job: CheckpointJob, isNew: Bool)? {
     checkpointer.finish(self, waiting: false)
     if let running = checkpointer.running { return (running, false) }
-    guard always || state.lsn > checkpointer.newest.lsn else { return nil }
     try requireHealthy()
+    guard always || state.lsn > checkpointer.newest.lsn else { return nil }
     return (try checkpointer.begin(self), true)
   }
 

@@ -144,7 +144,7 @@ extension Opening {
     // The raw scan of the log, and its comparison with what the others prove, come before replay.
     let log = try WriteAheadLog.open(
       directory: directory.log, fileSystem: files, options: configuration.logOptions,
-      expectedAtLeast: manifest.lsn)
+      expectedAtLeast: manifest.lsn, coveredThrough: manifest.lsn)
     let records = try RecordStore.open(
       path: directory.records, fileSystem: files, databaseID: identity.databaseID,
       createIfMissing: false)
@@ -208,6 +208,23 @@ extension Opening {
     return DatabaseState(
       lsn: manifest.lsn, chain: manifest.chain, nextCollectionID: next, collections: collections,
       marks: try Marks(in: manifest), threads: threads)
+  }
+
+  /// Compares blocks of a collection's generation with the hashes in the manifest.
+  static func prover(
+    of stored: CollectionManifest, generation: UInt32, _ blocks: BlockStore
+  ) throws -> BlockProver {
+    let lists = Dictionary(
+      uniqueKeysWithValues: try stored.arrays.map { ($0.name, try blocks.list(of: $0)) })
+    return BlockProver { [name = stored.name] array, block, bytes in
+      let array = StoredGenerations.arrayName(array, of: generation)
+      guard let hashes = lists[array]?.hashes, hashes.indices.contains(block),
+        SHA256.hash(bytes) != hashes[block]
+      else { return nil }
+      let place = blocks.locate(hashes[block]).map { "\($0.packPath), byte \($0.offsetBytes)" }
+      return "block \(block) of array '\(array)' of '\(name)' does not match its hash "
+        + "(\(place ?? "its pack is gone"))"
+    }
   }
 
   /// Applies the log behind whoever is furthest back. Records take several batches in a

@@ -31,6 +31,11 @@ public struct Configuration: Sendable {
   public var rebuildPolicy = RebuildPolicy.suggest
   /// Whether rebuilds are worked on by threads of the database; otherwise `stepRebuilds` does it.
   package var rebuildsInBackground = true
+  /// Bytes a second that the scrub in the background reads and compares with hashes and checksums;
+  /// nil turns it off. It runs at the lowest priority. Default 16 MiB, some 2 % of a core.
+  public var scrubBytesPerSecond: Int? = 16 << 20
+  /// A pass of the scrub begins at least this long after the last one began. Default a day.
+  public var scrubIntervalSeconds = 86_400
   public var logger = Logger(label: "vecdb")
 
   public init() {}

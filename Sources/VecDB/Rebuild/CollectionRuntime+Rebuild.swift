@@ -170,6 +170,12 @@ extension CollectionRuntime {
     }
   }
 
+  func dropCandidate(_ candidate: Generation) {
+    rebuilds.withLock { rebuilds in
+      if rebuilds.other === candidate, rebuilds.state?.phase == .building { rebuilds.other = nil }
+    }
+  }
+
   /// Brings a candidate, however far it is, to `lsn`, which the serving generation has applied.
   func complete(_ candidate: Generation, _ state: RebuildState, through lsn: UInt64) throws {
     let leader = generation.index

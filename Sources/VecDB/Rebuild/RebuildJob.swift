@@ -58,7 +58,16 @@ final class RebuildJob: Sendable {
     guard let state else { return nil }
     let other: Generation
     switch state.phase {
-    case .building: other = try runtime.makeCandidate(state)
+    case .building:
+      let found = try runtime.makeCandidate(state)
+      // Damage in what was checkpointed of it: it is derived, and begun anew.
+      if found.index.prover?.failure != nil {
+        runtime.dropCandidate(found)
+        live.withLock { $0.report = nil }
+        other = try runtime.makeCandidate(state)
+      } else {
+        other = found
+      }
     case .grace:
       guard let old = runtime.rebuilds.withLock({ $0.other }) else { return nil }
       other = old

@@ -153,7 +153,8 @@ extension CollectionRuntime {
     let states = try StoredGenerations(decoding: stored.state, at: location)
     func open(_ number: UInt32, _ state: [UInt8], _ options: IndexOptions) throws -> Generation {
       let index = try IndexGeneration(
-        opening: state, options: VectorIndex.IndexOptions(threads: threads)
+        opening: state, options: VectorIndex.IndexOptions(threads: threads),
+        prover: try Opening.prover(of: stored, generation: number, blocks)
       ) { name, lengthBytes, base in
         let arrayName = StoredGenerations.arrayName(name, of: number)
         guard let array = stored.array(arrayName), array.lengthBytes == lengthBytes else {

@@ -205,8 +205,12 @@ extension VectorCollection {
     let runtime = runtime
     let missing = noRebuild()
     let receipt = try await database.queue.exclusively { engine in
-      guard let state = runtime.rebuilds.withLock({ $0.state }), state.phase == .grace else {
-        throw missing
+      let (rebuild, other) = runtime.rebuilds.withLock { ($0.state, $0.other) }
+      guard let state = rebuild, state.phase == .grace else { throw missing }
+      if let problem = other?.index.prover?.failure {
+        throw VecDBError(
+          .corrupt, "the old generation is damaged: \(problem)", at: runtime.definition.name,
+          remedy: "Retire it; the new one is not touched by this.")
       }
       _ = try engine.write([
         RebuildBatch.rollback(reason: reason).encode(runtime.header(state.number))
