@@ -44,9 +44,14 @@ extension VectorCollection {
   ) throws -> SearchResult {
     // A record that is replaced between the search and the look-up of its metadata is gone from
     // records; searching again at the newer LSN finds the new one.
+    let started = runtime.latency.begin()
+    defer { runtime.latency.end(started) }
     for attempt in 0..<8 {
-      let result = try runtime.index.reading {
-        try attemptAnswer(query, k: k, efSearch: efSearch, options, isFirst: attempt == 0)
+      // One generation from beginning to end, whatever a rebuild does meanwhile.
+      let index = runtime.index
+      let result = try index.reading {
+        try attemptAnswer(
+          query, in: index, k: k, efSearch: efSearch, options, isFirst: attempt == 0)
       }
       if let result { return result }
     }
@@ -57,20 +62,20 @@ extension VectorCollection {
 
   /// Nil if a record was replaced before its metadata was read.
   private func attemptAnswer(
-    _ query: UnsafeBufferPointer<Float>, k: Int, efSearch: Int, _ options: SearchOptions,
-    isFirst: Bool
+    _ query: UnsafeBufferPointer<Float>, in index: IndexGeneration, k: Int, efSearch: Int,
+    _ options: SearchOptions, isFirst: Bool
   ) throws -> SearchResult? {
-    let view = runtime.index.view()
+    let view = index.view()
     let matching = try options.filter.map {
-      try runtime.matchingSlots($0, records: database.records, at: view)
+      try runtime.matchingSlots($0, records: database.records, in: index, at: view)
     }
     let filter = matching?.slots
     let outcome =
       options.exact
-      ? try runtime.index.exactSearch(Array(query), k: k, filter: filter, at: view)
-      : try runtime.index.search(query, k: k, ef: efSearch, filter: filter, at: view)
+      ? try index.exactSearch(Array(query), k: k, filter: filter, at: view)
+      : try index.search(query, k: k, ef: efSearch, filter: filter, at: view)
     if !isFirst { try requireRows(of: outcome, view) }
-    return try hits(of: outcome, options).map { hits in
+    return try hits(of: outcome, in: index, options).map { hits in
       SearchResult(
         hits: hits, lsn: view.lsn, efSearch: efSearch, plan: outcome.plan.rawValue,
         distances: outcome.distanceCount, hops: outcome.hopCount,
@@ -81,21 +86,23 @@ extension VectorCollection {
   }
 
   /// Nil if a record's metadata is gone since the search.
-  private func hits(of outcome: SearchOutcome, _ options: SearchOptions) throws -> [Hit]? {
+  private func hits(
+    of outcome: SearchOutcome, in index: IndexGeneration, _ options: SearchOptions
+  ) throws -> [Hit]? {
     var hits: [Hit] = []
     hits.reserveCapacity(outcome.hits.count)
     for found in outcome.hits {
       var hit = Hit(
-        key: runtime.key(of: found.slot), distance: found.distance, metadata: nil,
+        key: index.key(Int(found.slot)) ?? "", distance: found.distance, metadata: nil,
         vector: nil)
       if options.includeMetadata {
         guard let row = try database.records.row(collection: runtime.id, slot: found.slot) else {
           return nil
         }
         hit.metadata = try Metadata(canonicalBytes: row.metadata)
-        if options.includeVector { try requireIntact(row, runtime.vector(of: found.slot)) }
+        if options.includeVector { try requireIntact(row, index.vector(Int(found.slot)) ?? []) }
       }
-      if options.includeVector { hit.vector = runtime.vector(of: found.slot) }
+      if options.includeVector { hit.vector = index.vector(Int(found.slot)) }
       hits.append(hit)
     }
     return hits

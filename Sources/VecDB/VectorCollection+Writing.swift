@@ -87,9 +87,10 @@ extension VectorCollection {
       try runtime.requireLive()
       let view = runtime.index.view()
       var slots: [UInt32] = []
-      try runtime.matchingSlots(filter, records: engine.records, at: view).slots.visit { slot in
-        if runtime.index.isVisible(slot, in: view) { slots.append(UInt32(slot)) }
-      }
+      try runtime.matchingSlots(filter, records: engine.records, in: runtime.index, at: view).slots
+        .visit { slot in
+          if runtime.index.isVisible(slot, in: view) { slots.append(UInt32(slot)) }
+        }
       guard !slots.isEmpty else { return DeleteResult(receipt: engine.receipt, deleted: 0) }
       let payload = BatchPayload.encodeWrite(
         collection: runtime.id, dimensions: runtime.definition.dimensions,

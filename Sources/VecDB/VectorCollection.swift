@@ -52,12 +52,14 @@ extension VectorCollection {
   public func count(where filter: Filter) throws -> Int {
     try VecDBError.translating {
       try requireUsable()
-      return try runtime.index.reading {
-        let view = runtime.index.view()
+      let index = runtime.index
+      return try index.reading {
+        let view = index.view()
         var count = 0
-        try runtime.matchingSlots(filter, records: database.records, at: view).slots.visit { slot in
-          if runtime.index.isVisible(slot, in: view) { count += 1 }
-        }
+        try runtime.matchingSlots(filter, records: database.records, in: index, at: view).slots
+          .visit { slot in
+            if index.isVisible(slot, in: view) { count += 1 }
+          }
         return count
       }
     }

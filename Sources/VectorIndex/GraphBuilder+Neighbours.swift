@@ -8,6 +8,7 @@ extension GraphBuilder {
     let slot = batch[place]
     let scratch = worker.scratch
     let generation = generation
+    guard !generation.isAbsent(slot) else { return }
     let query = generation.storedQuery(slot, into: scratch.signedQuery, scratch: scratch.dots)
     batch.slots.withUnsafeBufferPointer { slots in
       if let ids = slots.baseAddress {
@@ -66,7 +67,9 @@ extension GraphBuilder {
       let slot = batch.slots[other]
       let word = CandidatePool.word(
         distance: UInt32(bitPattern: worker.fellowDistances[other]), slot: slot)
-      guard word < bound, layer == 0 || graph.level(slot) >= layer else { continue }
+      guard word < bound, layer == 0 || graph.level(slot) >= layer,
+        !generation.isAbsent(Int(slot))
+      else { continue }
       pool.insert(word)
       bound = pool.bound
     }

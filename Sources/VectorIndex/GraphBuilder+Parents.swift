@@ -32,7 +32,9 @@ extension GraphBuilder {
       }
     }
     if nearest == IndexArrays.none { nearest = nearestOld[place] }
-    if nearest == IndexArrays.none { nearest = UInt32(slot - 1) }
+    if nearest == IndexArrays.none {
+      nearest = generation.isAbsent(slot - 1) ? 0 : UInt32(slot - 1)
+    }
     adopt(slot, by: nearest, worker)
   }
 

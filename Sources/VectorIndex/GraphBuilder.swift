@@ -48,38 +48,49 @@ final class GraphBuilder {
 
   /// Inserts every slot that is not in the graph yet.
   func insertTail() throws(IndexError) {
+    while try insertNext() {}
+  }
+
+  /// Inserts the next sub-batch; false if there is nothing left to insert.
+  func insertNext() throws(IndexError) -> Bool {
     let end = generation.slotCount.load(ordering: .relaxed)
-    while true {
-      let start = generation.graphCount.load(ordering: .relaxed)
-      guard start < end else { return }
-      let size = Self.batchSize(graphCount: start, pending: end - start)
-      batch = SlotBatch(start..<start + size)
-      try allocateRows()
-      insertBatch()
-      generation.upperRowCount.store(generation.arrays.upperLinks.count, ordering: .releasing)
-      generation.graphCount.store(start + size, ordering: .releasing)
-      raiseEntry()
-    }
+    let start = generation.graphCount.load(ordering: .relaxed)
+    guard start < end else { return false }
+    let size = Self.batchSize(graphCount: start, pending: end - start)
+    batch = SlotBatch(start..<start + size)
+    try allocateRows()
+    insertBatch()
+    generation.upperRowCount.store(generation.arrays.upperLinks.count, ordering: .releasing)
+    generation.graphCount.store(start + size, ordering: .releasing)
+    raiseEntry()
+    return true
   }
 
   /// Inserts slots that were nodes before, and whose rows in the graph are empty.
-  func insert(_ slots: [UInt32]) {
+  func insert(_ slots: [UInt32]) throws(IndexError) {
+    for slot in slots { try readyUpperRows(of: Int(slot)) }
+    generation.upperRowCount.store(generation.arrays.upperLinks.count, ordering: .releasing)
     var rest = slots[...]
     while !rest.isEmpty {
       let size = Self.batchSize(
         graphCount: generation.graphCount.load(ordering: .relaxed), pending: rest.count)
       batch = SlotBatch(rest.prefix(size))
       rest = rest.dropFirst(size)
-      for slot in batch.slots { markUpperRows(of: Int(slot)) }
       insertBatch()
       raiseEntry()
     }
   }
 
-  private func markUpperRows(of slot: Int) {
-    let word = generation.arrays.nodes.row(slot).load(as: UInt32.self)
-    for row in Int(word >> 4)..<Int(word >> 4) + Int(word & 15) {
-      generation.arrays.upperLinks.willWrite(row: row)
+  /// A slot that has been a node has rows, which will be written; one that the graph was built
+  /// without has none yet.
+  private func readyUpperRows(of slot: Int) throws(IndexError) {
+    let arrays = generation.arrays
+    let word = arrays.nodes.row(slot).load(as: UInt32.self)
+    let level = generation.level(slot)
+    if Int(word & 15) == level {
+      for row in Int(word >> 4)..<Int(word >> 4) + level { arrays.upperLinks.willWrite(row: row) }
+    } else {
+      try allocateRows(of: slot, level: level)
     }
   }
 
@@ -91,7 +102,9 @@ final class GraphBuilder {
     parallel(count: groups.count - 1, chunk: 16) { worker, index in
       mergeEdges(groups[index]..<groups[index + 1], worker)
     }
-    for place in 0..<count { assignParent(to: place, workers[0]) }
+    for place in 0..<count where !generation.isAbsent(batch[place]) {
+      assignParent(to: place, workers[0])
+    }
   }
 
   private func raiseEntry() {
@@ -103,17 +116,20 @@ final class GraphBuilder {
   /// Gives the nodes of the batch their levels and empty upper rows. Their rows in the other arrays
   /// were made when the slots were born, perhaps before the last checkpoint.
   private func allocateRows() throws(IndexError) {
-    let arrays = generation.arrays
     for slot in batch.slots.lazy.map(Int.init) {
-      let level = generation.level(slot)
-      let first = arrays.upperLinks.count
-      try arrays.upperLinks.extend(to: first + level)
-      arrays.upperLinks.row(first).initializeMemory(
-        as: UInt32.self, repeating: IndexArrays.none,
-        count: level * generation.parameters.degree)
-      for array in [arrays.nodes, arrays.links, arrays.parents] { array.willWrite(row: slot) }
-      arrays.nodes.row(slot).storeBytes(of: UInt32(first << 4 | level), as: UInt32.self)
+      try allocateRows(of: slot, level: generation.isAbsent(slot) ? 0 : generation.level(slot))
     }
+  }
+
+  private func allocateRows(of slot: Int, level: Int) throws(IndexError) {
+    let arrays = generation.arrays
+    let first = arrays.upperLinks.count
+    try arrays.upperLinks.extend(to: first + level)
+    arrays.upperLinks.row(first).initializeMemory(
+      as: UInt32.self, repeating: IndexArrays.none,
+      count: level * generation.parameters.degree)
+    for array in [arrays.nodes, arrays.links, arrays.parents] { array.willWrite(row: slot) }
+    arrays.nodes.row(slot).storeBytes(of: UInt32(first << 4 | level), as: UInt32.self)
   }
 
   /// Threads that leave a core to each search that is under way: the result is the same with any
@@ -190,11 +206,12 @@ extension IndexGeneration {
     let slots = slotCount.load(ordering: .relaxed)
     let nodes = graphCount.load(ordering: .relaxed)
     guard isTrained.load(ordering: .relaxed), slots - nodes >= Self.tailLimit else { return }
-    try readyBuilder().insertTail()
+    try currentBuilder().insertTail()
   }
 
-  func readyBuilder() -> GraphBuilder {
-    if let builder, builder.workers.count == threads { return builder }
+  /// The builder, with as many workers as the generation may use now.
+  func currentBuilder() -> GraphBuilder {
+    if let present = builder, present.workers.count == threads { return present }
     let builder = GraphBuilder(self, threads: threads)
     self.builder = builder
     return builder

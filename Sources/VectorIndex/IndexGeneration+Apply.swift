@@ -22,7 +22,7 @@ extension IndexGeneration {
     let end = first + births.count - reused.count
     try validate(deaths: deaths, births: births)
     try requireFree(reused)
-    let newColumns = try reserve(births: births)
+    let newColumns = try reserve(births: births, reusing: reused)
 
     for death in deaths {
       let slot = Int(death)
@@ -49,7 +49,7 @@ extension IndexGeneration {
     slotCount.store(end, ordering: .releasing)
     noteReuse(of: reused)
     appliedLSN = lsn
-    if !reused.isEmpty { readyBuilder().insert(reused) }
+    if !reused.isEmpty { try currentBuilder().insert(reused) }
     try insertTailIfDue()
     return first..<end
   }
@@ -87,7 +87,7 @@ extension IndexGeneration {
 
   /// Makes room for everything that `births` may need, so that nothing fails half-way, and returns
   /// the columns that they bring.
-  private func reserve(births: [Birth]) throws(IndexError) -> [Column] {
+  func reserve(births: [Birth], reusing reused: [UInt32] = []) throws(IndexError) -> [Column] {
     let slots = slotCount.load(ordering: .relaxed)
     let end = slots + births.count
     guard end <= IndexArrays.slotLimit else {
@@ -99,6 +99,8 @@ extension IndexGeneration {
       births.reduce(arrays.keyBytes.count) { $0 + $1.key.count + Self.keyGranuleBytes })
     var upperRows = arrays.upperLinks.count
     for slot in graphCount.load(ordering: .relaxed)..<end { upperRows += level(slot) }
+    // Reused slots may lack theirs, where the graph was built without them.
+    for slot in reused { upperRows += level(Int(slot)) }
     try arrays.upperLinks.reserve(upperRows)
 
     var new: [Column] = []
@@ -114,6 +116,12 @@ extension IndexGeneration {
     for number in 0..<known { try columns[number]?.reserve(slots: end, births: births.count) }
     for column in new { try column.reserve(slots: end, births: births.count) }
     return new
+  }
+
+  func appendColumns(
+    _ births: [Birth], first: Int, new: [Column]
+  ) throws(IndexError) {
+    try writeColumns(births, end: first + births.count, new: new, reusedCount: 0) { first + $0 }
   }
 
   private func writeColumns(
@@ -144,8 +152,8 @@ extension IndexGeneration {
 
   /// Writes the rows of a slot. Its links and, where it is reused, the rows of the node that it was
   /// are empty already.
-  private func write(
-    _ birth: Birth, slot: Int, isReused: Bool, lsn: UInt64
+  func write(
+    _ birth: Birth, slot: Int, isReused: Bool = false, lsn: UInt64
   ) throws(IndexError) {
     if isReused {
       freeKey(of: slot)
@@ -209,25 +217,17 @@ extension IndexGeneration {
   /// Trains the quantiser on the records so far and those of the batch, oldest first, and encodes
   /// the former. Searches that began before go on reading their float rows, which stay.
   private func train(with births: [Birth]) {
-    let dimensions = parameters.dimensions
     let slots = slotCount.load(ordering: .relaxed)
-    let count = min(slots + births.count, Quantizer.sampleLimit)
-    let vector = UnsafeMutableBufferPointer<Float>.allocate(capacity: dimensions)
-    defer { vector.deallocate() }
-    guard let base = vector.baseAddress else { return }
-    let quantizer = Quantizer.train(
-      metric: parameters.metric, dimensions: dimensions, count: count
-    ) { index in
-      if index < slots {
-        _ = copyVector(index, to: vector)
+    let present = (0..<slots).lazy.filter { !self.isAbsent($0) }.prefix(Quantizer.sampleLimit)
+    let old = Array(present)
+    let count = min(old.count + births.count, Quantizer.sampleLimit)
+    guard count > 0 else { return }
+    let quantizer = makeQuantizer(count: count) { index, vector in
+      if index < old.count {
+        _ = copyVector(old[index], to: vector)
       } else {
-        for j in 0..<dimensions { base[j] = births[index - slots].vector[j] }
+        _ = vector.update(fromContentsOf: births[index - old.count].vector)
       }
-      if parameters.metric == .cosine {
-        let inverse = VectorNorm.inverse(base, dimensions: dimensions)
-        VectorNorm.scale(base, by: inverse, dimensions: dimensions, into: base)
-      }
-      return UnsafePointer(base)
     }
     for slot in 0..<slots {
       for array in [arrays.codes, arrays.rowTerms, arrays.exactRows] { array.willWrite(row: slot) }
@@ -237,6 +237,25 @@ extension IndexGeneration {
     for slot in 0..<slots {
       guard let exact = exactVector(slot), encode(exact, slot: slot) else { continue }
       exactRowWord(slot).pointee.store(IndexArrays.none, ordering: .releasing)
+    }
+  }
+
+  /// A quantiser trained on `count` vectors; `copy` writes the i-th as it was given.
+  func makeQuantizer(
+    count: Int, copy: (Int, UnsafeMutableBufferPointer<Float>) -> Void
+  ) -> Quantizer {
+    let dimensions = parameters.dimensions
+    return withUnsafeTemporaryAllocation(of: Float.self, capacity: dimensions) { vector in
+      vector.initialize(repeating: 0)
+      return Quantizer.train(metric: parameters.metric, dimensions: dimensions, count: count) {
+        copy($0, vector)
+        let base = vector.baseAddress.unsafelyUnwrapped
+        if parameters.metric == .cosine {
+          let inverse = VectorNorm.inverse(base, dimensions: dimensions)
+          VectorNorm.scale(base, by: inverse, dimensions: dimensions, into: base)
+        }
+        return UnsafePointer(base)
+      }
     }
   }
 

@@ -11,7 +11,18 @@ extension IndexGeneration {
 
   /// Nodes of the graph whose records have died, which maintenance can free.
   package var deadNodeCount: Int {
+    max(0, deadCount.load(ordering: .acquiring) - outsideCount)
+  }
+
+  /// Slots without a live record that are not free yet.
+  package var unfreedSlotCount: Int {
     max(0, deadCount.load(ordering: .acquiring) - freeCount.load(ordering: .acquiring))
+  }
+
+  /// Slots below the graph's end that are no nodes: free ones, and those that were dead when the
+  /// generation was built, which maintenance makes free.
+  private var outsideCount: Int {
+    freeCount.load(ordering: .acquiring) + absentCount.load(ordering: .acquiring)
   }
 
   /// The free slot that is to be taken after `slot`, or the first one; nil behind the last one. For
@@ -37,6 +48,9 @@ extension IndexGeneration {
   /// Puts a slot that nothing leads to at the head of the list.
   func makeFree(_ slot: Int) {
     arrays.lifetimes.willWrite(row: slot)
+    if isAbsent(slot) {
+      absentCount.store(absentCount.load(ordering: .relaxed) - 1, ordering: .releasing)
+    }
     bornWord(slot).pointee.store(.max, ordering: .releasing)
     arrays.parents.willWrite(row: slot)
     parentWords[slot] = freeHead
@@ -92,7 +106,9 @@ extension IndexGeneration {
   /// The slots that got other records between two moments; nil where that is not known any more.
   package func slotsReused(from first: UInt64, to end: UInt64) -> [UInt32]? {
     guard end > first else { return [] }
-    guard end - first <= UInt64(Self.reuseJournalLength) else { return nil }
+    guard first >= reuseJournalStart.load(ordering: .acquiring),
+      end - first <= UInt64(Self.reuseJournalLength)
+    else { return nil }
     let slots = (first..<end).map {
       reuseJournal[Int($0 % UInt64(Self.reuseJournalLength))].load(ordering: .relaxed)
     }
@@ -100,6 +116,17 @@ extension IndexGeneration {
     atomicMemoryFence(ordering: .acquiring)
     let announced = reuseAnnounced.load(ordering: .relaxed)
     return announced - first <= UInt64(Self.reuseJournalLength) ? slots : nil
+  }
+
+  /// Goes on counting where another generation of the same slots is, which this one is built from.
+  func countReuse(on source: IndexGeneration) {
+    countReuse(from: source.reuseSequence.load(ordering: .acquiring))
+  }
+
+  func countReuse(from sequence: UInt64) {
+    reuseJournalStart.store(sequence, ordering: .releasing)
+    reuseAnnounced.store(sequence, ordering: .releasing)
+    reuseSequence.store(sequence, ordering: .releasing)
   }
 
   /// Reuses that are remembered.

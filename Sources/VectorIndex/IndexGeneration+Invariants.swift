@@ -42,7 +42,7 @@ extension IndexGeneration {
 
   private func checkSlots(_ report: inout InvariantReport) {
     let slots = slotCount.load(ordering: .relaxed)
-    var dead = 0
+    var (dead, absent) = (0, 0)
     var previousBirth: UInt64 = 0
     let isInOrder = reuseSequence.load(ordering: .relaxed) == 0
     checkFreeSlots(&report)
@@ -50,6 +50,12 @@ extension IndexGeneration {
       let (born, died) = (bornLSN(slot), diedLSN(slot))
       if isFree(slot) {
         dead += 1
+        continue
+      }
+      guard born != 0 else {
+        dead += 1
+        absent += 1
+        report.require(died == 0 && slot > 0, "slot \(slot) is absent and not dead")
         continue
       }
       report.require(
@@ -73,6 +79,9 @@ extension IndexGeneration {
     }
     report.require(
       dead == deadCount.load(ordering: .relaxed), "\(dead) slots are dead, not as many as counted")
+    report.require(
+      absent == absentCount.load(ordering: .relaxed),
+      "\(absent) slots are absent, not as many as counted")
   }
 
   /// The list of free slots has those that count as free, each once.
@@ -95,6 +104,7 @@ extension IndexGeneration {
     let graph = GraphView(self)
     let nodes = Int(graph.count)
     var upperRows = 0
+    var usedRows = SlotBitset(count: graph.upperRowCount)
     var highest = 0
     var childCounts = [Int32](repeating: 0, count: nodes)
     let parents = arrays.parents.base.assumingMemoryBound(to: UInt32.self)
@@ -108,10 +118,20 @@ extension IndexGeneration {
       }
       let node = UInt32(slot)
       let level = graph.level(node)
+      guard !isAbsent(slot) else {
+        report.require(
+          level == 0 && parents[slot] == IndexArrays.none
+            && graph.baseRow(node)[0].load(ordering: .relaxed) == IndexArrays.none,
+          "the absent slot \(slot) has links")
+        continue
+      }
       report.require(level == self.level(slot), "node \(slot) has level \(level)")
-      report.require(
-        Int(graph.nodes[slot] >> 4) == upperRows, "node \(slot) has its upper rows elsewhere")
       upperRows += level
+      for row in Int(graph.nodes[slot] >> 4)..<Int(graph.nodes[slot] >> 4) + level {
+        report.require(
+          row < graph.upperRowCount && !usedRows[row], "node \(slot) has upper rows of others")
+        if row < graph.upperRowCount { usedRows[row] = true }
+      }
       if isFree(slot) {
         report.require(
           (0...level).allSatisfy {
@@ -186,7 +206,8 @@ extension IndexGeneration {
       }
       report.require(!ended, "node \(node) has a gap in its row of layer \(layer)")
       report.require(
-        link < graph.count && link != node && !seen.contains(link) && !isFree(Int(link))
+        link < graph.count && link != node && !isAbsent(Int(link)) && !isFree(Int(link))
+          && !seen.contains(link)
           && (layer == 0 || graph.level(link) >= layer),
         "node \(node) has a wrong link on layer \(layer): \(link)")
       seen.append(link)

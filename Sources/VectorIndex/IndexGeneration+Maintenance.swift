@@ -19,7 +19,7 @@ extension IndexGeneration {
     guard lsn > appliedLSN else { return }
     appliedLSN = lsn
     guard graphCount.load(ordering: .relaxed) > 0 else { return }
-    let builder = readyBuilder()
+    let builder = currentBuilder()
     switch step {
     case .repair(let range): builder.repair(range)
     case .collect:

@@ -4,7 +4,7 @@ import Synchronization
 /// The small state: what is not in the arrays. Together with them it is the whole generation.
 extension IndexGeneration {
   private static let magic: UInt32 = 0x5349_5856  // "VXIS"
-  private static let version: UInt16 = 2
+  private static let version: UInt16 = 3
 
   /// Magic, version, parameters, counts, free space, quantiser, digest, columns, and the length of
   /// every array.
@@ -19,6 +19,7 @@ extension IndexGeneration {
     writer.write(UInt64(graphCount.load(ordering: .relaxed)))
     writer.write(UInt64(entryPoint.load(ordering: .relaxed)))
     writer.write(UInt64(deadCount.load(ordering: .relaxed)))
+    writer.write(UInt64(absentCount.load(ordering: .relaxed)))
     writer.write(UInt64(freeCount.load(ordering: .relaxed)))
     writer.write(freeHead)
     writer.write(freeExactRow)
@@ -85,7 +86,8 @@ extension IndexGeneration {
     else { throw .corruptState("an array does not have \(stored.slotCount) rows") }
     guard stored.graphCount <= stored.slotCount, stored.deadCount <= stored.slotCount,
       stored.entryPoint < max(1, stored.graphCount),
-      stored.graphCount == 0 || stored.quantizer != nil, stored.freeCount <= stored.deadCount,
+      stored.graphCount == 0 || stored.quantizer != nil,
+      stored.absentCount + stored.freeCount <= stored.deadCount,
       stored.freeCount == 0
         ? stored.freeHead == IndexArrays.none
         : Int(stored.freeHead) < stored.graphCount,
@@ -95,11 +97,11 @@ extension IndexGeneration {
     freeHead = stored.freeHead
     freeExactRow = stored.freeExactRow
     freeKeyChunks = stored.freeKeyChunks
-    reuseSequence.store(stored.reuseSequence, ordering: .releasing)
-    reuseAnnounced.store(stored.reuseSequence, ordering: .releasing)
+    countReuse(from: stored.reuseSequence)
     if let quantizer = stored.quantizer { setQuantizer(quantizer) }
     appliedLSN = stored.appliedLSN
     clippedCount = stored.clippedCount
+    absentCount.store(stored.absentCount, ordering: .releasing)
     dataDigest = MultisetDigest(sum: stored.dataDigest)
     upperRowCount.store(arrays.upperLinks.count, ordering: .relaxed)
     graphCount.store(stored.graphCount, ordering: .releasing)
@@ -115,7 +117,7 @@ extension IndexGeneration {
 private struct StoredState {
   var parameters: IndexParameters
   var appliedLSN, publishedLSN: UInt64
-  var slotCount, graphCount, entryPoint, deadCount, freeCount: Int
+  var slotCount, graphCount, entryPoint, deadCount, absentCount, freeCount: Int
   var freeHead, freeExactRow: UInt32
   var reuseSequence: UInt64
   var freeKeyChunks = [UInt64?](repeating: nil, count: IndexGeneration.keySizeCount)
@@ -145,6 +147,7 @@ private struct StoredState {
       throw IndexError.corruptState("no index state begins with these bytes")
     }
     let found = try reader.read(UInt16.self, "version")
+    // Versions 1 and 2 packed keys and values more tightly than they can be reused.
     guard found == version else { throw IndexError.unknownVersion(found) }
     parameters = try IndexParameters(
       decoding: Array(try reader.readCounted(maximum: 1_024, "parameters")))
@@ -159,6 +162,7 @@ private struct StoredState {
     graphCount = try count("graph count")
     entryPoint = try count("entry point")
     deadCount = try count("dead count")
+    absentCount = try count("absent count")
     freeCount = try count("free count")
     freeHead = try reader.read(UInt32.self, "first free slot")
     freeExactRow = try reader.read(UInt32.self, "first free exact row")

@@ -46,8 +46,12 @@ package final class IndexGeneration: @unchecked Sendable {
   /// Slots that got another record so far, each time counted; `reuseJournal` holds the last ones.
   let reuseSequence = Atomic<UInt64>(0)
   let reuseAnnounced = Atomic<UInt64>(0)
+  /// From here on the journal is known.
+  let reuseJournalStart = Atomic<UInt64>(0)
   let reuseJournal: UnsafeMutablePointer<Atomic<UInt32>>
   let readers = ReaderRegistry()
+  /// Dead slots that are no nodes of the graph, since it was built without them.
+  let absentCount = Atomic<Int>(0)
   /// Whether `trainedQuantizer` holds one.
   let isTrained = Atomic<Bool>(false)
   private let trainedQuantizer: UnsafeMutablePointer<Quantizer?>
@@ -124,6 +128,9 @@ package final class IndexGeneration: @unchecked Sendable {
 
   /// Slots assigned so far, dead ones included: the next birth gets this number.
   package var assignedSlotCount: Int { slotCount.load(ordering: .acquiring) }
+
+  /// Slots that have died, those that were left out when the generation was built included.
+  package var deadSlotCount: Int { deadCount.load(ordering: .acquiring) }
 
   /// Slots in the graph; the rest are the tail.
   package var graphSlotCount: Int { graphCount.load(ordering: .acquiring) }

@@ -14,6 +14,7 @@ import VectorIndex
 /// - 4 mark: UInt8 1 set or 0 removed, counted name, Int64 time in milliseconds since 1970
 /// - 5 maintenance: UInt32 collection id, UInt8 step, UInt32 first slot, UInt32 end; step 1 repairs the
 ///   links of these slots, step 2 (0, 0) frees dead slots that nothing leads to
+/// - 6 to 9, rebuilds: see `RebuildBatch`
 enum BatchPayload {
   static let version: UInt8 = 1
   /// Of a write that gives free slots to records.
@@ -25,6 +26,10 @@ enum BatchPayload {
     case write = 3
     case mark = 4
     case maintenance = 5
+    case rebuildBegin = 6
+    case rebuildSwap = 7
+    case rebuildRollback = 8
+    case rebuildRetire = 9
   }
 }
 

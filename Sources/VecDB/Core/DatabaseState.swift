@@ -104,6 +104,11 @@ extension DatabaseState {
         if isNew {
           try collection(id, lsn: position.lsn).index.maintain(lsn: position.lsn, step)
         }
+      case .rebuild(let header, let batch):
+        if isNew {
+          try collection(header.collection, lsn: position.lsn)
+            .apply(batch, header, lsn: position.lsn)
+        }
       }
     }
     if isNew {

@@ -10,6 +10,7 @@ enum DecodedBatch {
   case write(WriteBatch)
   case mark(name: String, isSet: Bool, timeMilliseconds: Int64)
   case maintenance(collection: UInt32, IndexGeneration.MaintenanceStep)
+  case rebuild(RebuildBatch.Header, RebuildBatch)
 
   struct WriteBatch {
     var collection: UInt32
@@ -94,6 +95,9 @@ enum DecodedBatch {
       case 2: return .maintenance(collection: collection, .collect)
       default: throw reader.failure("maintenance step")
       }
+    case .rebuildBegin, .rebuildSwap, .rebuildRollback, .rebuildRetire:
+      let (header, batch) = try RebuildBatch.decode(kind, &reader)
+      return .rebuild(header, batch)
     }
   }
 

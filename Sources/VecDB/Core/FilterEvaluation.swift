@@ -5,7 +5,8 @@ import VectorIndex
 /// cannot decide (long values, fields beyond the column limit) is looked up in records.
 struct FilterEvaluation {
   let plan: FilterPlan
-  let collection: CollectionRuntime
+  let index: IndexGeneration
+  let collection: UInt32
   let records: RecordStore
   /// The moment of the index that is asked about.
   let view: ReadView
@@ -31,8 +32,8 @@ struct FilterEvaluation {
   func decide(_ known: Known) throws -> SlotBitset {
     var matching = known.matching
     try known.undecided.visit { slot in
-      guard collection.index.isVisible(slot, in: view),
-        let row = try records.row(collection: collection.id, slot: UInt32(slot))
+      guard index.isVisible(slot, in: view),
+        let row = try records.row(collection: collection, slot: UInt32(slot))
       else { return }
       let matches = try row.metadata.withUnsafeBytes { try plan.matches(canonicalMetadata: $0) }
       if matches { matching[slot] = true }
@@ -43,7 +44,7 @@ struct FilterEvaluation {
   private func evaluate(_ plan: FilterPlan) -> Known {
     switch plan {
     case .leaf(let leaf):
-      let selection = collection.index.columnSelection(
+      let selection = index.columnSelection(
         field: leaf.fieldBytes, from: firstSlot, at: view
       ) { leaf.matches($0) }
       return Known(matching: selection.matching, undecided: selection.undecided)
@@ -85,7 +86,7 @@ extension FilterEvaluation {
   private func verdict(_ plan: FilterPlan, _ slot: Int) -> Bool? {
     switch plan {
     case .leaf(let leaf):
-      return collection.index.columnVerdict(field: leaf.fieldBytes, slot: slot) { leaf.matches($0) }
+      return index.columnVerdict(field: leaf.fieldBytes, slot: slot) { leaf.matches($0) }
     case .all(let plans):
       var isDecided = true
       for plan in plans {
@@ -118,7 +119,7 @@ extension CollectionRuntime {
   /// completed by a pass over the slots born since and a look at those reused since. Only where
   /// records had to be asked, which are those of one moment, nothing is kept.
   func matchingSlots(
-    _ filter: Filter, records: RecordStore, at view: ReadView
+    _ filter: Filter, records: RecordStore, in index: IndexGeneration, at view: ReadView
   ) throws -> (slots: SlotBitset, isCached: Bool) {
     let key = FilterCache.Key(filter)
     var known = filters.answer(for: key)
@@ -134,7 +135,7 @@ extension CollectionRuntime {
       return (known.slots.prefix(view.slotCount), true)
     }
     var evaluation = FilterEvaluation(
-      plan: try filter.plan(), collection: self, records: records, view: view)
+      plan: try filter.plan(), index: index, collection: id, records: records, view: view)
     if let known, let answer = evaluation.completed(known, reused) {
       filters.keep(answer, for: key)
       return (answer.slots.prefix(view.slotCount), false)

@@ -13,7 +13,7 @@ final class Maintainer {
   }
 
   private var cycle: Cycle?
-  /// Per collection: dead nodes that the last cycle could not free. They are not due again.
+  /// Per collection: dead slots that the last cycle could not free. They are not due again.
   private var left: [UInt32: Int] = [:]
 
   /// Slots that a step repairs: fewer while writes wait for it.
@@ -28,7 +28,9 @@ final class Maintainer {
         Cycle(collection: $0.id, next: 0)
       }
     }
-    guard let present = cycle, let collection = engine.state.collections[present.collection] else {
+    guard let present = cycle, let collection = engine.state.collections[present.collection],
+      collection.maySlotsBeReused
+    else {
       cycle = nil
       return false
     }
@@ -47,15 +49,15 @@ final class Maintainer {
       return false
     }
     cycle = isLast ? nil : Cycle(collection: collection.id, next: end)
-    if isLast { left[collection.id] = collection.index.deadNodeCount }
+    if isLast { left[collection.id] = collection.index.unfreedSlotCount }
     return true
   }
 
   private func isDue(_ collection: CollectionRuntime, _ configuration: Configuration) -> Bool {
     let index = collection.index
     let nodes = index.graphSlotCount
-    guard nodes > 0 else { return false }
-    let dead = index.deadNodeCount
+    guard nodes > 0, collection.maySlotsBeReused else { return false }
+    let dead = index.unfreedSlotCount
     left[collection.id] = left[collection.id].map { min($0, dead) }
     let share = Int(Double(nodes) * configuration.maintenanceShare)
     return dead - (left[collection.id] ?? 0) >= max(configuration.maintenanceMinimum, share, 1)
