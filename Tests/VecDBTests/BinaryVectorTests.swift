@@ -98,18 +98,18 @@ import VecDB
     let bytes = try await database.createCollection("bytes", dimensions: 6, metric: .l2)
     let half: [Float16] = [0.1, -65_504, 6e-8, 0, 1, 3.14]
     let byte: [Int8] = [-128, 127, 0, -1, 1, 42]
-    try await halves.upsert(Record(key: "a", vector: half))
-    try await bytes.upsert(Record(key: "a", vector: byte, metadata: ["x": 1]))
+    try await halves.upsert(Record(key: "a", float16: half))
+    try await bytes.upsert(Record(key: "a", int8: byte, metadata: ["x": 1]))
     for number in 0..<1_500 {
       // Beyond the training of the codes.
       if number % 500 == 0 {
         try await bytes.upsert(
           (number..<number + 500).map {
-            Record(key: "\($0)", vector: byte.map { $0 &+ Int8(truncatingIfNeeded: number) })
+            Record(key: "\($0)", int8: byte.map { $0 &+ Int8(truncatingIfNeeded: number) })
           })
         try await halves.upsert(
           (number..<number + 500).map { row in
-            Record(key: "\(row)", vector: half.map { $0 / Float16(row + 1) })
+            Record(key: "\(row)", float16: half.map { $0 / Float16(row + 1) })
           })
       }
     }
@@ -117,8 +117,8 @@ import VecDB
     #expect(try halves.get("7")?.float16Vector == half.map { $0 / 8 })
     #expect(try bytes.get("a")?.int8Vector == byte)
     #expect(try halves.get("a")?.int8Vector == nil)
-    #expect(try halves.search(half, k: 1).hits.first?.distance ?? 1 < 1e-6)
-    #expect(try bytes.search(byte, k: 1).hits.first?.distance == 0)
+    #expect(try halves.search(float16: half, k: 1).hits.first?.distance ?? 1 < 1e-6)
+    #expect(try bytes.search(int8: byte, k: 1).hits.first?.distance == 0)
     try await database.close()
   }
 }

@@ -4,7 +4,7 @@
 extension Record {
   #if !((os(macOS) || targetEnvironment(macCatalyst)) && arch(x86_64))
     /// A record with a vector of half-precision components.
-    public init(key: String, vector: [Float16], metadata: Metadata = [:]) {
+    public init(key: String, float16 vector: [Float16], metadata: Metadata = [:]) {
       self.init(key: key, vector: vector.map { Float($0) }, metadata: metadata)
     }
 
@@ -14,7 +14,7 @@ extension Record {
   #endif
 
   /// A record with a vector of whole numbers from -128 to 127.
-  public init(key: String, vector: [Int8], metadata: Metadata = [:]) {
+  public init(key: String, int8 vector: [Int8], metadata: Metadata = [:]) {
     self.init(key: key, vector: vector.map { Float($0) }, metadata: metadata)
   }
 
@@ -63,7 +63,7 @@ extension VectorCollection {
   #if !((os(macOS) || targetEnvironment(macCatalyst)) && arch(x86_64))
     /// As ``search(_:k:options:)`` with a query in half precision.
     public func search(
-      _ vector: [Float16], k: Int = 10, options: SearchOptions = SearchOptions()
+      float16 vector: [Float16], k: Int = 10, options: SearchOptions = SearchOptions()
     ) throws -> SearchResult {
       try search(vector.map { Float($0) }, k: k, options: options)
     }
@@ -71,7 +71,7 @@ extension VectorCollection {
 
   /// As ``search(_:k:options:)`` with a query of whole numbers.
   public func search(
-    _ vector: [Int8], k: Int = 10, options: SearchOptions = SearchOptions()
+    int8 vector: [Int8], k: Int = 10, options: SearchOptions = SearchOptions()
   ) throws -> SearchResult {
     try search(vector.map { Float($0) }, k: k, options: options)
   }
