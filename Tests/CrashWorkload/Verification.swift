@@ -11,6 +11,7 @@ struct Verification {
 
   struct Outcome: Codable {
     var acknowledged = 0
+    var refused = 0
     var records = 0
     var reopenMilliseconds = 0.0
     var problems: [String] = []
@@ -20,6 +21,7 @@ struct Verification {
     var outcome = Outcome()
     let known = try Receipts(path: receipts)
     outcome.acknowledged = known.acknowledgedCount
+    outcome.refused = known.refusedCount
     let started = Date()
     let database: Database
     do {
@@ -38,7 +40,7 @@ struct Verification {
       return outcome
     }
     let collection = try database.collection("c")
-    let found = try collection.scroll(limit: 100_000).records
+    let found = try collection.scroll(limit: 10_000).records
     outcome.records = found.count
     if collection.count != found.count {
       outcome.problems.append("counts \(collection.count) records and lists \(found.count)")
