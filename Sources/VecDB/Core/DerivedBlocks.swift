@@ -47,10 +47,22 @@ struct DerivedBlocks {
   }
 
   private func rebuild(_ stored: CollectionManifest) throws -> [Digest: [UInt8]] {
+    var result: [Digest: [UInt8]] = [:]
+    let generations = try StoredGenerations(decoding: stored.state, at: stored.name).generations
+    for (number, state) in generations {
+      result.merge(try rebuild(stored, number, state)) { first, _ in first }
+    }
+    return result
+  }
+
+  private func rebuild(
+    _ stored: CollectionManifest, _ generation: UInt32, _ state: [UInt8]
+  ) throws -> [Digest: [UInt8]] {
     var damaged = 0
     let options = VectorIndex.IndexOptions(threads: threads)
-    let old = try IndexGeneration(opening: stored.state, options: options) { name, length, base in
-      guard let array = stored.array(name), array.lengthBytes == length,
+    let old = try IndexGeneration(opening: state, options: options) { name, length, base in
+      let arrayName = StoredGenerations.arrayName(name, of: generation)
+      guard let array = stored.array(arrayName), array.lengthBytes == length,
         let list = try? blocks.list(of: array)
       else {
         damaged += 1
