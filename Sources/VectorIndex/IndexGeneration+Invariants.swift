@@ -177,14 +177,15 @@ extension IndexGeneration {
     var proven = SlotBitset(count: Int(graph.count))
     proven[0] = true
     var path: [Int] = []
-    for slot in 1..<max(1, Int(graph.count)) where !isFree(slot) && !proven[slot] {
+    for slot in 1..<max(1, Int(graph.count))
+    where !isFree(slot) && !isAbsent(slot) && !proven[slot] {
       path.removeAll(keepingCapacity: true)
       var node = slot
-      while !proven[node], path.count <= Int(graph.count) {
+      while node < Int(graph.count), !proven[node], path.count <= Int(graph.count) {
         path.append(node)
         node = Int(parents[node])
       }
-      guard path.count <= Int(graph.count) else {
+      guard node < Int(graph.count), path.count <= Int(graph.count) else {
         return report.require(false, "node \(slot) cannot be reached from the root")
       }
       for node in path { proven[node] = true }
