@@ -53,6 +53,8 @@ let package = Package(
         "VecDB",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
+    .executableTarget(
+      name: "vecdb-kernels", dependencies: ["VectorKernels"], path: "Benchmarks/Kernels"),
     .target(
       name: "SimulatedDisk", dependencies: ["CSQLite", "Files", "Bytes"],
       path: "Tests/SimulatedDisk"),

@@ -23,6 +23,8 @@ final class GraphBuilder {
   var graph: GraphView
   /// Per node of the batch: the nearest node of the frozen graph.
   let nearestOld: UnsafeMutablePointer<UInt32>
+  /// Per node of the batch: what its candidates tell of the growth of neighbourhoods.
+  let samples: UnsafeMutablePointer<NeighbourGrowth>
   /// Reverse edges: level << 47 | target << 16 | place of the source in the batch.
   var edges: [UInt64] = []
   /// Where each target's edges begin in `edges`; then their end.
@@ -33,9 +35,13 @@ final class GraphBuilder {
     workers = (0..<threads).map { _ in BuildWorker(parameters: generation.parameters) }
     graph = GraphView(generation)
     nearestOld = .allocate(capacity: SearchScratch.batchLimit)
+    samples = .allocate(capacity: SearchScratch.batchLimit)
   }
 
-  deinit { nearestOld.deallocate() }
+  deinit {
+    nearestOld.deallocate()
+    samples.deallocate()
+  }
 
   /// How many of `pending` nodes to insert next: the graph doubles at first, then grows by 2 %.
   static func batchSize(graphCount: Int, pending: Int) -> Int {
@@ -66,12 +72,23 @@ final class GraphBuilder {
       mergeEdges(groups[index]..<groups[index + 1], worker)
     }
     for slot in batch { assignParent(to: slot, workers[0]) }
+    learnGrowth()
 
     generation.upperRowCount.store(generation.arrays.upperLinks.count, ordering: .releasing)
     generation.graphCount.store(batch.upperBound, ordering: .releasing)
     var entry = Int(graph.entry)
     for slot in batch where graph.level(UInt32(slot)) > graph.level(UInt32(entry)) { entry = slot }
     generation.entryPoint.store(entry, ordering: .releasing)
+  }
+
+  /// Takes up what the batch tells of the growth of neighbourhoods; what was learnt before counts
+  /// half whenever the graph has doubled.
+  private func learnGrowth() {
+    var growth = generation.growth
+    let before = generation.graphCount.load(ordering: .relaxed)
+    if before.leadingZeroBitCount != (before + batch.count).leadingZeroBitCount { growth.halve() }
+    for place in 0..<batch.count { growth.add(samples[place]) }
+    generation.setGrowth(growth)
   }
 
   /// Gives the nodes of the batch their levels and empty upper rows. Their rows in the other arrays

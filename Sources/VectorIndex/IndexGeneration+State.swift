@@ -4,9 +4,9 @@ import Synchronization
 /// The small state: what is not in the arrays. Together with them it is the whole generation.
 extension IndexGeneration {
   private static let magic: UInt32 = 0x5349_5856  // "VXIS"
-  private static let version: UInt16 = 1
+  private static let version: UInt16 = 2
 
-  /// Magic, version, parameters, counts, quantiser, digest, columns, and the length of every array.
+  /// Magic, version, parameters, counts, growth, quantiser, digest, columns, and the length of every array.
   package func encodeState() -> [UInt8] {
     var writer = ByteWriter(reservingCapacity: 1_024)
     writer.write(Self.magic)
@@ -19,6 +19,8 @@ extension IndexGeneration {
     writer.write(UInt64(entryPoint.load(ordering: .relaxed)))
     writer.write(UInt64(deadCount.load(ordering: .relaxed)))
     writer.write(clippedCount)
+    writer.write(growth.rankLogs)
+    writer.write(growth.distanceLogs)
     writer.write(dataDigest.sum)
     writer.write(UInt8(quantizer == nil ? 0 : 1))
     quantizer?.write(to: &writer)
@@ -79,6 +81,7 @@ extension IndexGeneration {
     if let quantizer = stored.quantizer { setQuantizer(quantizer) }
     appliedLSN = stored.appliedLSN
     clippedCount = stored.clippedCount
+    setGrowth(stored.growth)
     dataDigest = MultisetDigest(sum: stored.dataDigest)
     upperRowCount.store(arrays.upperLinks.count, ordering: .relaxed)
     graphCount.store(stored.graphCount, ordering: .releasing)
@@ -95,6 +98,7 @@ private struct StoredState {
   var appliedLSN, publishedLSN: UInt64
   var slotCount, graphCount, entryPoint, deadCount: Int
   var clippedCount: UInt64
+  var growth: NeighbourGrowth
   var dataDigest: Digest
   var quantizer: Quantizer?
   var fields: [[UInt8]] = []
@@ -135,6 +139,9 @@ private struct StoredState {
     entryPoint = try count("entry point")
     deadCount = try count("dead count")
     clippedCount = try reader.read(UInt64.self, "clipped count")
+    growth = NeighbourGrowth(
+      rankLogs: try reader.read(UInt64.self, "growth of ranks"),
+      distanceLogs: try reader.read(UInt64.self, "growth of distances"))
     dataDigest = try reader.readDigest("data digest")
     switch try reader.read(UInt8.self, "quantiser flag") {
     case 0: quantizer = nil

@@ -38,6 +38,8 @@ package final class IndexGeneration: @unchecked Sendable {
   /// The node where searches begin; stored after the `graphCount` that has it.
   let entryPoint = Atomic<Int>(0)
   let upperRowCount = Atomic<Int>(0)
+  /// `growth.exponent`, for searches.
+  let growthExponent = Atomic<UInt64>(0)
   /// Slots that have died, visibly or not yet.
   let deadCount = Atomic<Int>(0)
   /// Whether `trainedQuantizer` holds one.
@@ -59,6 +61,8 @@ package final class IndexGeneration: @unchecked Sendable {
   package internal(set) var clippedCount: UInt64 = 0
   /// Knows whether a mapped block that a batch changed was damaged.
   package internal(set) var prover: BlockProver?
+  /// How fast neighbourhoods grow in the graph.
+  package private(set) var growth = NeighbourGrowth()
   var columnNumbers: [[UInt8]: Int] = [:]
   var builder: GraphBuilder?
 
@@ -92,6 +96,11 @@ package final class IndexGeneration: @unchecked Sendable {
   func setQuantizer(_ quantizer: Quantizer) {
     trainedQuantizer.pointee = quantizer
     isTrained.store(true, ordering: .releasing)
+  }
+
+  func setGrowth(_ growth: NeighbourGrowth) {
+    self.growth = growth
+    growthExponent.store(growth.exponent, ordering: .relaxed)
   }
 
   // MARK: Figures

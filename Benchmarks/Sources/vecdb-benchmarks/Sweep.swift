@@ -26,13 +26,19 @@ struct Sweep: AsyncParsableCommand {
     let database = try await Database.open(at: database)
     let opened = ProcessMemory.residentBytes - before
     let sweep = EffortSweep(
-      collection: try database.collection(collection), queries: wanted, k: k, rounds: rounds)
+      collection: try database.collection(collection), queries: wanted, k: k, rounds: rounds
+    ) {
+      // The pages of float vectors that re-ranking touched: clean pages of files.
+      let found = try? database.stats().collections.first { $0.name == collection }
+      return found?.arrays?.first { $0.name == "exact" }?.residentBytes ?? 0
+    }
     for point in try sweep.run(ef, enough: 2) {
       print(
         "{\"setting\": \(point.ef), \"recall\": \(decimal(point.recall, 5)), "
           + "\"qps\": \(decimal(point.queriesPerSecond, 1)), "
           + "\"qps_cpu\": \(decimal(point.queriesPerCPUSecond, 1)), "
           + "\"opened_bytes\": \(opened), \"resident_bytes\": \(point.residentBytes - before), "
+          + "\"vector_bytes\": \(point.vectorBytes), "
           + "\"anonymous_bytes\": \(point.anonymousBytes - anonymousBefore)}")
     }
     try await database.close()

@@ -15,6 +15,8 @@ struct Stats: AsyncParsableCommand {
   @OptionGroup var target: DatabaseArgument
   @Flag(help: "Leave out the graph digests, which read the whole index.")
   var noGraphDigests = false
+  @Flag(help: "What each array of the indexes takes, and how much of it is in memory.")
+  var memory = false
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
@@ -56,6 +58,28 @@ struct Stats: AsyncParsableCommand {
       table.add("data digest", collection.dataDigest)
       if let digest = collection.graphDigest { table.add("graph digest", digest) }
       table.write()
+      if memory { writeMemory(collection) }
     }
+  }
+
+  private func writeMemory(_ collection: CollectionStats) {
+    let arrays = (collection.arrays ?? []).filter { $0.bytes > 0 }
+    guard !arrays.isEmpty else { return }
+    Output.line("")
+    var table = Table([
+      ("array", .left), ("bytes", .right), ("a slot", .right), ("resident", .right),
+    ])
+    func add(_ name: String, _ bytes: Int, _ resident: Int?) {
+      table.add(
+        name, Format.bytes(bytes),
+        Format.decimal(Double(bytes) / Double(max(1, collection.slots)), 1),
+        resident.map(Format.bytes) ?? "unknown")
+    }
+    for array in arrays { add(array.name, array.bytes, array.residentBytes) }
+    let resident = arrays.compactMap(\.residentBytes)
+    add(
+      "in all", arrays.reduce(0) { $0 + $1.bytes },
+      resident.count == arrays.count ? resident.reduce(0, +) : nil)
+    table.write()
   }
 }
