@@ -7,6 +7,8 @@ extension GraphBuilder {
   func findNeighbours(of slot: Int, _ worker: BuildWorker) {
     let scratch = worker.scratch
     let generation = generation
+    samples[slot - batch.lowerBound] = NeighbourGrowth()
+    guard !generation.isAbsent(slot) else { return }
     let query = generation.storedQuery(slot, into: scratch.signedQuery, scratch: scratch.dots)
     query.distances(first: batch.lowerBound, count: batch.count, worker.fellowDistances)
     let place = slot - batch.lowerBound
@@ -65,7 +67,9 @@ extension GraphBuilder {
       let slot = UInt32(batch.lowerBound + other)
       let word = CandidatePool.word(
         distance: UInt32(bitPattern: worker.fellowDistances[other]), slot: slot)
-      guard word < bound, layer == 0 || graph.level(slot) >= layer else { continue }
+      guard word < bound, layer == 0 || graph.level(slot) >= layer,
+        !generation.isAbsent(Int(slot))
+      else { continue }
       pool.insert(word)
       bound = pool.bound
     }

@@ -4,9 +4,10 @@ import Synchronization
 /// The small state: what is not in the arrays. Together with them it is the whole generation.
 extension IndexGeneration {
   private static let magic: UInt32 = 0x5349_5856  // "VXIS"
-  private static let version: UInt16 = 2
+  private static let version: UInt16 = 3
 
-  /// Magic, version, parameters, counts, growth, quantiser, digest, columns, and the length of every array.
+  /// Magic, version, parameters, counts, growth, quantiser, digest, columns, and the length of every
+  /// array.
   package func encodeState() -> [UInt8] {
     var writer = ByteWriter(reservingCapacity: 1_024)
     writer.write(Self.magic)
@@ -18,6 +19,7 @@ extension IndexGeneration {
     writer.write(UInt64(graphCount.load(ordering: .relaxed)))
     writer.write(UInt64(entryPoint.load(ordering: .relaxed)))
     writer.write(UInt64(deadCount.load(ordering: .relaxed)))
+    writer.write(UInt64(absentCount.load(ordering: .relaxed)))
     writer.write(clippedCount)
     writer.write(growth.rankLogs)
     writer.write(growth.distanceLogs)
@@ -75,6 +77,7 @@ extension IndexGeneration {
       perSlot.allSatisfy({ $0.count == stored.slotCount })
     else { throw .corruptState("an array does not have \(stored.slotCount) rows") }
     guard stored.graphCount <= stored.slotCount, stored.deadCount <= stored.slotCount,
+      stored.absentCount <= stored.deadCount,
       stored.entryPoint < max(1, stored.graphCount),
       stored.graphCount == 0 || stored.quantizer != nil
     else { throw .corruptState("the counts contradict each other") }
@@ -82,6 +85,7 @@ extension IndexGeneration {
     appliedLSN = stored.appliedLSN
     clippedCount = stored.clippedCount
     setGrowth(stored.growth)
+    absentCount.store(stored.absentCount, ordering: .releasing)
     dataDigest = MultisetDigest(sum: stored.dataDigest)
     upperRowCount.store(arrays.upperLinks.count, ordering: .relaxed)
     graphCount.store(stored.graphCount, ordering: .releasing)
@@ -96,7 +100,7 @@ extension IndexGeneration {
 private struct StoredState {
   var parameters: IndexParameters
   var appliedLSN, publishedLSN: UInt64
-  var slotCount, graphCount, entryPoint, deadCount: Int
+  var slotCount, graphCount, entryPoint, deadCount, absentCount: Int
   var clippedCount: UInt64
   var growth: NeighbourGrowth
   var dataDigest: Digest
@@ -124,7 +128,8 @@ private struct StoredState {
       throw IndexError.corruptState("no index state begins with these bytes")
     }
     let found = try reader.read(UInt16.self, "version")
-    guard found == version else { throw IndexError.unknownVersion(found) }
+    // Version 1 had no absent slots; the rest is the same.
+    guard (1...version).contains(found) else { throw IndexError.unknownVersion(found) }
     parameters = try IndexParameters(
       decoding: Array(try reader.readCounted(maximum: 1_024, "parameters")))
     func count(_ field: String) throws -> Int {
@@ -138,10 +143,14 @@ private struct StoredState {
     graphCount = try count("graph count")
     entryPoint = try count("entry point")
     deadCount = try count("dead count")
+    absentCount = found > 1 ? try count("absent count") : 0
     clippedCount = try reader.read(UInt64.self, "clipped count")
-    growth = NeighbourGrowth(
-      rankLogs: try reader.read(UInt64.self, "growth of ranks"),
-      distanceLogs: try reader.read(UInt64.self, "growth of distances"))
+    growth =
+      found > 2
+      ? NeighbourGrowth(
+        rankLogs: try reader.read(UInt64.self, "growth of ranks"),
+        distanceLogs: try reader.read(UInt64.self, "growth of distances"))
+      : NeighbourGrowth()
     dataDigest = try reader.readDigest("data digest")
     switch try reader.read(UInt8.self, "quantiser flag") {
     case 0: quantizer = nil
