@@ -55,6 +55,8 @@ let package = Package(
       ]),
     .executableTarget(
       name: "vecdb-kernels", dependencies: ["VectorKernels"], path: "Benchmarks/Kernels"),
+    .executableTarget(
+      name: "vecdb-levers", dependencies: ["VectorIndex", "Bytes"], path: "Benchmarks/Levers"),
     .target(
       name: "SimulatedDisk", dependencies: ["CSQLite", "Files", "Bytes"],
       path: "Tests/SimulatedDisk"),

@@ -89,10 +89,6 @@ struct CandidatePool {
     }
   }
 
-  /// The word at a position, 0 before the first.
-  @inline(__always)
-  func word(at position: Int) -> UInt64 { position < 0 ? 0 : words[position] }
-
   /// Drops candidates above `limit` from the end, as long as more than `keeping` are left.
   @inline(__always)
   mutating func drop(above limit: UInt64, keeping: Int) {

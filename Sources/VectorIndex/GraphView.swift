@@ -168,9 +168,7 @@ struct GraphView {
       distanceCount &+= n
       // What will not be expanded need not be kept, beyond those that are kept in any case.
       pool.drop(above: farthest, keeping: limit.kept)
-      let ceiling =
-        pool.count < limit.kept ? .max : max(farthest, pool.word(at: limit.kept &- 1))
-      var bound = min(pool.bound, ceiling)
+      var bound = limit.bound(pool)
       var next = pool.cursor < pool.count ? pool.words[pool.cursor] : .max
       var i = 0
       while i < n {
@@ -178,7 +176,7 @@ struct GraphView {
           distance: UInt32(bitPattern: dots[i]), slot: ids[i])
         if candidate < bound {
           pool.insert(candidate)
-          bound = min(pool.bound, ceiling)
+          bound = limit.bound(pool)
           if candidate < next {
             next = candidate
             if level == 0 { prefetchRow(candidate) }

@@ -87,7 +87,7 @@ extension IndexGeneration {
   /// are no distances, and a walk that may keep the whole graph need not stop early.
   private func walkLimit(k: Int, ef: Int, _ graph: GraphView) -> WalkLimit {
     let exponent = growthExponent.load(ordering: .relaxed)
-    guard parameters.metric != .dot, exponent > 0,
+    guard adaptsWalks, parameters.metric != .dot, exponent > 0,
       ef * WalkLimit.capacityFactor < Int(graph.count)
     else { return .none }
     return WalkLimit(k: k, ef: ef, exponent: exponent)

@@ -51,6 +51,9 @@ package final class IndexGeneration: @unchecked Sendable {
   let columns: UnsafeMutablePointer<Column?>
   let scratchPool = ScratchPool()
 
+  /// Whether walks end by distance; off only where that gain is measured, before any search.
+  package var adaptsWalks = true
+
   // MARK: The writer's
 
   /// Threads that insertion uses.

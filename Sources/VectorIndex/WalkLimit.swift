@@ -36,4 +36,12 @@ struct WalkLimit {
     guard high == 0, distance < 0xffff_ffff else { return .max }
     return distance << 32 | 0xffff_ffff
   }
+
+  /// A candidate at or above it is not worth keeping.
+  @inline(__always)
+  func bound(_ pool: CandidatePool) -> UInt64 {
+    guard factor > 0 else { return pool.bound }
+    guard pool.count >= kept else { return .max }
+    return min(pool.bound, max(farthest(pool), pool.words[kept &- 1]))
+  }
 }
