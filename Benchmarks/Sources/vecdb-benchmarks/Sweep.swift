@@ -25,12 +25,13 @@ struct Sweep: AsyncParsableCommand {
     let anonymousBefore = ProcessMemory.anonymousBytes
     let database = try await Database.open(at: database)
     let opened = ProcessMemory.residentBytes - before
+    let searched = try database.collection(collection)
     let sweep = EffortSweep(
-      collection: try database.collection(collection), queries: wanted, k: k, rounds: rounds
+      collection: searched, queries: wanted, k: k, rounds: rounds
     ) {
       // The pages of float vectors that re-ranking touched: clean pages of files.
-      let found = try? database.stats().collections.first { $0.name == collection }
-      return found?.arrays?.first { $0.name == "exact" }?.residentBytes ?? 0
+      let arrays = try? searched.memory()
+      return arrays?.first { $0.name == "exact" }?.residentBytes ?? 0
     }
     for point in try sweep.run(ef, enough: 2) {
       print(

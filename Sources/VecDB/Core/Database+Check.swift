@@ -90,10 +90,7 @@ extension Engine {
         name: definition.name, dimensions: definition.dimensions, metric: definition.metric,
         m: runtime.options.m, efConstruction: runtime.options.efConstruction,
         count: own.count, slots: own.slots, graphCount: own.graphCount,
-        dead: own.slots - own.count, indexBytes: own.indexBytes,
-        arrays: runtime.index.arrayUse.map {
-          ArrayMemory(name: $0.name, bytes: $0.bytes, residentBytes: $0.residentBytes)
-        }, dataDigest: own.dataDigest.hex,
+        dead: own.slots - own.count, indexBytes: own.indexBytes, dataDigest: own.dataDigest.hex,
         graphDigest: nil)
     }
     var activity = telemetry.now

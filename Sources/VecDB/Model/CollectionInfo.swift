@@ -22,17 +22,6 @@ public struct CollectionInfo: Sendable, Hashable, Codable {
   public var count: Int
 }
 
-/// Memory of one array of a collection's index.
-public struct ArrayMemory: Sendable, Hashable, Codable {
-  /// As in the article on file formats: codes, links, exact (the float32 vectors), and so on.
-  public var name: String
-  /// Bytes in use.
-  public var bytes: Int
-  /// Those of them that are in this process's memory; the others are in files until something asks
-  /// for them. Nil where the system does not tell.
-  public var residentBytes: Int?
-}
-
 /// Counters and digests of one collection.
 public struct CollectionStats: Sendable, Hashable, Codable {
   public var name: String
@@ -50,8 +39,6 @@ public struct CollectionStats: Sendable, Hashable, Codable {
   public var dead: Int
   /// Bytes of all index arrays in use.
   public var indexBytes: Int
-  /// What each array of the index takes; nil from an owner of an older version.
-  public var arrays: [ArrayMemory]?
   /// Hexadecimal digest over keys, metadata and vector bits of live records.
   public var dataDigest: String
   /// Hexadecimal digest of the canonical index arrays; nil unless it was asked for, since it reads

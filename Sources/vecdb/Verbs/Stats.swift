@@ -27,6 +27,16 @@ struct Stats: AsyncParsableCommand {
         case .remote(let database): try await database.stats(graphDigests: !noGraphDigests)
         }
       if output.json { Output.json(stats) } else { write(stats) }
+      guard memory else { return }
+      guard case .own(let database) = database else {
+        return Terminal.message(
+          "Another process has the database open; what its index takes is told where it runs.")
+      }
+      for collection in stats.collections {
+        writeMemory(
+          try database.collection(collection.name).memory(), of: collection.name,
+          slots: collection.slots)
+      }
     }
   }
 
@@ -58,21 +68,21 @@ struct Stats: AsyncParsableCommand {
       table.add("data digest", collection.dataDigest)
       if let digest = collection.graphDigest { table.add("graph digest", digest) }
       table.write()
-      if memory { writeMemory(collection) }
     }
   }
 
-  private func writeMemory(_ collection: CollectionStats) {
-    let arrays = (collection.arrays ?? []).filter { $0.bytes > 0 }
+  private func writeMemory(_ all: [ArrayMemory], of collection: String, slots: Int) {
+    let arrays = all.filter { $0.bytes > 0 }
+    guard !output.json else { return arrays.forEach { Output.json($0) } }
     guard !arrays.isEmpty else { return }
     Output.line("")
     var table = Table([
-      ("array", .left), ("bytes", .right), ("a slot", .right), ("resident", .right),
+      ("array of \(collection)", .left), ("bytes", .right), ("a slot", .right),
+      ("resident", .right),
     ])
     func add(_ name: String, _ bytes: Int, _ resident: Int?) {
       table.add(
-        name, Format.bytes(bytes),
-        Format.decimal(Double(bytes) / Double(max(1, collection.slots)), 1),
+        name, Format.bytes(bytes), Format.decimal(Double(bytes) / Double(max(1, slots)), 1),
         resident.map(Format.bytes) ?? "unknown")
     }
     for array in arrays { add(array.name, array.bytes, array.residentBytes) }
