@@ -73,8 +73,11 @@ struct Stats: AsyncParsableCommand {
 
   private func writeMemory(_ all: [ArrayMemory], of collection: String, slots: Int) {
     let arrays = all.filter { $0.bytes > 0 }
-    guard !output.json else { return arrays.forEach { Output.json($0) } }
     guard !arrays.isEmpty else { return }
+    if output.json {
+      for array in arrays { Output.json(array) }
+      return
+    }
     Output.line("")
     var table = Table([
       ("array of \(collection)", .left), ("bytes", .right), ("a slot", .right),
