@@ -109,8 +109,9 @@ class Results:
     def _write_builds(self):
         counts = sorted({threads for _, threads in self.builds})
         print("\nBuild, seconds. vecdb's is the whole durable import through its log, zvec's and "
-              "NGT's end on disk too; the others' in memory. Memory is what the process grew by "
-              "from before opening to after the searches at 0.99; \"f32 from files\" are the pages of "
+              "NGT's end on disk too; the others' in memory. Memory is what the process's "
+              "data, without programs and libraries, grew by from before opening to after the "
+              "searches at 0.99; \"f32 from files\" are the pages of "
               "vecdb's float32 vectors that re-ranking touched, clean pages of files that the kernel "
               "takes back when they are not used; the ratio leaves them out; \"no file\" is memory "
               "that no file backs. Ratios are to vecdb.\n")
