@@ -20,6 +20,11 @@ static inline __attribute__((always_inline)) void vecdb_prefetch(const void *add
 }
 
 /// Asks for the cache line at `address`, into the second level and outwards. Never faults.
+/// Set bits: one instruction where the target that includes this has it.
+static inline __attribute__((always_inline)) int64_t vecdb_popcount64(uint64_t word) {
+  return __builtin_popcountll(word);
+}
+
 static inline __attribute__((always_inline)) void vecdb_prefetch_far(const void *address) {
   __builtin_prefetch(address, 0, 2);
 }
@@ -27,5 +32,6 @@ static inline __attribute__((always_inline)) void vecdb_prefetch_far(const void 
 #include "cpu.h"
 #include "lanes.h"
 #include "checksums.h"
+#include "selection.h"
 
 #endif

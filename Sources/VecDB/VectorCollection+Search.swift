@@ -49,28 +49,40 @@ extension VectorCollection {
     for attempt in 0..<8 {
       // One generation from beginning to end, whatever a rebuild does meanwhile.
       let index = runtime.index
-      let view = index.view()
-      let matching = try options.filter.map {
-        try runtime.matchingSlots($0, records: database.records, at: view)
+      let result = try index.reading {
+        try attemptAnswer(
+          query, in: index, k: k, efSearch: efSearch, options, isFirst: attempt == 0)
       }
-      let filter = matching?.slots
-      let outcome =
-        options.exact
-        ? try index.exactSearch(Array(query), k: k, filter: filter, at: view)
-        : try index.search(query, k: k, ef: efSearch, filter: filter, at: view)
-      if attempt > 0 { try requireRows(of: outcome, view) }
-      if let hits = try hits(of: outcome, in: index, options) {
-        return SearchResult(
-          hits: hits, lsn: view.lsn, efSearch: efSearch, plan: outcome.plan.rawValue,
-          distances: outcome.distanceCount, hops: outcome.hopCount,
-          matching: filter?.population,
-          selectivity: filter.map { Double($0.population) / Double(max(1, view.slotCount)) },
-          isFilterCached: matching?.isCached ?? false)
-      }
+      if let result { return result }
     }
     throw VecDBError(
       .overloaded, "records are replaced faster than their metadata can be read", at: name,
       remedy: "Search again, or without metadata.")
+  }
+
+  /// Nil if a record was replaced before its metadata was read.
+  private func attemptAnswer(
+    _ query: UnsafeBufferPointer<Float>, in index: IndexGeneration, k: Int, efSearch: Int,
+    _ options: SearchOptions, isFirst: Bool
+  ) throws -> SearchResult? {
+    let view = index.view()
+    let matching = try options.filter.map {
+      try runtime.matchingSlots($0, records: database.records, in: index, at: view)
+    }
+    let filter = matching?.slots
+    let outcome =
+      options.exact
+      ? try index.exactSearch(Array(query), k: k, filter: filter, at: view)
+      : try index.search(query, k: k, ef: efSearch, filter: filter, at: view)
+    if !isFirst { try requireRows(of: outcome, view) }
+    return try hits(of: outcome, in: index, options).map { hits in
+      SearchResult(
+        hits: hits, lsn: view.lsn, efSearch: efSearch, plan: outcome.plan.rawValue,
+        distances: outcome.distanceCount, hops: outcome.hopCount,
+        matching: filter?.population,
+        selectivity: filter.map { Double($0.population) / Double(max(1, view.slotCount)) },
+        isFilterCached: matching?.isCached ?? false)
+    }
   }
 
   /// Nil if a record's metadata is gone since the search.

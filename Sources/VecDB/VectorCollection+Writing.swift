@@ -87,11 +87,10 @@ extension VectorCollection {
       try runtime.requireLive()
       let view = runtime.index.view()
       var slots: [UInt32] = []
-      try FilterEvaluation(
-        plan: filter.plan(), collection: runtime, records: engine.records, view: view
-      ).matchingSlots().visit { slot in
-        if runtime.index.isVisible(slot, in: view) { slots.append(UInt32(slot)) }
-      }
+      try runtime.matchingSlots(filter, records: engine.records, in: runtime.index, at: view).slots
+        .visit { slot in
+          if runtime.index.isVisible(slot, in: view) { slots.append(UInt32(slot)) }
+        }
       guard !slots.isEmpty else { return DeleteResult(receipt: engine.receipt, deleted: 0) }
       let payload = BatchPayload.encodeWrite(
         collection: runtime.id, dimensions: runtime.definition.dimensions,
@@ -144,7 +143,7 @@ extension VectorCollection {
     }
   }
 
-  /// Finite components, and under cosine not all zero.
+  /// Finite components, under cosine not all zero, under hamming only zeros and ones.
   func requireVector(_ vector: Span<Float>, _ place: String) throws {
     var isZero = true
     for index in vector.indices {
@@ -155,6 +154,11 @@ extension VectorCollection {
           remedy: "Use finite components.")
       }
       if value != 0 { isZero = false }
+      guard metric != .hamming || value == 0 || value == 1 else {
+        throw VecDBError(
+          .invalidArgument, "component \(index) of the vector is \(value)", at: place,
+          remedy: "Under hamming use 0 and 1; packed bits can be given as bytes.")
+      }
     }
     if isZero, metric == .cosine {
       throw VecDBError(

@@ -37,8 +37,10 @@ extension VectorCollection {
   public func get(_ key: String, includeVector: Bool = true) throws -> Record? {
     try VecDBError.translating {
       try requireUsable()
-      return try database.records.row(collection: runtime.id, key: key).map {
-        try record(of: $0, includeVector: includeVector)
+      return try runtime.index.reading {
+        try database.records.row(collection: runtime.id, key: key).map {
+          try record(of: $0, includeVector: includeVector)
+        }
       }
     }
   }
@@ -51,17 +53,16 @@ extension VectorCollection {
     try VecDBError.translating {
       try requireUsable()
       let index = runtime.index
-      let view = index.view()
-      var count = 0
-      try matchingSlots(filter, at: view).visit { slot in
-        if index.isVisible(slot, in: view) { count += 1 }
+      return try index.reading {
+        let view = index.view()
+        var count = 0
+        try runtime.matchingSlots(filter, records: database.records, in: index, at: view).slots
+          .visit { slot in
+            if index.isVisible(slot, in: view) { count += 1 }
+          }
+        return count
       }
-      return count
     }
-  }
-
-  func matchingSlots(_ filter: Filter, at view: ReadView) throws -> SlotBitset {
-    try runtime.matchingSlots(filter, records: database.records, at: view).slots
   }
 
   /// With its vector, the record is compared with its hash before it is handed out.
@@ -117,14 +118,16 @@ extension VectorCollection {
           .invalidArgument, "limit is \(limit)", at: name, remedy: "Use 1 to 10000.")
       }
       let plan = try filter?.plan()
-      let rows = try database.records.scan(
-        collection: runtime.id, afterKey: cursor, limit: limit)
-      let records = try rows.filter { row in
-        try plan.map { plan in
-          try row.metadata.withUnsafeBytes { try plan.matches(canonicalMetadata: $0) }
-        } ?? true
-      }.map { try record(of: $0, includeVector: includeVectors) }
-      return Page(records: records, next: rows.count == limit ? rows.last?.key : nil)
+      return try runtime.index.reading {
+        let rows = try database.records.scan(
+          collection: runtime.id, afterKey: cursor, limit: limit)
+        let records = try rows.filter { row in
+          try plan.map { plan in
+            try row.metadata.withUnsafeBytes { try plan.matches(canonicalMetadata: $0) }
+          } ?? true
+        }.map { try record(of: $0, includeVector: includeVectors) }
+        return Page(records: records, next: rows.count == limit ? rows.last?.key : nil)
+      }
     }
   }
 }

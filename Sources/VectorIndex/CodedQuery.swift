@@ -86,6 +86,10 @@ extension IndexGeneration {
   ) -> CodedQuery {
     let stride = arrays.codes.strideBytes
     let row = UnsafeRawPointer(arrays.codes.base + slot &* stride)
+    if parameters.metric == .hamming {
+      signed.update(from: row.assumingMemoryBound(to: Int8.self), count: stride)
+      return binaryQuery(signed)
+    }
     // Rows are zero where padded, so the query's padding does not count.
     let target = UnsafeMutableRawPointer(signed)
     var offset = 0
@@ -114,6 +118,14 @@ extension IndexGeneration {
   func codedQuery(_ scratch: SearchScratch, quantizer: Quantizer) -> CodedQuery {
     let dimensions = parameters.dimensions
     let stride = arrays.codes.strideBytes
+    if parameters.metric == .hamming {
+      _ = BinaryCodes.pack(
+        scratch.query, dimensions: dimensions, paddedTo: stride, into: scratch.codes)
+      scratch.isQueryExact = true
+      scratch.signedQuery.update(
+        from: UnsafeRawPointer(scratch.codes).assumingMemoryBound(to: Int8.self), count: stride)
+      return binaryQuery(scratch.signedQuery)
+    }
     let isDot = parameters.metric == .dot
     var base: UInt32 = 0x7fff_ffff
     // The rounding error of a component is uniform in ±1/2: variance 1/12, and 1/6 for a

@@ -23,8 +23,10 @@ final class Column: @unchecked Sendable {
   let values: RowArray
   /// Entries that readers may look at.
   let entryCount = Atomic<Int>(0)
-  /// Value to id; derived, so built at the first write after opening.
-  private var lookup: [[UInt8]: UInt32]?
+  /// Whether a slot may have a value that is too long: not looked at yet, not, or yes.
+  private let overflow = Atomic<UInt8>(1)
+  /// Derived, so built at the first write after opening.
+  private var dictionary: Dictionary?
 
   init(number: Int, field: [UInt8], slotLimit: Int) throws(IndexError) {
     self.field = field
@@ -40,7 +42,22 @@ final class Column: @unchecked Sendable {
       maximumBytes: IndexOptions.reservationBytesMaximum)
   }
 
+  /// Whether slots must be asked for values that the dictionary does not hold.
+  var mayHaveUndecided: Bool { overflow.load(ordering: .acquiring) != 0 }
+
+  /// A look at all slots found none, unless one was written meanwhile.
+  func noteAllDecided() {
+    _ = overflow.compareExchange(expected: 1, desired: 0, ordering: .acquiringAndReleasing)
+  }
+
   var arrays: [RowArray] { [ids, entries, values] }
+
+  /// A slot's id. Atomic, since a slot that gets another record may be looked at meanwhile by who
+  /// does not see it yet.
+  @inline(__always)
+  func idWord(_ slot: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
+    ids.row(slot).assumingMemoryBound(to: Atomic<UInt32>.self)
+  }
 
   /// Makes room for `slots` slots in all and `births` new values.
   func reserve(slots: Int, births: Int) throws(IndexError) {
@@ -51,28 +68,86 @@ final class Column: @unchecked Sendable {
 
   /// The id of a value, which is added to the dictionary if it is new. Needs `reserve`.
   func intern(_ value: [UInt8]) throws(IndexError) -> UInt32 {
-    guard value.count <= Self.valueLimitBytes else { return Self.overflowID }
-    if lookup == nil { lookup = readDictionary() }
-    if let id = lookup?[value] { return id }
-    let start = values.count
-    let entry = entries.count
-    try values.extend(to: start + value.count)
-    try entries.extend(to: entry + 1)
+    guard value.count <= Self.valueLimitBytes else {
+      overflow.store(2, ordering: .sequentiallyConsistent)
+      return Self.overflowID
+    }
+    if dictionary == nil { dictionary = readDictionary() }
+    if let id = dictionary?.ids[value] { return id }
+    let size = Self.size(value.count)
+    var place = dictionary?.take(size: size)
+    if place == nil { place = try append(size: size) }
+    guard let (entry, start) = place else { return Self.overflowID }
     value.withUnsafeBytes { bytes in
       if let base = bytes.baseAddress, !bytes.isEmpty {
+        values.willWrite(bytes: start..<start + bytes.count)
         values.row(start).copyMemory(from: base, byteCount: bytes.count)
       }
     }
-    entries.row(entry).storeBytes(of: UInt64(start) << 16 | UInt64(value.count), as: UInt64.self)
+    entries.willWrite(row: entry)
+    word(entry).pointee.store(UInt64(start) << 16 | UInt64(value.count), ordering: .releasing)
+    entryCount.store(entries.count, ordering: .releasing)
     let id = UInt32(entry) + Self.firstEntryID
-    lookup?[value] = id
-    entryCount.store(entry + 1, ordering: .releasing)
+    dictionary?.ids[value] = id
     return id
   }
 
-  /// The bytes of an entry below `entryCount`; nil where the stored reference is out of range.
+  private func append(size: Int) throws(IndexError) -> (entry: Int, start: Int) {
+    let (entry, start) = (entries.count, values.count)
+    try values.extend(to: start + size * Self.granuleBytes)
+    try entries.extend(to: entry + 1)
+    return (entry, start)
+  }
+
+  // MARK: Reuse
+
+  /// Values take whole granules, so that the space of one serves another.
+  private static let granuleBytes = 8
+  /// In place of the length of an entry that no slot uses; the size of its space is in the low bits.
+  private static let freeMark: UInt64 = 0x8000
+
+  private static func size(_ bytes: Int) -> Int { (bytes + granuleBytes - 1) / granuleBytes }
+
+  /// Frees the entries that are not in `used`. Only where nobody reads slots that had them.
+  func keepEntries(_ used: [Bool]) {
+    var hasFreed = false
+    for entry in 0..<min(used.count, entries.count) where !used[entry] && !isFree(entry) {
+      if let value = value(entry: entry) { dictionary?.ids[Array(value)] = nil }
+      let old = word(entry).pointee.load(ordering: .relaxed)
+      let size = UInt64(Self.size(Int(old & 0xffff)))
+      entries.willWrite(row: entry)
+      word(entry).pointee.store(old & ~0xffff | Self.freeMark | size, ordering: .releasing)
+      hasFreed = true
+    }
+    if hasFreed, dictionary != nil { dictionary?.free = freeEntries() }
+  }
+
+  /// Whether an entry stands for no value.
+  func isFree(_ entry: Int) -> Bool {
+    word(entry).pointee.load(ordering: .acquiring) & Self.freeMark != 0
+  }
+
+  private func word(_ entry: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+    entries.row(entry).assumingMemoryBound(to: Atomic<UInt64>.self)
+  }
+
+  /// Per size: the entries that stand for no value and their spaces, the lowest last.
+  private func freeEntries() -> [[(entry: Int, start: Int)]] {
+    var free: [[(entry: Int, start: Int)]] = Array(
+      repeating: [], count: Self.size(Self.valueLimitBytes) + 1)
+    for entry in stride(from: entries.count - 1, through: 0, by: -1) where isFree(entry) {
+      let word = word(entry).pointee.load(ordering: .relaxed)
+      let (start, size) = (Int(word >> 16), Int(word & 0x7fff))
+      guard size < free.count, start + size * Self.granuleBytes <= values.count else { continue }
+      free[size].append((entry, start))
+    }
+    return free
+  }
+
+  /// The bytes of an entry below `entryCount`; nil where it stands for none or the stored reference
+  /// is out of range.
   func value(entry: Int) -> UnsafeRawBufferPointer? {
-    let reference = entries.row(entry).load(as: UInt64.self)
+    let reference = word(entry).pointee.load(ordering: .acquiring)
     let (start, length) = (Int(reference >> 16), Int(reference & 0xffff))
     guard length <= Self.valueLimitBytes, values.isReadable(offset: start, length: length) else {
       return nil
@@ -80,13 +155,21 @@ final class Column: @unchecked Sendable {
     return UnsafeRawBufferPointer(start: values.row(start), count: length)
   }
 
-  private func readDictionary() -> [[UInt8]: UInt32] {
-    var result: [[UInt8]: UInt32] = [:]
-    result.reserveCapacity(entries.count)
+  private func readDictionary() -> Dictionary {
+    var result = Dictionary(free: freeEntries())
+    result.ids.reserveCapacity(entries.count)
     for entry in 0..<entries.count {
       guard let value = value(entry: entry) else { continue }
-      result[Array(value)] = UInt32(entry) + Self.firstEntryID
+      result.ids[Array(value)] = UInt32(entry) + Self.firstEntryID
     }
     return result
+  }
+
+  /// What the writer derives from the entries.
+  private struct Dictionary {
+    var ids: [[UInt8]: UInt32] = [:]
+    var free: [[(entry: Int, start: Int)]]
+
+    mutating func take(size: Int) -> (entry: Int, start: Int)? { free[size].popLast() }
   }
 }

@@ -4,14 +4,18 @@ import Synchronization
 extension GraphBuilder {
   /// Finds and writes the neighbours of a node of the batch on all its layers. Reads the frozen
   /// graph and codes; writes the node's rows and `nearestOld`.
-  func findNeighbours(of slot: Int, _ worker: BuildWorker) {
+  func findNeighbours(of place: Int, _ worker: BuildWorker) {
+    let slot = batch[place]
     let scratch = worker.scratch
     let generation = generation
     samples[slot - batch.lowerBound] = NeighbourGrowth()
     guard !generation.isAbsent(slot) else { return }
     let query = generation.storedQuery(slot, into: scratch.signedQuery, scratch: scratch.dots)
-    query.distances(first: batch.lowerBound, count: batch.count, worker.fellowDistances)
-    let place = slot - batch.lowerBound
+    batch.slots.withUnsafeBufferPointer { slots in
+      if let ids = slots.baseAddress {
+        query.distances(ids, count: slots.count, worker.fellowDistances)
+      }
+    }
     let top = graph.count > 0 ? graph.level(graph.entry) : -1
     let level = graph.level(UInt32(slot))
     let degree = generation.parameters.degree
@@ -64,7 +68,7 @@ extension GraphBuilder {
     var pool = worker.scratch.pool
     var bound = pool.bound
     for other in 0..<batch.count where other != place {
-      let slot = UInt32(batch.lowerBound + other)
+      let slot = batch.slots[other]
       let word = CandidatePool.word(
         distance: UInt32(bitPattern: worker.fellowDistances[other]), slot: slot)
       guard word < bound, layer == 0 || graph.level(slot) >= layer,

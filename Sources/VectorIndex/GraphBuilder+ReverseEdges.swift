@@ -6,9 +6,9 @@ extension GraphBuilder {
   /// begin.
   func collectEdges() {
     edges.removeAll(keepingCapacity: true)
-    for (place, slot) in batch.enumerated() {
-      for layer in 0...graph.level(UInt32(slot)) {
-        guard let row = row(of: slot, layer: layer) else { continue }
+    for (place, slot) in batch.slots.enumerated() {
+      for layer in 0...graph.level(slot) {
+        guard let row = row(of: Int(slot), layer: layer) else { continue }
         for index in 0..<(layer == 0 ? graph.baseDegree : graph.degree) {
           let target = row[index].load(ordering: .relaxed)
           guard target != IndexArrays.none else { break }
@@ -45,10 +45,10 @@ extension GraphBuilder {
       count += 1
     }
     let oldCount = count
-    let isNew = target >= batch.lowerBound
+    let isNew = batch.place(of: UInt32(target)) != nil
     // A row and a whole batch may be more than one kernel call takes.
     for index in range where count < SearchScratch.batchLimit {
-      let source = UInt32(batch.lowerBound + Int(edges[index] & 0xffff))
+      let source = batch.slots[Int(edges[index] & 0xffff)]
       if isNew, (0..<oldCount).contains(where: { ids[$0] == source }) { continue }
       ids[count] = source
       count += 1
@@ -60,7 +60,7 @@ extension GraphBuilder {
       arrays.upperLinks.willWrite(row: Int(graph.nodes[target] >> 4) + layer - 1)
     }
     guard count > capacity else {
-      for index in oldCount..<count { row[index].store(ids[index], ordering: .relaxed) }
+      for index in oldCount..<count { row[index].store(ids[index], ordering: .releasing) }
       return
     }
     let query = generation.storedQuery(
@@ -88,7 +88,7 @@ extension GraphBuilder {
     for index in 0..<capacity {
       let isUsed = index < worker.selector.resultCount
       row[index].store(
-        isUsed ? worker.selector.result[index] : IndexArrays.none, ordering: .relaxed)
+        isUsed ? worker.selector.result[index] : IndexArrays.none, ordering: .releasing)
     }
   }
 }

@@ -1,8 +1,9 @@
 import Dispatch
+import Glibc
 import Synchronization
 
-/// Inserts the tail into the graph, in sub-batches whose sizes are a pure function of the graph's
-/// size and the tail's.
+/// Inserts the tail, or slots that got other records, into the graph, in sub-batches whose sizes are
+/// a pure function of the graph's size and the number of nodes to insert.
 ///
 /// Each sub-batch goes through phases that only read what was frozen at its start, so that threads
 /// never see each other's work and the result does not depend on their number:
@@ -19,7 +20,7 @@ final class GraphBuilder {
   unowned let generation: IndexGeneration
   let workers: [BuildWorker]
   /// The sub-batch being inserted.
-  var batch = 0..<0
+  var batch = SlotBatch(0..<0)
   var graph: GraphView
   /// Per node of the batch: the nearest node of the frozen graph.
   let nearestOld: UnsafeMutablePointer<UInt32>
@@ -27,6 +28,8 @@ final class GraphBuilder {
   let samples: UnsafeMutablePointer<NeighbourGrowth>
   /// Reverse edges: level << 47 | target << 16 | place of the source in the batch.
   var edges: [UInt64] = []
+  /// Searches under way, as they were seen lately.
+  private var recentReaders = 0.0
   /// Where each target's edges begin in `edges`; then their end.
   var groups: [Int] = []
 
@@ -59,30 +62,62 @@ final class GraphBuilder {
     let end = generation.slotCount.load(ordering: .relaxed)
     let start = generation.graphCount.load(ordering: .relaxed)
     guard start < end else { return false }
-    batch = start..<start + Self.batchSize(graphCount: start, pending: end - start)
-    try insertBatch()
+    let size = Self.batchSize(graphCount: start, pending: end - start)
+    batch = SlotBatch(start..<start + size)
+    try allocateRows()
+    insertBatch()
+    generation.upperRowCount.store(generation.arrays.upperLinks.count, ordering: .releasing)
+    generation.graphCount.store(start + size, ordering: .releasing)
+    raiseEntry()
     return true
   }
 
-  private func insertBatch() throws(IndexError) {
-    graph = GraphView(generation)
-    try allocateRows()
-    let count = batch.count
-    parallel(count: count, chunk: 4) { worker, index in
-      findNeighbours(of: batch.lowerBound + index, worker)
+  /// Inserts slots that were nodes before, and whose rows in the graph are empty.
+  func insert(_ slots: [UInt32]) throws(IndexError) {
+    for slot in slots { try readyUpperRows(of: Int(slot)) }
+    generation.upperRowCount.store(generation.arrays.upperLinks.count, ordering: .releasing)
+    var rest = slots[...]
+    while !rest.isEmpty {
+      let size = Self.batchSize(
+        graphCount: generation.graphCount.load(ordering: .relaxed), pending: rest.count)
+      batch = SlotBatch(rest.prefix(size))
+      rest = rest.dropFirst(size)
+      insertBatch()
+      raiseEntry()
     }
+  }
+
+  /// A slot that has been a node has rows, which will be written; one that the graph was built
+  /// without has none yet.
+  private func readyUpperRows(of slot: Int) throws(IndexError) {
+    let arrays = generation.arrays
+    let word = arrays.nodes.row(slot).load(as: UInt32.self)
+    let level = generation.level(slot)
+    if Int(word & 15) == level {
+      for row in Int(word >> 4)..<Int(word >> 4) + level { arrays.upperLinks.willWrite(row: row) }
+    } else {
+      try allocateRows(of: slot, level: level)
+    }
+  }
+
+  private func insertBatch() {
+    graph = GraphView(generation)
+    let count = batch.count
+    parallel(count: count, chunk: 4) { worker, place in findNeighbours(of: place, worker) }
     collectEdges()
     parallel(count: groups.count - 1, chunk: 16) { worker, index in
       mergeEdges(groups[index]..<groups[index + 1], worker)
     }
-    for slot in batch where !generation.isAbsent(slot) { assignParent(to: slot, workers[0]) }
+    for place in 0..<count where !generation.isAbsent(batch[place]) {
+      assignParent(to: place, workers[0])
+    }
     learnGrowth()
+  }
 
-    generation.upperRowCount.store(generation.arrays.upperLinks.count, ordering: .releasing)
-    generation.graphCount.store(batch.upperBound, ordering: .releasing)
-    var entry = Int(graph.entry)
-    for slot in batch where graph.level(UInt32(slot)) > graph.level(UInt32(entry)) { entry = slot }
-    generation.entryPoint.store(entry, ordering: .releasing)
+  private func raiseEntry() {
+    var entry = graph.entry
+    for slot in batch.slots where graph.level(slot) > graph.level(entry) { entry = slot }
+    generation.entryPoint.store(Int(entry), ordering: .releasing)
   }
 
   /// Takes up what the batch tells of the growth of neighbourhoods; what was learnt before counts
@@ -98,22 +133,34 @@ final class GraphBuilder {
   /// Gives the nodes of the batch their levels and empty upper rows. Their rows in the other arrays
   /// were made when the slots were born, perhaps before the last checkpoint.
   private func allocateRows() throws(IndexError) {
-    let arrays = generation.arrays
-    for slot in batch {
-      let level = generation.isAbsent(slot) ? 0 : generation.level(slot)
-      let first = arrays.upperLinks.count
-      try arrays.upperLinks.extend(to: first + level)
-      arrays.upperLinks.row(first).initializeMemory(
-        as: UInt32.self, repeating: IndexArrays.none,
-        count: level * generation.parameters.degree)
-      for array in [arrays.nodes, arrays.links, arrays.parents] { array.willWrite(row: slot) }
-      arrays.nodes.row(slot).storeBytes(of: UInt32(first << 4 | level), as: UInt32.self)
+    for slot in batch.slots.lazy.map(Int.init) {
+      try allocateRows(of: slot, level: generation.isAbsent(slot) ? 0 : generation.level(slot))
     }
   }
 
+  private func allocateRows(of slot: Int, level: Int) throws(IndexError) {
+    let arrays = generation.arrays
+    let first = arrays.upperLinks.count
+    try arrays.upperLinks.extend(to: first + level)
+    arrays.upperLinks.row(first).initializeMemory(
+      as: UInt32.self, repeating: IndexArrays.none,
+      count: level * generation.parameters.degree)
+    for array in [arrays.nodes, arrays.links, arrays.parents] { array.willWrite(row: slot) }
+    arrays.nodes.row(slot).storeBytes(of: UInt32(first << 4 | level), as: UInt32.self)
+  }
+
+  /// Threads that leave a core to each search that is under way: the result is the same with any
+  /// number. A search that has just ended still counts in part, since the next one is likely.
+  private func threadBudget() -> Int {
+    recentReaders = max(Double(generation.activeReaderCount), recentReaders * 0.95)
+    return max(1, Self.processorCount - Int(recentReaders.rounded()))
+  }
+
+  private static let processorCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+
   /// Runs `body` for every index below `count`, on as many threads as there are workers.
-  private func parallel(count: Int, chunk: Int, _ body: (BuildWorker, Int) -> Void) {
-    let threads = min(workers.count, (count + chunk - 1) / chunk)
+  func parallel(count: Int, chunk: Int, _ body: (BuildWorker, Int) -> Void) {
+    let threads = min(workers.count, (count + chunk - 1) / chunk, threadBudget())
     guard threads > 1 else {
       for index in 0..<count { body(workers[0], index) }
       return

@@ -63,7 +63,8 @@ struct GraphView {
     var n = 0
     var j = 0
     while j < length {
-      let neighbour = row[j].load(ordering: .relaxed)
+      // Acquiring, since what it leads to may have got its record a moment ago.
+      let neighbour = row[j].load(ordering: .acquiring)
       j &+= 1
       guard neighbour < count else {
         if neighbour == IndexArrays.none { break }

@@ -2,22 +2,27 @@ import Bytes
 import Synchronization
 
 extension IndexGeneration {
-  /// Applies what one batch does to this collection: kills slots, then assigns consecutive new ones
-  /// to `births`, in order, and inserts a full tail into the graph. A batch at or before
-  /// `appliedLSN` is skipped.
+  /// Applies what one batch does to this collection: kills slots; then gives the first of `births`
+  /// the free slots `reusing`, which must be the next ones of the list, and consecutive new ones to
+  /// the others, in order. Reused slots are inserted into the graph at once, a tail when it is full.
+  /// A batch at or before `appliedLSN` is skipped.
   ///
   /// A pure function of state and batch. Nothing is visible to searches before `publish`. Returns
   /// the new slots. A batch that does not fit throws `.corruptInput`, a full array
   /// `.capacityExceeded`; both leave the state as it was.
   @discardableResult
   package func apply(
-    lsn: UInt64, deaths: [UInt32], births: [Birth]
+    lsn: UInt64, deaths: [UInt32], births: [Birth], reusing reused: [UInt32] = []
   ) throws(IndexError) -> Range<Int> {
     let first = slotCount.load(ordering: .relaxed)
     guard lsn > appliedLSN else { return first..<first }
-    let end = first + births.count
+    guard reused.count <= births.count else {
+      throw .corruptInput("\(reused.count) slots are reused for \(births.count) records")
+    }
+    let end = first + births.count - reused.count
     try validate(deaths: deaths, births: births)
-    let newColumns = try reserve(births: births)
+    try requireFree(reused)
+    let newColumns = try reserve(births: births, reusing: reused)
 
     for death in deaths {
       let slot = Int(death)
@@ -31,11 +36,20 @@ extension IndexGeneration {
     if !isTrained.load(ordering: .relaxed), end >= Self.trainingThreshold {
       train(with: births)
     }
+    if !births.isEmpty { awaitReaders() }
+    takeFree(reused)
     for array in arrays.perSlot { try array.extend(to: end) }
-    try appendColumns(births, first: first, new: newColumns)
-    for (index, birth) in births.enumerated() { try write(birth, slot: first + index, lsn: lsn) }
+    func slot(_ index: Int) -> Int {
+      index < reused.count ? Int(reused[index]) : first + index - reused.count
+    }
+    try writeColumns(births, end: end, new: newColumns, reusedCount: reused.count, slot)
+    for (index, birth) in births.enumerated() {
+      try write(birth, slot: slot(index), isReused: index < reused.count, lsn: lsn)
+    }
     slotCount.store(end, ordering: .releasing)
+    noteReuse(of: reused)
     appliedLSN = lsn
+    if !reused.isEmpty { try currentBuilder().insert(reused) }
     try insertTailIfDue()
     return first..<end
   }
@@ -65,12 +79,15 @@ extension IndexGeneration {
       if parameters.metric == .cosine, !birth.vector.contains(where: { $0 != 0 }) {
         throw .corruptInput("a zero vector has no direction to measure a cosine with")
       }
+      if parameters.metric == .hamming, !birth.vector.allSatisfy({ $0 == 0 || $0 == 1 }) {
+        throw .corruptInput("a binary vector has components other than 0 and 1")
+      }
     }
   }
 
   /// Makes room for everything that `births` may need, so that nothing fails half-way, and returns
   /// the columns that they bring.
-  func reserve(births: [Birth]) throws(IndexError) -> [Column] {
+  func reserve(births: [Birth], reusing reused: [UInt32] = []) throws(IndexError) -> [Column] {
     let slots = slotCount.load(ordering: .relaxed)
     let end = slots + births.count
     guard end <= IndexArrays.slotLimit else {
@@ -78,9 +95,12 @@ extension IndexGeneration {
     }
     for array in arrays.perSlot { try array.reserve(end) }
     try arrays.exact.reserve(arrays.exact.count + births.count)
-    try arrays.keyBytes.reserve(births.reduce(arrays.keyBytes.count) { $0 + $1.key.count })
+    try arrays.keyBytes.reserve(
+      births.reduce(arrays.keyBytes.count) { $0 + $1.key.count + Self.keyGranuleBytes })
     var upperRows = arrays.upperLinks.count
     for slot in graphCount.load(ordering: .relaxed)..<end { upperRows += level(slot) }
+    // Reused slots may lack theirs, where the graph was built without them.
+    for slot in reused { upperRows += level(Int(slot)) }
     try arrays.upperLinks.reserve(upperRows)
 
     var new: [Column] = []
@@ -101,45 +121,54 @@ extension IndexGeneration {
   func appendColumns(
     _ births: [Birth], first: Int, new: [Column]
   ) throws(IndexError) {
-    let end = first + births.count
+    try writeColumns(births, end: first + births.count, new: new, reusedCount: 0) { first + $0 }
+  }
+
+  private func writeColumns(
+    _ births: [Birth], end: Int, new: [Column], reusedCount: Int, _ slot: (Int) -> Int
+  ) throws(IndexError) {
     for column in new {
       try column.ids.extend(to: end)
       add(column)
     }
     let count = columnCount.load(ordering: .relaxed)
-    for number in 0..<count { try columns[number]?.ids.extend(to: end) }
+    for number in 0..<count {
+      guard let column = columns[number] else { continue }
+      try column.ids.extend(to: end)
+      for index in 0..<reusedCount {
+        column.idWord(slot(index)).pointee.store(Column.missingID, ordering: .relaxed)
+      }
+    }
     for (index, birth) in births.enumerated() {
       for value in birth.columns {
         guard let number = columnNumbers[value.field], let column = columns[number] else {
           continue
         }
         let id = try column.intern(value.value)
-        column.ids.row(first + index).storeBytes(of: id, as: UInt32.self)
+        column.idWord(slot(index)).pointee.store(id, ordering: .relaxed)
       }
     }
   }
 
-  func write(_ birth: Birth, slot: Int, lsn: UInt64) throws(IndexError) {
-    let lifetime = arrays.lifetimes.row(slot)
-    lifetime.storeBytes(of: lsn, as: UInt64.self)
-    lifetime.storeBytes(of: UInt64.max, toByteOffset: 8, as: UInt64.self)
+  /// Writes the rows of a slot. Its links and, where it is reused, the rows of the node that it was
+  /// are empty already.
+  func write(
+    _ birth: Birth, slot: Int, isReused: Bool = false, lsn: UInt64
+  ) throws(IndexError) {
+    if isReused {
+      freeKey(of: slot)
+      freeExact(of: slot)
+    } else {
+      arrays.links.row(slot).initializeMemory(
+        as: UInt32.self, repeating: IndexArrays.none, count: parameters.baseDegree)
+      arrays.nodes.row(slot).storeBytes(of: 0, as: UInt32.self)
+    }
+    arrays.parents.row(slot).storeBytes(of: IndexArrays.none, as: UInt32.self)
     birth.hash.store(to: arrays.hashes.row(slot))
     dataDigest.insert(birth.hash)
-
-    let keyStart = arrays.keyBytes.count
-    try arrays.keyBytes.extend(to: keyStart + birth.key.count)
-    birth.key.withUnsafeBytes { key in
-      if let base = key.baseAddress, !key.isEmpty {
-        arrays.keyBytes.row(keyStart).copyMemory(from: base, byteCount: key.count)
-      }
-    }
-    arrays.keyReferences.row(slot).storeBytes(
-      of: UInt64(keyStart) << 16 | UInt64(birth.key.count), as: UInt64.self)
-
-    arrays.links.row(slot).initializeMemory(
-      as: UInt32.self, repeating: IndexArrays.none, count: parameters.baseDegree)
-    arrays.parents.row(slot).storeBytes(of: IndexArrays.none, as: UInt32.self)
-    arrays.nodes.row(slot).storeBytes(of: 0, as: UInt32.self)
+    try writeKey(birth.key, slot: slot)
+    bornWord(slot).pointee.store(lsn, ordering: .relaxed)
+    deathWord(slot).pointee.store(.max, ordering: .releasing)
 
     let isLossless = birth.vector.withUnsafeBufferPointer { vector in
       guard let base = vector.baseAddress else { return false }
@@ -151,20 +180,19 @@ extension IndexGeneration {
       exactRowWord(slot).pointee.store(IndexArrays.none, ordering: .releasing)
       return
     }
-    let row = arrays.exact.count
-    try arrays.exact.extend(to: row + 1)
-    birth.vector.withUnsafeBytes { vector in
-      if let base = vector.baseAddress {
-        arrays.exact.row(row).copyMemory(from: base, byteCount: vector.count)
-      }
-    }
-    exactRowWord(slot).pointee.store(UInt32(row), ordering: .releasing)
+    try writeExact(birth.vector, slot: slot)
   }
 
   /// Writes a slot's codes, once trained. Says whether they alone give the vector back.
   private func encode(_ vector: UnsafePointer<Float>, slot: Int) -> Bool {
     let dimensions = parameters.dimensions
     guard let quantizer else { return false }
+    if parameters.metric == .hamming {
+      arrays.rowTerms.row(slot).storeBytes(of: 0, as: UInt32.self)
+      return BinaryCodes.pack(
+        vector, dimensions: dimensions, paddedTo: arrays.codes.strideBytes,
+        into: arrays.codes.row(slot).assumingMemoryBound(to: UInt8.self))
+    }
     return withUnsafeTemporaryAllocation(of: Float.self, capacity: dimensions) { buffer in
       guard let normalised = buffer.baseAddress else { return false }
       var input = vector

@@ -1,11 +1,10 @@
 import Synchronization
 
 extension IndexGeneration {
-  /// Throws `.capacityExceeded` unless the index can grow to `slots` slots in all, whatever the
-  /// new records' keys and vectors are. To be asked before a batch is made durable, since it could
-  /// not be applied afterwards.
-  package func requireRoom(slots: Int) throws(IndexError) {
-    let births = max(0, slots - assignedSlotCount)
+  /// Throws `.capacityExceeded` unless the index can grow to `slots` slots in all with `births` new
+  /// records, whatever their keys and vectors are. To be asked before a batch is made durable, since
+  /// it could not be applied afterwards.
+  package func requireRoom(slots: Int, births: Int) throws(IndexError) {
     guard slots <= IndexArrays.slotLimit else {
       throw .capacityExceeded(array: "slots", limitBytes: IndexArrays.slotLimit)
     }

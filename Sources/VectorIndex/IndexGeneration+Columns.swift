@@ -42,37 +42,85 @@ extension IndexGeneration {
       return ColumnSelection(
         matching: SlotBitset(count: view.slotCount, filled: holds), undecided: undecided)
     }
-    // Per id. Ids beyond the entries, which only damage could cause, are left to the record, as is
-    // the one that stands for long values.
     let ids = UnsafePointer(column.ids.base.assumingMemoryBound(to: UInt32.self))
     let entries = column.entryCount.load(ordering: .acquiring)
-    let idCount = Int(Column.firstEntryID) + entries
-    var verdicts = [Verdict](repeating: .undecided, count: idCount + 1)
-    verdicts[Int(Column.missingID)] = try predicate(nil) ? .yes : .no
-    func decide(_ id: Int) throws {
-      guard let value = column.value(entry: id - Int(Column.firstEntryID)) else { return }
-      verdicts[id] = try predicate(value) ? .yes : .no
-    }
-    if view.slotCount - first < entries {
-      // Fewer slots than values: only the values that they have.
-      for slot in first..<max(first, view.slotCount) {
-        let id = Int(ids[slot])
-        if id >= Column.firstEntryID, id < idCount, verdicts[id] == .undecided { try decide(id) }
-      }
-    } else {
-      for entry in 0..<entries { try decide(Int(Column.firstEntryID) + entry) }
-    }
-    verdicts.withUnsafeBufferPointer { verdicts in
-      guard let verdicts = verdicts.baseAddress else { return }
-      matching.fill(from: first) { verdicts[min(Int(ids[$0]), idCount)].rawValue & 1 }
-      undecided.fill(from: first) { verdicts[min(Int(ids[$0]), idCount)].rawValue >> 1 }
+    let verdicts = try verdicts(of: column, entries: entries, ids, from: first, at: view, predicate)
+    let limit = UInt32(Int(Column.firstEntryID) + entries)
+    matching.fill(
+      from: first, ids: ids, table: verdicts.matching, limit: limit, kernel: kernels.selectIDs)
+    if column.mayHaveUndecided {
+      undecided.fill(
+        from: first, ids: ids, table: verdicts.undecided, limit: limit, kernel: kernels.selectIDs)
+      if first == 0, undecided.isEmpty { column.noteAllDecided() }
     }
     return ColumnSelection(matching: matching, undecided: undecided)
   }
 
-  private enum Verdict: UInt8 {
-    case no = 0
-    case yes = 1
-    case undecided = 2
+  /// Whether `predicate` holds for a slot's value of a field, nil for no value; nil where the index
+  /// does not hold the value.
+  package func columnVerdict(
+    field: [UInt8], slot: Int, predicate: (UnsafeRawBufferPointer?) -> Bool
+  ) -> Bool? {
+    let count = columnCount.load(ordering: .acquiring)
+    guard
+      let column = (0..<count).lazy.compactMap({ self.columns[$0] }).first(where: {
+        $0.field == field
+      })
+    else { return count == Column.limit ? nil : predicate(nil) }
+    let id = column.idWord(slot).pointee.load(ordering: .relaxed)
+    if id == Column.missingID { return predicate(nil) }
+    let entry = Int(id) - Int(Column.firstEntryID)
+    guard entry >= 0, entry < column.entryCount.load(ordering: .acquiring) else { return nil }
+    return column.value(entry: entry).map { predicate($0) }
+  }
+
+  /// Frees the dictionary entries that no slot with a record has. For maintenance.
+  func collectColumnEntries() {
+    let slots = slotCount.load(ordering: .relaxed)
+    for number in 0..<columnCount.load(ordering: .relaxed) {
+      guard let column = columns[number] else { continue }
+      var used = [Bool](repeating: false, count: column.entries.count)
+      for slot in 0..<slots where !isFree(slot) {
+        let entry =
+          Int(column.idWord(slot).pointee.load(ordering: .relaxed)) - Int(Column.firstEntryID)
+        if used.indices.contains(entry) { used[entry] = true }
+      }
+      column.keepEntries(used)
+    }
+  }
+
+  /// Sets of ids, a bit each: those that the predicate holds for, and those that the dictionary does
+  /// not tell: the one that stands for long values, and what lies beyond the entries, which only
+  /// damage or a write under way could cause.
+  private func verdicts(
+    of column: Column, entries: Int, _ ids: UnsafePointer<UInt32>, from first: Int,
+    at view: ReadView, _ predicate: (UnsafeRawBufferPointer?) throws -> Bool
+  ) rethrows -> (matching: [UInt32], undecided: [UInt32]) {
+    let idCount = Int(Column.firstEntryID) + entries
+    var matching = [UInt32](repeating: 0, count: idCount / 32 + 1)
+    var undecided = matching
+    func include(_ id: Int, in table: inout [UInt32]) { table[id >> 5] |= 1 << UInt32(id & 31) }
+    include(Int(Column.overflowID), in: &undecided)
+    include(idCount, in: &undecided)
+    if try predicate(nil) { include(Int(Column.missingID), in: &matching) }
+    func decide(_ id: Int) throws {
+      let entry = id - Int(Column.firstEntryID)
+      guard let value = column.value(entry: entry) else {
+        // No visible slot has an entry that is free.
+        if !column.isFree(entry) { include(id, in: &undecided) }
+        return
+      }
+      if try predicate(value) { include(id, in: &matching) }
+    }
+    if view.slotCount - first < entries {
+      // Fewer slots than values: only the values that they have.
+      for slot in first..<max(first, view.slotCount) {
+        let id = Int(column.idWord(slot).pointee.load(ordering: .relaxed))
+        if id >= Column.firstEntryID, id < idCount { try decide(id) }
+      }
+    } else {
+      for entry in 0..<entries { try decide(Int(Column.firstEntryID) + entry) }
+    }
+    return (matching, undecided)
   }
 }

@@ -12,6 +12,11 @@ extension IndexGeneration {
     hasher.update(UInt64(slotCount.load(ordering: .relaxed)))
     hasher.update(UInt64(graphCount.load(ordering: .relaxed)))
     hasher.update(UInt64(entryPoint.load(ordering: .relaxed)))
+    let free = freeCount.load(ordering: .relaxed)
+    if free > 0 {
+      hasher.update(UInt64(free))
+      hasher.update(freeHead)
+    }
     var writer = ByteWriter()
     quantizer?.write(to: &writer)
     hasher.update(UInt32(writer.count))

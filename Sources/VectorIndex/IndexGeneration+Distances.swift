@@ -1,5 +1,10 @@
 import VectorKernels
 
+extension IndexParameters.Metric {
+  /// Whether the distance is Σ(q−x)²: of zeros and ones that is the number that differ.
+  var countsDifferences: Bool { self == .l2 || self == .hamming }
+}
+
 /// Reported distances. One rule gives the same value for the same query and slot in every plan, on
 /// every machine: under L2, where query and record both are whole numbers that their codes hold
 /// exactly, the integer distance; everything else in the float order of the kernels.
@@ -19,6 +24,9 @@ extension IndexGeneration {
       }
       VectorNorm.scale(base, by: inverse, dimensions: dimensions, into: scratch.query)
     } else {
+      guard parameters.metric != .hamming || BinaryCodes.holds(base, dimensions: dimensions) else {
+        throw .invalidParameter("the query has components other than 0 and 1")
+      }
       scratch.query.update(from: base, count: dimensions)
     }
     scratch.isQueryExact = false
@@ -52,7 +60,7 @@ extension IndexGeneration {
     }
     if rowCount > 0 {
       let kernel =
-        parameters.metric == .l2 ? kernels.squaredL2Rows : kernels.innerProductRows
+        parameters.metric.countsDifferences ? kernels.squaredL2Rows : kernels.innerProductRows
       kernel(
         scratch.query, arrays.exact.base, arrays.exact.strideBytes, scratch.rows, rowCount,
         dimensions, scratch.floats)
@@ -76,7 +84,7 @@ extension IndexGeneration {
     guard let quantizer else { return .infinity }
     kernels.decodeCodes(
       codes(slot), dimensions, quantizer.scale, quantizer.offset, scratch.decoded)
-    let kernel = parameters.metric == .l2 ? kernels.squaredL2 : kernels.innerProduct
+    let kernel = parameters.metric.countsDifferences ? kernels.squaredL2 : kernels.innerProduct
     return finish(kernel(scratch.query, scratch.decoded, dimensions), slot: slot, scratch)
   }
 
@@ -85,7 +93,7 @@ extension IndexGeneration {
   private func finish(_ value: Float, slot: Int, _ scratch: SearchScratch) -> Float {
     guard value.isFinite else { return overflowedDistance(slot, scratch) }
     switch parameters.metric {
-    case .l2: return value
+    case .l2, .hamming: return value
     case .dot: return 0 - value
     case .cosine:
       guard let inverseNorms = arrays.inverseNorms else { return value }
@@ -100,10 +108,10 @@ extension IndexGeneration {
     var sum = 0.0
     for j in 0..<parameters.dimensions {
       let (a, b) = (Double(scratch.query[j]), Double(vector[j]))
-      sum += parameters.metric == .l2 ? (a - b) * (a - b) : a * b
+      sum += parameters.metric.countsDifferences ? (a - b) * (a - b) : a * b
     }
     switch parameters.metric {
-    case .l2: return Float(sum)
+    case .l2, .hamming: return Float(sum)
     case .dot: return Float(0 - sum)
     case .cosine:
       let inverse = arrays.inverseNorms?.row(slot).load(as: Double.self) ?? 0

@@ -62,7 +62,7 @@ extension IndexGeneration {
     for index in 0..<min(FilteredSearchPlanner.nearbyNodes, pool.count) {
       let row = graph.baseRow(CandidatePool.slot(pool.words[index]))
       for j in 0..<graph.baseDegree {
-        let neighbour = row[j].load(ordering: .relaxed)
+        let neighbour = row[j].load(ordering: .acquiring)
         guard neighbour < graph.count else { continue }
         links += 1
         matches += matching(Int(neighbour)) ? 1 : 0

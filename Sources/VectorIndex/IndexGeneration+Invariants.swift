@@ -7,8 +7,8 @@ extension IndexGeneration {
   private static let violationLimit = 20
 
   /// What contradicts the rules that the index keeps, in words; empty when all hold. Reachability
-  /// is proven through the parents: each is older than its child and has a link to it, so a path
-  /// leads back from every node to the root.
+  /// is proven through the parents: each has a link to its child, and following them leads back
+  /// from every node to the root.
   ///
   /// For the writer's thread. Costs a pass over links and small arrays.
   package func checkInvariants() -> [String] {
@@ -44,8 +44,14 @@ extension IndexGeneration {
     let slots = slotCount.load(ordering: .relaxed)
     var (dead, absent) = (0, 0)
     var previousBirth: UInt64 = 0
+    let isInOrder = reuseSequence.load(ordering: .relaxed) == 0
+    checkFreeSlots(&report)
     for slot in 0..<slots {
       let (born, died) = (bornLSN(slot), diedLSN(slot))
+      if isFree(slot) {
+        dead += 1
+        continue
+      }
       guard born != 0 else {
         dead += 1
         absent += 1
@@ -53,7 +59,8 @@ extension IndexGeneration {
         continue
       }
       report.require(
-        born >= previousBirth && born <= appliedLSN, "slot \(slot) was born out of order")
+        !isInOrder || born >= previousBirth, "slot \(slot) was born out of order")
+      report.require(born <= appliedLSN, "slot \(slot) was born in the future")
       previousBirth = born
       if died != .max {
         dead += 1
@@ -77,10 +84,27 @@ extension IndexGeneration {
       "\(absent) slots are absent, not as many as counted")
   }
 
+  /// The list of free slots has those that count as free, each once.
+  private func checkFreeSlots(_ report: inout InvariantReport) {
+    let free = freeCount.load(ordering: .relaxed)
+    var (count, slot) = (0, freeHead)
+    while slot != IndexArrays.none, count <= free {
+      guard slot < graphCount.load(ordering: .relaxed), isFree(Int(slot)) else {
+        return report.require(false, "slot \(slot) is in the list of free ones, but is not free")
+      }
+      count += 1
+      slot = parentWords[Int(slot)]
+    }
+    report.require(count == free, "\(count) slots are in the list of free ones, not \(free)")
+    let marked = (0..<slotCount.load(ordering: .relaxed)).count { isFree($0) }
+    report.require(marked == free, "\(marked) slots are free, but \(free) in the list")
+  }
+
   private func checkGraph(_ report: inout InvariantReport) {
     let graph = GraphView(self)
     let nodes = Int(graph.count)
     var upperRows = 0
+    var usedRows = SlotBitset(count: graph.upperRowCount)
     var highest = 0
     var childCounts = [Int32](repeating: 0, count: nodes)
     let parents = arrays.parents.base.assumingMemoryBound(to: UInt32.self)
@@ -102,9 +126,20 @@ extension IndexGeneration {
         continue
       }
       report.require(level == self.level(slot), "node \(slot) has level \(level)")
-      report.require(
-        Int(graph.nodes[slot] >> 4) == upperRows, "node \(slot) has its upper rows elsewhere")
       upperRows += level
+      for row in Int(graph.nodes[slot] >> 4)..<Int(graph.nodes[slot] >> 4) + level {
+        report.require(
+          row < graph.upperRowCount && !usedRows[row], "node \(slot) has upper rows of others")
+        if row < graph.upperRowCount { usedRows[row] = true }
+      }
+      if isFree(slot) {
+        report.require(
+          (0...level).allSatisfy {
+            ($0 == 0 ? graph.baseRow(node) : graph.upperRow(node, level: $0))?[0]
+              .load(ordering: .relaxed) == IndexArrays.none
+          }, "the free slot \(slot) has links")
+        continue
+      }
       highest = max(highest, level)
       checkRow(graph.baseRow(node), of: node, layer: 0, graph, &report)
       for layer in stride(from: 1, through: level, by: 1) {
@@ -117,8 +152,8 @@ extension IndexGeneration {
         report.require(parent == IndexArrays.none, "the root has a parent")
         continue
       }
-      guard parent < node else {
-        report.require(false, "node \(slot) has no older parent")
+      guard parent < graph.count, parent != node, !isFree(Int(parent)) else {
+        report.require(false, "node \(slot) has no parent")
         continue
       }
       childCounts[Int(parent)] += 1
@@ -127,10 +162,32 @@ extension IndexGeneration {
         (0..<graph.baseDegree).contains { row[$0].load(ordering: .relaxed) == node },
         "node \(slot) cannot be reached from its parent \(parent)")
     }
+    checkPaths(graph, &report)
     report.require(upperRows == graph.upperRowCount, "there are upper rows of no node")
     report.require(nodes == 0 || graph.level(graph.entry) == highest, "the entry point is low")
     if let most = childCounts.max() {
       report.require(Int(most) <= graph.baseDegree / 2, "a node has \(most) children")
+    }
+  }
+
+  /// Following the parents leads to the root, not in a circle.
+  private func checkPaths(_ graph: GraphView, _ report: inout InvariantReport) {
+    guard report.violations.isEmpty, graph.count > 0 else { return }
+    let parents = parentWords
+    var proven = SlotBitset(count: Int(graph.count))
+    proven[0] = true
+    var path: [Int] = []
+    for slot in 1..<max(1, Int(graph.count)) where !isFree(slot) && !proven[slot] {
+      path.removeAll(keepingCapacity: true)
+      var node = slot
+      while !proven[node], path.count <= Int(graph.count) {
+        path.append(node)
+        node = Int(parents[node])
+      }
+      guard path.count <= Int(graph.count) else {
+        return report.require(false, "node \(slot) cannot be reached from the root")
+      }
+      for node in path { proven[node] = true }
     }
   }
 
@@ -149,7 +206,8 @@ extension IndexGeneration {
       }
       report.require(!ended, "node \(node) has a gap in its row of layer \(layer)")
       report.require(
-        link < graph.count && link != node && !isAbsent(Int(link)) && !seen.contains(link)
+        link < graph.count && link != node && !isAbsent(Int(link)) && !isFree(Int(link))
+          && !seen.contains(link)
           && (layer == 0 || graph.level(link) >= layer),
         "node \(node) has a wrong link on layer \(layer): \(link)")
       seen.append(link)
@@ -171,7 +229,7 @@ extension IndexGeneration {
         let id = Int(column.ids.row(slot).load(as: UInt32.self))
         report.require(id < limit, "\(column.ids.name) of slot \(slot) is out of range")
       }
-      for entry in 0..<column.entries.count {
+      for entry in 0..<column.entries.count where !column.isFree(entry) {
         let reference = column.entries.row(entry).load(as: UInt64.self)
         report.require(
           Int(reference >> 16) + Int(reference & 0xffff) <= column.values.count,

@@ -21,6 +21,7 @@ extension IndexGeneration {
   ) throws(IndexError) -> Bool {
     let first = slotCount.load(ordering: .relaxed)
     guard first < count else { return false }
+    if first == 0 { countReuse(on: source) }
     let leavesOutDead = source.livingSlotCount(at: origin, below: count) >= Self.trainingThreshold
     if first == 0, count >= Self.trainingThreshold {
       trainToAdopt(source, at: origin, count: count, living: leavesOutDead)
@@ -30,7 +31,7 @@ extension IndexGeneration {
     births.reserveCapacity(end - first)
     for slot in first..<end {
       let isLeftOut =
-        source.isAbsent(slot)
+        source.isAbsent(slot) || source.isFree(slot)
         || (leavesOutDead && slot > 0 && source.diedLSN(slot) <= origin)
       births.append(isLeftOut ? nil : try source.birth(of: slot))
     }
@@ -159,7 +160,7 @@ extension IndexGeneration {
   ) {
     let sample = Array(
       (0..<count).lazy.filter {
-        !source.isAbsent($0) && (!living || source.diedLSN($0) > origin)
+        !source.isAbsent($0) && !source.isFree($0) && (!living || source.diedLSN($0) > origin)
       }.prefix(Quantizer.sampleLimit))
     guard !sample.isEmpty else { return }
     setQuantizer(

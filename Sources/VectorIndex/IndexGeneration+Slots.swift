@@ -3,7 +3,14 @@ import Synchronization
 
 /// What a slot holds.
 extension IndexGeneration {
-  func bornLSN(_ slot: Int) -> UInt64 { arrays.lifetimes.row(slot).load(as: UInt64.self) }
+  /// The LSN of a slot's birth, UInt64.max where it is free.
+  @inline(__always)
+  func bornLSN(_ slot: Int) -> UInt64 { bornWord(slot).pointee.load(ordering: .relaxed) }
+
+  @inline(__always)
+  func bornWord(_ slot: Int) -> UnsafeMutablePointer<Atomic<UInt64>> {
+    arrays.lifetimes.row(slot).assumingMemoryBound(to: Atomic<UInt64>.self)
+  }
 
   /// Whether a slot was dead already when this generation was built from another: its row is empty
   /// and it is no node of the graph.
@@ -46,10 +53,12 @@ extension IndexGeneration {
     UnsafePointer(arrays.codes.row(slot).assumingMemoryBound(to: UInt8.self))
   }
 
-  /// Whether a slot is visible in `view`.
+  /// Whether a slot is visible in `view`. Its death is looked at first: where a slot gets another
+  /// record the birth is written first.
   @inline(__always)
   package func isVisible(_ slot: Int, in view: ReadView) -> Bool {
-    slot < view.slotCount && bornLSN(slot) <= view.lsn && view.lsn < diedLSN(slot)
+    slot < view.slotCount && view.lsn < deathWord(slot).pointee.load(ordering: .acquiring)
+      && bornLSN(slot) <= view.lsn
   }
 
   /// Copies a slot's vector, bit for bit as it was given, to `target` (one value per dimension).
@@ -60,6 +69,8 @@ extension IndexGeneration {
     else { return false }
     if let vector = exactVector(slot) {
       base.update(from: vector, count: parameters.dimensions)
+    } else if parameters.metric == .hamming {
+      BinaryCodes.unpack(codes(slot), dimensions: parameters.dimensions, into: base)
     } else if let quantizer {
       kernels.decodeCodes(
         codes(slot), parameters.dimensions, quantizer.scale, quantizer.offset, base)

@@ -4,10 +4,10 @@ import Synchronization
 /// The small state: what is not in the arrays. Together with them it is the whole generation.
 extension IndexGeneration {
   private static let magic: UInt32 = 0x5349_5856  // "VXIS"
-  private static let version: UInt16 = 3
+  private static let version: UInt16 = 4
 
-  /// Magic, version, parameters, counts, growth, quantiser, digest, columns, and the length of every
-  /// array.
+  /// Magic, version, parameters, counts, free space, growth, quantiser, digest, columns, and the
+  /// length of every array.
   package func encodeState() -> [UInt8] {
     var writer = ByteWriter(reservingCapacity: 1_024)
     writer.write(Self.magic)
@@ -20,6 +20,16 @@ extension IndexGeneration {
     writer.write(UInt64(entryPoint.load(ordering: .relaxed)))
     writer.write(UInt64(deadCount.load(ordering: .relaxed)))
     writer.write(UInt64(absentCount.load(ordering: .relaxed)))
+    writer.write(UInt64(freeCount.load(ordering: .relaxed)))
+    writer.write(freeHead)
+    writer.write(freeExactRow)
+    writer.write(reuseSequence.load(ordering: .relaxed))
+    let chunks = freeKeyChunks.enumerated().compactMap { size, chunk in chunk.map { (size, $0) } }
+    writer.write(UInt32(chunks.count))
+    for (size, chunk) in chunks {
+      writer.write(UInt32(size))
+      writer.write(chunk)
+    }
     writer.write(clippedCount)
     writer.write(growth.rankLogs)
     writer.write(growth.distanceLogs)
@@ -77,10 +87,19 @@ extension IndexGeneration {
       perSlot.allSatisfy({ $0.count == stored.slotCount })
     else { throw .corruptState("an array does not have \(stored.slotCount) rows") }
     guard stored.graphCount <= stored.slotCount, stored.deadCount <= stored.slotCount,
-      stored.absentCount <= stored.deadCount,
       stored.entryPoint < max(1, stored.graphCount),
-      stored.graphCount == 0 || stored.quantizer != nil
+      stored.graphCount == 0 || stored.quantizer != nil,
+      stored.absentCount + stored.freeCount <= stored.deadCount,
+      stored.freeCount == 0
+        ? stored.freeHead == IndexArrays.none
+        : Int(stored.freeHead) < stored.graphCount,
+      stored.freeExactRow == IndexArrays.none || Int(stored.freeExactRow) < arrays.exact.count,
+      stored.freeKeyChunks.allSatisfy({ $0.map { Int($0) < arrays.keyBytes.count } ?? true })
     else { throw .corruptState("the counts contradict each other") }
+    freeHead = stored.freeHead
+    freeExactRow = stored.freeExactRow
+    freeKeyChunks = stored.freeKeyChunks
+    countReuse(from: stored.reuseSequence)
     if let quantizer = stored.quantizer { setQuantizer(quantizer) }
     appliedLSN = stored.appliedLSN
     clippedCount = stored.clippedCount
@@ -91,6 +110,7 @@ extension IndexGeneration {
     graphCount.store(stored.graphCount, ordering: .releasing)
     entryPoint.store(stored.entryPoint, ordering: .releasing)
     slotCount.store(stored.slotCount, ordering: .releasing)
+    freeCount.store(stored.freeCount, ordering: .releasing)
     deadCount.store(stored.deadCount, ordering: .releasing)
     publish(lsn: stored.publishedLSN)
   }
@@ -100,7 +120,10 @@ extension IndexGeneration {
 private struct StoredState {
   var parameters: IndexParameters
   var appliedLSN, publishedLSN: UInt64
-  var slotCount, graphCount, entryPoint, deadCount, absentCount: Int
+  var slotCount, graphCount, entryPoint, deadCount, absentCount, freeCount: Int
+  var freeHead, freeExactRow: UInt32
+  var reuseSequence: UInt64
+  var freeKeyChunks = [UInt64?](repeating: nil, count: IndexGeneration.keySizeCount)
   var clippedCount: UInt64
   var growth: NeighbourGrowth
   var dataDigest: Digest
@@ -128,8 +151,8 @@ private struct StoredState {
       throw IndexError.corruptState("no index state begins with these bytes")
     }
     let found = try reader.read(UInt16.self, "version")
-    // Version 1 had no absent slots; the rest is the same.
-    guard (1...version).contains(found) else { throw IndexError.unknownVersion(found) }
+    // Versions 1 and 2 packed keys and values more tightly than they can be reused.
+    guard found == version else { throw IndexError.unknownVersion(found) }
     parameters = try IndexParameters(
       decoding: Array(try reader.readCounted(maximum: 1_024, "parameters")))
     func count(_ field: String) throws -> Int {
@@ -143,14 +166,21 @@ private struct StoredState {
     graphCount = try count("graph count")
     entryPoint = try count("entry point")
     deadCount = try count("dead count")
-    absentCount = found > 1 ? try count("absent count") : 0
+    absentCount = try count("absent count")
+    freeCount = try count("free count")
+    freeHead = try reader.read(UInt32.self, "first free slot")
+    freeExactRow = try reader.read(UInt32.self, "first free exact row")
+    reuseSequence = try reader.read(UInt64.self, "reuse count")
+    let chunks = try reader.read(UInt32.self, "free key sizes")
+    for _ in 0..<chunks {
+      let size = Int(try reader.read(UInt32.self, "free key size"))
+      guard freeKeyChunks.indices.contains(size) else { throw reader.failure("free key size") }
+      freeKeyChunks[size] = try reader.read(UInt64.self, "free key chunk")
+    }
     clippedCount = try reader.read(UInt64.self, "clipped count")
-    growth =
-      found > 2
-      ? NeighbourGrowth(
-        rankLogs: try reader.read(UInt64.self, "growth of ranks"),
-        distanceLogs: try reader.read(UInt64.self, "growth of distances"))
-      : NeighbourGrowth()
+    growth = NeighbourGrowth(
+      rankLogs: try reader.read(UInt64.self, "growth of ranks"),
+      distanceLogs: try reader.read(UInt64.self, "growth of distances"))
     dataDigest = try reader.readDigest("data digest")
     switch try reader.read(UInt8.self, "quantiser flag") {
     case 0: quantizer = nil

@@ -100,7 +100,7 @@ extension IndexGeneration {
     var row = graph.baseRow(node)
     var j = 0
     while j < degree {
-      let neighbour = row[j].load(ordering: .relaxed)
+      let neighbour = row[j].load(ordering: .acquiring)
       j &+= 1
       guard neighbour < count else {
         if neighbour == IndexArrays.none { break }
@@ -129,7 +129,7 @@ extension IndexGeneration {
       row = graph.baseRow(through)
       j = 0
       while j < degree {
-        let neighbour = row[j].load(ordering: .relaxed)
+        let neighbour = row[j].load(ordering: .acquiring)
         j &+= 1
         guard neighbour < count else {
           if neighbour == IndexArrays.none { break }

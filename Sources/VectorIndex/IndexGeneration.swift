@@ -1,4 +1,5 @@
 import Bytes
+import Glibc
 import Synchronization
 import VectorKernels
 
@@ -40,8 +41,17 @@ package final class IndexGeneration: @unchecked Sendable {
   let upperRowCount = Atomic<Int>(0)
   /// `growth.exponent`, for searches.
   let growthExponent = Atomic<UInt64>(0)
-  /// Slots that have died, visibly or not yet.
+  /// Slots that no live record has: those that have died, visibly or not yet, and free ones.
   let deadCount = Atomic<Int>(0)
+  /// Of these, the ones in the list of free slots.
+  let freeCount = Atomic<Int>(0)
+  /// Slots that got another record so far, each time counted; `reuseJournal` holds the last ones.
+  let reuseSequence = Atomic<UInt64>(0)
+  let reuseAnnounced = Atomic<UInt64>(0)
+  /// From here on the journal is known.
+  let reuseJournalStart = Atomic<UInt64>(0)
+  let reuseJournal: UnsafeMutablePointer<Atomic<UInt32>>
+  let readers = ReaderRegistry()
   /// Dead slots that are no nodes of the graph, since it was built without them.
   let absentCount = Atomic<Int>(0)
   /// Whether `trainedQuantizer` holds one.
@@ -64,6 +74,14 @@ package final class IndexGeneration: @unchecked Sendable {
   package internal(set) var dataDigest = MultisetDigest()
   /// Components that lay outside the quantiser's range, over all records since training.
   package internal(set) var clippedCount: UInt64 = 0
+  /// The first free slot, or `IndexArrays.none`.
+  var freeHead = IndexArrays.none
+  /// Per size in granules: the first chunk of `keyBytes` that nobody uses.
+  var freeKeyChunks = [UInt64?](repeating: nil, count: IndexGeneration.keySizeCount)
+  /// The first row of `exact` that nobody uses, or `IndexArrays.none`.
+  var freeExactRow = IndexArrays.none
+  /// Whether readers may still look at slots that are free by now.
+  var mustAwaitReaders = false
   /// Knows whether a mapped block that a batch changed was damaged.
   package internal(set) var prover: BlockProver?
   /// How fast neighbourhoods grow in the graph.
@@ -82,6 +100,10 @@ package final class IndexGeneration: @unchecked Sendable {
     slotLimit = arrays.codes.capacityBytes / arrays.codes.strideBytes
     trainedQuantizer = .allocate(capacity: 1)
     trainedQuantizer.initialize(to: nil)
+    guard let journal = calloc(Self.reuseJournalLength, MemoryLayout<UInt32>.stride) else {
+      throw .outOfMemory(array: "reuse", bytes: Self.reuseJournalLength * 4)
+    }
+    reuseJournal = journal.assumingMemoryBound(to: Atomic<UInt32>.self)
     columns = .allocate(capacity: Column.limit)
     columns.initialize(repeating: nil, count: Column.limit)
   }
@@ -91,6 +113,7 @@ package final class IndexGeneration: @unchecked Sendable {
     trainedQuantizer.deallocate()
     columns.deinitialize(count: Column.limit)
     columns.deallocate()
+    free(reuseJournal)
   }
 
   /// The quantiser, once there is one.
@@ -120,11 +143,6 @@ package final class IndexGeneration: @unchecked Sendable {
 
   /// Slots that have died, those that were left out when the generation was built included.
   package var deadSlotCount: Int { deadCount.load(ordering: .acquiring) }
-
-  /// Dead slots whose nodes the graph still has.
-  package var deadNodeCount: Int {
-    deadCount.load(ordering: .acquiring) - absentCount.load(ordering: .acquiring)
-  }
 
   /// Slots in the graph; the rest are the tail.
   package var graphSlotCount: Int { graphCount.load(ordering: .acquiring) }

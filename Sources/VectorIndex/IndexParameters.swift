@@ -10,6 +10,8 @@ package struct IndexParameters: Sendable, Hashable {
     case cosine = 2
     /// The negated inner product.
     case dot = 3
+    /// The number of components that differ, of vectors of zeros and ones. A code is a bit.
+    case hamming = 4
   }
 
   package static let dimensionsRange = 1...65_536
@@ -60,8 +62,11 @@ package struct IndexParameters: Sendable, Hashable {
     self.seed = seed
   }
 
-  /// Bytes of one row of codes: a code per dimension, padded to whole cache lines.
-  var codeStrideBytes: Int { (dimensions + 63) & ~63 }
+  /// Bytes of one row of codes: a byte, or under `.hamming` a bit, per dimension, padded to whole
+  /// cache lines.
+  var codeStrideBytes: Int {
+    metric == .hamming ? ((dimensions + 511) & ~511) / 8 : (dimensions + 63) & ~63
+  }
   /// Bytes of one row of exact values, padded to whole cache lines.
   var exactStrideBytes: Int { (dimensions * 4 + 63) & ~63 }
   /// Links in a row of layer 0.

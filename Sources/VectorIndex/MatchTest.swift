@@ -34,7 +34,7 @@ struct MatchTest {
   ) {
     self.words = words
     self.count = count
-    // After a death no slot is beyond doubt.
+    // After a death no slot is beyond doubt: it may be dead, or have another record.
     settledSlots = view.hasDeaths ? 0 : view.settledSlots
     slotCount = view.slotCount
     lsn = view.lsn
@@ -52,11 +52,11 @@ struct MatchTest {
   func isVisible(_ slot: Int) -> Bool {
     if slot < settledSlots { return true }
     guard slot < slotCount else { return false }
-    let lifetime = lifetimes + slot &* 16
-    guard lifetime.load(as: UInt64.self) <= lsn else { return false }
-    let death = UnsafeMutableRawPointer(mutating: lifetime + 8)
+    let lifetime = UnsafeMutableRawPointer(mutating: lifetimes + slot &* 16)
       .assumingMemoryBound(to: Atomic<UInt64>.self)
-    return lsn < death.pointee.load(ordering: .relaxed)
+    // The death first: where a slot gets another record the birth is written first.
+    return lsn < lifetime[1].load(ordering: .acquiring)
+      && lifetime[0].load(ordering: .relaxed) <= lsn
   }
 
   @inline(__always)

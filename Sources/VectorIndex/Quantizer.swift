@@ -29,6 +29,9 @@ package struct Quantizer: Sendable, Hashable {
     inverseScale = 1 / scale
   }
 
+  /// What binary vectors have, whose codes need no range.
+  static let binary = Quantizer(scale: 1, offset: 0, zeroCode: 0, maximumNorm: 0)
+
   // MARK: Training
 
   /// Trains on `count` vectors; `vector` hands out the i-th as it feeds the codes (normalised for
@@ -37,6 +40,7 @@ package struct Quantizer: Sendable, Hashable {
     metric: IndexParameters.Metric, dimensions: Int, count: Int,
     vector: (Int) -> UnsafePointer<Float>
   ) -> Quantizer {
+    if metric == .hamming { return .binary }
     var minimum = Float.infinity
     var maximum = -Float.infinity
     var isIntegral = metric != .cosine

@@ -8,9 +8,14 @@ package struct ReadView: Sendable, Hashable {
   package let slotCount: Int
   /// Slots below this are visible unless they died.
   let settledSlots: Int
-  /// Whether any slot has died.
+  /// Whether any slot has ever died.
   let hasDeaths: Bool
+  /// Slots that no live record has, free ones included.
   let deadCount: Int
+  let freeCount: Int
+  /// Slots that got another record before this moment, each time counted: at least as many as are
+  /// visible.
+  package let reuseSequence: UInt64
 }
 
 extension IndexGeneration {
@@ -20,9 +25,12 @@ extension IndexGeneration {
     let settled = publishedSlots.load(ordering: .acquiring)
     let lsn = publishedLSN.load(ordering: .acquiring)
     let slots = slotCount.load(ordering: .acquiring)
+    let reused = reuseSequence.load(ordering: .acquiring)
     let dead = deadCount.load(ordering: .acquiring)
+    let free = min(dead, freeCount.load(ordering: .acquiring))
     return ReadView(
-      lsn: lsn, slotCount: slots, settledSlots: settled, hasDeaths: dead > 0, deadCount: dead)
+      lsn: lsn, slotCount: slots, settledSlots: settled, hasDeaths: dead > 0 || reused > 0,
+      deadCount: dead, freeCount: free, reuseSequence: reused)
   }
 
   /// Makes every batch up to `lsn`, applied before, visible to searches that begin from now on.

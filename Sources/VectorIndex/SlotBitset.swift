@@ -1,3 +1,5 @@
+import VectorKernels
+
 /// A set of slots below `count`, one bit each.
 package struct SlotBitset: Sendable, Equatable {
   /// Slots that the set speaks about; others are not in it.
@@ -71,25 +73,26 @@ package struct SlotBitset: Sendable, Equatable {
     clearExcess()
   }
 
-  /// Decides every slot from `first`, rounded down to a multiple of 64, on: 1 for members, 0 for
-  /// others.
-  @inline(__always)
-  mutating func fill(from first: Int, _ membership: (Int) -> UInt8) {
+  /// Decides every slot from `first`, rounded down to a multiple of 64, on: members are those whose
+  /// id, or `limit` where that is less, is in a table of bits.
+  mutating func fill(
+    from first: Int, ids: UnsafePointer<UInt32>, table: [UInt32], limit: UInt32,
+    kernel: KernelSet.IDSelectionKernel
+  ) {
     counted = -1
-    let count = count
+    let (start, whole) = (min(first >> 6, words.count), count >> 6)
     words.withUnsafeMutableBufferPointer { words in
-      var index = min(first &>> 6, words.count)
-      while index < words.count {
-        let start = index &<< 6
-        let length = min(64, count &- start)
+      guard let words = words.baseAddress else { return }
+      table.withUnsafeBufferPointer { table in
+        guard let table = table.baseAddress else { return }
+        if start < whole { kernel(ids + start * 64, whole - start, table, limit, words + start) }
+        guard count & 63 != 0, start <= whole else { return }
         var word: UInt64 = 0
-        var bit = 0
-        while bit < length {
-          word |= UInt64(membership(start &+ bit)) &<< UInt64(truncatingIfNeeded: bit)
-          bit &+= 1
+        for slot in whole * 64..<count {
+          let id = min(ids[slot], limit)
+          word |= UInt64(table[Int(id >> 5)] >> (id & 31) & 1) << UInt64(slot & 63)
         }
-        words[index] = word
-        index &+= 1
+        words[whole] = word
       }
     }
   }

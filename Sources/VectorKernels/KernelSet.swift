@@ -56,6 +56,13 @@ package struct KernelSet: Sendable {
       _ out: UnsafeMutablePointer<Float>
     ) -> Void
 
+  /// For i in 0..<64 · words: bit i of out = bit min(ids[i], limit) of `table`.
+  package typealias IDSelectionKernel =
+    @Sendable @convention(c) (
+      _ ids: UnsafePointer<UInt32>, _ words: Int, _ table: UnsafePointer<UInt32>, _ limit: UInt32,
+      _ out: UnsafeMutablePointer<UInt64>
+    ) -> Void
+
   /// Which instructions the kernels use.
   package let instructionSet: InstructionSet
 
@@ -73,6 +80,14 @@ package struct KernelSet: Sendable {
   package let innerProductRows: FloatGatherKernel
   /// u8 codes to floats.
   package let decodeCodes: DecodeKernel
+  /// Minus the number of bits in which a query and the rows of a list of ids differ, over
+  /// `paddedDimensions` *bytes*, which query and rows have in full.
+  package let differingBits: CodeGatherKernel
+  /// The same for consecutive rows.
+  package let differingBitsRange: CodeRangeKernel
+
+  /// Which ids of a run are in a set.
+  package let selectIDs: IDSelectionKernel
 
   /// "portable", "avx2" or "avx512".
   package var name: String { instructionSet.rawValue }

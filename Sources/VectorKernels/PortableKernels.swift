@@ -8,7 +8,8 @@ extension KernelSet {
       dotCodes: portableDotCodes, dotCodesRange: portableDotCodesRange,
       squaredL2: portableSquaredL2, innerProduct: portableInnerProduct,
       squaredL2Rows: portableSquaredL2Rows, innerProductRows: portableInnerProductRows,
-      decodeCodes: portableDecodeCodes)
+      decodeCodes: portableDecodeCodes, differingBits: portableDifferingBits,
+      differingBitsRange: portableDifferingBitsRange, selectIDs: portableSelectIDs)
   }
 }
 

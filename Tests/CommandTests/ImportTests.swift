@@ -177,4 +177,32 @@ import Testing
     let collections = try #require(object?["collections"] as? [[String: Any]])
     return try collections.map { try #require($0["dataDigest"] as? String) }
   }
+
+  /// Rows of packed bits, an eighth as long as the collection has dimensions, and the same bits one
+  /// by one.
+  @Test func packedBits() throws {
+    let bytes = VectorFiles.byteVectors(60, dimensions: 5)
+    let bits = bytes.map { row in row.flatMap { byte in (0..<8).map { byte >> (7 - $0) & 1 } } }
+    try folder.write("p.bvecs", VectorFiles.bvecs(bytes))
+    try folder.write(
+      "p.npy", VectorFiles.npy(rows: 60, columns: 5, type: "|u1", body: Data(bytes.joined())))
+    try folder.write("b.bvecs", VectorFiles.bvecs(bits))
+    var exports: Set<String> = []
+    for (index, name) in ["p.bvecs", "p.npy", "b.bvecs"].enumerated() {
+      try Command.succeed(
+        "create", database, "h\(index)", "--dimensions", "40", "--metric", "hamming")
+      try Command.succeed("import", database, "h\(index)", folder.path(name))
+      exports.insert(try export("h\(index)"))
+    }
+    #expect(exports.count == 1)
+    let found = try Command.succeed(
+      "query", database, "h0", "--vectors", folder.path("p.npy"), "-k", "1", "--json")
+    #expect(try found.objects.count == 60)
+    for line in try found.objects {
+      let hit = try #require((line["hits"] as? [[String: Any]])?.first)
+      #expect(hit["distance"] as? Double == 0)
+    }
+    try Command.succeed("create", database, "l2", "--dimensions", "40", "--metric", "l2")
+    #expect(try Command.run("import", database, "l2", folder.path("p.npy")).status != 0)
+  }
 }

@@ -3,7 +3,7 @@ import Synchronization
 import Testing
 import VecDB
 
-private final class Flag: Sendable {
+final class Flag: Sendable {
   private let value = Atomic(false)
   var isSet: Bool { value.load(ordering: .relaxed) }
   func set() { value.store(true, ordering: .relaxed) }

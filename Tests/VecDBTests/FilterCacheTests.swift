@@ -72,16 +72,23 @@ import VectorIndex
     let keys = (0...FilterCache.entryLimit).map {
       FilterCache.Key(Field("f") == MetadataValue.integer(Int64($0)))
     }
-    for key in keys.dropLast() { cache.keep(SlotBitset(count: 100, filled: true), for: key) }
-    #expect(cache.slots(for: keys[0])?.count == 100)
-    cache.keep(SlotBitset(count: 100), for: keys[FilterCache.entryLimit])
-    #expect(cache.slots(for: keys[0])?.population == 100)
-    #expect(cache.slots(for: keys[1]) == nil)
+    for key in keys.dropLast() {
+      cache.keep(.init(slots: SlotBitset(count: 100, filled: true), sequence: 0), for: key)
+    }
+    #expect(cache.answer(for: keys[0])?.slots.count == 100)
+    cache.keep(.init(slots: SlotBitset(count: 100), sequence: 0), for: keys[FilterCache.entryLimit])
+    #expect(cache.answer(for: keys[0])?.slots.population == 100)
+    #expect(cache.answer(for: keys[1]) == nil)
     // What is known of more slots stays.
-    cache.keep(SlotBitset(count: 50), for: keys[0])
-    #expect(cache.slots(for: keys[0])?.count == 100)
+    cache.keep(.init(slots: SlotBitset(count: 50), sequence: 0), for: keys[0])
+    #expect(cache.answer(for: keys[0])?.slots.count == 100)
+    // So does what is known of a later moment.
+    cache.keep(.init(slots: SlotBitset(count: 100, filled: true), sequence: 2), for: keys[0])
+    cache.keep(.init(slots: SlotBitset(count: 200), sequence: 1), for: keys[0])
+    #expect(cache.answer(for: keys[0])?.slots.population == 100)
     let large = FilterCache.Key(Field("g") == 1)
-    cache.keep(SlotBitset(count: FilterCache.sizeLimitBytes * 8), for: large)
-    #expect(cache.slots(for: large) == nil)
+    cache.keep(
+      .init(slots: SlotBitset(count: FilterCache.sizeLimitBytes * 8), sequence: 0), for: large)
+    #expect(cache.answer(for: large) == nil)
   }
 }

@@ -89,7 +89,7 @@ import VecDB
   private func distance(_ a: [Float], _ b: [Float], _ metric: Metric) -> Double {
     let dot = zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) }
     switch metric {
-    case .l2: return squaredDistance(a, b)
+    case .l2, .hamming: return squaredDistance(a, b)
     case .dot: return -dot
     case .cosine:
       let norms = [a, b].map { $0.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot() }

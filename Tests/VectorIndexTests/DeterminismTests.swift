@@ -8,18 +8,23 @@ import VectorKernels
     var metric: IndexParameters.Metric
     var isIntegral: Bool
     var testDescription: String { "\(metric) \(isIntegral ? "integers" : "reals")" }
+
+    func value(_ random: inout TestRandom) -> Float {
+      guard isIntegral else { return random.normal() * 3 }
+      return Float(random.below(metric == .hamming ? 2 : 256))
+    }
   }
 
   static let cases = [
     Case(metric: .l2, isIntegral: true), Case(metric: .l2, isIntegral: false),
     Case(metric: .cosine, isIntegral: false), Case(metric: .dot, isIntegral: false),
-    Case(metric: .dot, isIntegral: true),
+    Case(metric: .dot, isIntegral: true), Case(metric: .hamming, isIntegral: true),
   ]
 
   static func log(_ testCase: Case, dimensions: Int, records: Int) -> TestLog {
     var log = TestLog(seed: 11) { _, random in
       (0..<dimensions).map { _ in
-        testCase.isIntegral ? Float(random.below(256)) : random.normal() * 3
+        testCase.value(&random)
       }
     }
     log.appendMixture(records: records)
@@ -33,7 +38,7 @@ import VectorKernels
     var random = TestRandom(seed: 5)
     let queries = (0..<30).map { _ in
       (0..<dimensions).map { _ in
-        testCase.isIntegral ? Float(random.below(256)) : random.normal() * 3
+        testCase.value(&random)
       }
     }
     let parameters = try IndexParameters(

@@ -3,7 +3,7 @@ import VectorIndex
 
 /// Random histories of inserts, updates and deletes against a plain dictionary.
 @Suite struct ModelTests {
-  @Test(arguments: IndexParameters.Metric.allCases)
+  @Test(arguments: IndexParameters.Metric.ofFloats)
   func searchesSeeExactlyWhatIsAlive(metric: IndexParameters.Metric) throws {
     let parameters = try IndexParameters(
       dimensions: 6, metric: metric, degree: 8, efConstruction: 60)

@@ -3,7 +3,7 @@ import Testing
 import VectorIndex
 
 @Suite struct TailTests {
-  @Test(arguments: IndexParameters.Metric.allCases)
+  @Test(arguments: IndexParameters.Metric.ofFloats)
   func findsTheNearestBeforeAnyGraph(metric: IndexParameters.Metric) throws {
     var random = TestRandom(seed: 7)
     let parameters = try IndexParameters(dimensions: 5, metric: metric)

@@ -53,6 +53,11 @@ struct TestLog {
   }
 }
 
+extension IndexParameters.Metric {
+  /// Those that take any numbers.
+  static let ofFloats: [Self] = [.l2, .cosine, .dot]
+}
+
 extension IndexGeneration {
   func replay(_ batches: some Sequence<TestBatch>) throws {
     for batch in batches {

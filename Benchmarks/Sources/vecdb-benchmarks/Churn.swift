@@ -8,10 +8,12 @@ struct Churn: AsyncParsableCommand {
     commandName: "churn",
     abstract: "Recall after rounds of deleting and re-inserting records.")
 
-  @Option(help: "Vectors (.fvecs); clustered random vectors if missing.") var base: String?
+  @Option(help: "Vectors (.fvecs, or .npy of bytes); clustered random vectors if missing.")
+  var base: String?
   @Option(help: "Query vectors (.fvecs); clustered random vectors if missing.")
   var queries: String?
   @Option(help: "Vectors to load.") var count = 60_000
+  @Option(help: "Distance: l2, cosine or dot.") var metric = "l2"
   @Option(help: "Components of a random vector.") var dimensions = 128
   @Option(help: "Rounds of deleting and re-inserting.") var rounds = 1
   @Option(help: "Part of the records that a round deletes.") var part = 0.2
@@ -23,7 +25,7 @@ struct Churn: AsyncParsableCommand {
     try await withTemporaryDirectory(in: directory) { path in
       let database = try await Database.open(at: path + "/churned")
       let churned = try await database.createCollection(
-        "c", dimensions: vectors[0].count, metric: .l2)
+        "c", dimensions: vectors[0].count, metric: Metric(rawValue: metric) ?? .l2)
       try await write(Array(vectors.indices), vectors, to: churned)
       var random = SplitMix64(seed: 7)
       print("| state | live | slots |" + ef.map { " recall@10 at ef \($0) |" }.joined())
@@ -46,7 +48,8 @@ struct Churn: AsyncParsableCommand {
       let problems = try await database.check().problems
       try await database.close()
       let fresh = try await Database.open(at: path + "/fresh")
-      let built = try await fresh.createCollection("c", dimensions: vectors[0].count, metric: .l2)
+      let built = try await fresh.createCollection(
+        "c", dimensions: vectors[0].count, metric: Metric(rawValue: metric) ?? .l2)
       try await write(Array(vectors.indices), vectors, to: built)
       let rebuilt = try report("fresh build", fresh, built, questions)
       try await fresh.close()
@@ -61,10 +64,10 @@ struct Churn: AsyncParsableCommand {
   private func load() throws -> (vectors: [[Float]], queries: [[Float]]) {
     var generator = ClusteredVectors(dimensions: dimensions)
     let vectors =
-      try base.map { try readFvecs($0, limit: count) }
+      try base.map { try readVectors($0, limit: count) }
       ?? (0..<count).map { _ in generator.next() }
     let questions =
-      try queries.map { try readFvecs($0, limit: 500) } ?? (0..<500).map { _ in generator.next() }
+      try queries.map { try readVectors($0, limit: 500) } ?? (0..<500).map { _ in generator.next() }
     guard !vectors.isEmpty, !questions.isEmpty else {
       throw ValidationError("There are no vectors.")
     }

@@ -58,9 +58,11 @@ struct Filters: AsyncParsableCommand {
         _ = try await collection.upsert(records)
       }
       for selectivity in selectivities {
-        try measure(collection, wanted, "random", selectivity, Field("random") < selectivity)
-        try measure(collection, wanted, "near", selectivity, Field("near") < selectivity)
-        try measure(collection, wanted, "far", selectivity, Field("near") >= 1000 - selectivity)
+        let (low, high) = (Double(selectivity), Double(1000 - selectivity))
+        // A literal a little below the limit, another one each time, is a filter never seen before.
+        try measure(collection, wanted, "random", selectivity) { Field("random") < low - $0 }
+        try measure(collection, wanted, "near", selectivity) { Field("near") < low - $0 }
+        try measure(collection, wanted, "far", selectivity) { Field("near") >= high - $0 }
       }
       try await database.close()
     }
@@ -68,18 +70,61 @@ struct Filters: AsyncParsableCommand {
 
   private func measure(
     _ collection: VectorCollection, _ wanted: [[Float]], _ name: String, _ selectivity: Int,
-    _ filter: Filter
+    _ makeFilter: (Double) -> Filter
   ) throws {
+    let filter = makeFilter(0)
     let sweep = EffortSweep(
       collection: collection, queries: wanted, k: k, rounds: rounds, filter: filter)
     let matching = try collection.count(where: filter)
+    let auto = try calibrated(collection, wanted, filter, radii: sweep.radii())
     for point in try sweep.run(ef, enough: 0.995) {
+      let fresh = try rates(of: collection, wanted, ef: point.ef) {
+        makeFilter(Double($0 + 1) / Double(1 << 20))
+      }
       print(
         "{\"case\": \"\(name)\", \"selectivity\": \(selectivity), \"matching\": \(matching), "
           + "\"setting\": \(point.ef), \"recall\": \(decimal(point.recall, 5)), "
           + "\"qps\": \(decimal(point.queriesPerSecond, 1)), "
-          + "\"qps_cpu\": \(decimal(point.queriesPerCPUSecond, 1)), \"short\": \(point.short), "
+          + "\"qps_cpu\": \(decimal(point.queriesPerCPUSecond, 1)), "
+          + "\"qps_new\": \(decimal(fresh.wall, 1)), \"qps_new_cpu\": \(decimal(fresh.cpu, 1)), "
+          + "\"short\": \(point.short), "
+          + "\"auto_ef\": \(auto.ef), \"auto_recall\": \(decimal(auto.recall, 4)), "
           + "\"plan\": \"\(point.plan)\"}")
     }
+  }
+
+  /// The recall of searches that ask for 0.95 instead of naming an effort.
+  private func calibrated(
+    _ collection: VectorCollection, _ wanted: [[Float]], _ filter: Filter, radii: [Float]
+  ) throws -> (ef: Int, recall: Double) {
+    let options = SearchOptions(recall: 0.95, filter: filter)
+    let count = min(k, try collection.count(where: filter))
+    var (hits, ef) = (0, 0)
+    for (query, radius) in zip(wanted, radii) {
+      let result = try collection.search(query, k: k, options: options)
+      hits += result.hits.count { $0.distance <= radius }
+      ef = result.efSearch
+    }
+    return (ef, Double(hits) / Double(max(1, wanted.count * count)))
+  }
+
+  /// Searches per second where every search has a filter of its own, which must be evaluated.
+  private func rates(
+    of collection: VectorCollection, _ wanted: [[Float]], ef: Int, _ makeFilter: (Int) -> Filter
+  ) throws -> (wall: Double, cpu: Double) {
+    var (wall, cpu): ([Double], [Double]) = ([], [])
+    var number = 0
+    for _ in 0..<rounds {
+      let start = ContinuousClock.now
+      let startCPU = ProcessorClock.threadSeconds
+      for query in wanted {
+        number += 1
+        let options = SearchOptions(efSearch: ef, filter: makeFilter(number))
+        _ = try collection.search(query, k: k, options: options)
+      }
+      wall.append(Double(wanted.count) / (ContinuousClock.now - start).inSeconds)
+      cpu.append(Double(wanted.count) / (ProcessorClock.threadSeconds - startCPU))
+    }
+    return (median(wall), median(cpu))
   }
 }

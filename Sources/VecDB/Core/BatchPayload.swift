@@ -3,23 +3,29 @@ import VectorIndex
 
 /// One batch as the log holds it: all that `apply` needs, resolved.
 ///
-/// Layout, little-endian: UInt8 version (1), UInt8 kind, then by kind
+/// Layout, little-endian: UInt8 version (1; 2 for a write that reuses slots), UInt8 kind, then by kind
 /// - 1 create: UInt32 collection id, counted name, UInt32 dimensions, UInt8 metric, UInt32 M,
 ///   UInt32 efConstruction, UInt64 seed
 /// - 2 drop: UInt32 collection id
 /// - 3 write: UInt32 collection id, UInt32 first new slot, UInt32 deaths, UInt32 births, UInt32
-///   dimensions; deaths × UInt32 slot; births × (counted key, counted canonical metadata, Int64
-///   expiry, 32-byte record hash); zeros up to a multiple of 4; births × dimensions × float32
+///   dimensions; in version 2 UInt32 reused; deaths × UInt32 slot; in version 2 reused × UInt32 slot,
+///   those of the first births; births × (counted key, counted canonical metadata, Int64 expiry,
+///   32-byte record hash); zeros up to a multiple of 4; births × dimensions × float32
 /// - 4 mark: UInt8 1 set or 0 removed, counted name, Int64 time in milliseconds since 1970
+/// - 5 maintenance: UInt32 collection id, UInt8 step, UInt32 first slot, UInt32 end; step 1 repairs the
+///   links of these slots, step 2 (0, 0) frees dead slots that nothing leads to
 /// - 6 to 9, rebuilds: see `RebuildBatch`
 enum BatchPayload {
   static let version: UInt8 = 1
+  /// Of a write that gives free slots to records.
+  static let reusingVersion: UInt8 = 2
 
   enum Kind: UInt8 {
     case createCollection = 1
     case dropCollection = 2
     case write = 3
     case mark = 4
+    case maintenance = 5
     case rebuildBegin = 6
     case rebuildSwap = 7
     case rebuildRollback = 8
@@ -83,6 +89,7 @@ extension Metric {
     case .l2: 1
     case .cosine: 2
     case .dot: 3
+    case .hamming: 4
     }
   }
 
@@ -91,6 +98,7 @@ extension Metric {
     case 1: self = .l2
     case 2: self = .cosine
     case 3: self = .dot
+    case 4: self = .hamming
     default: return nil
     }
   }
@@ -161,16 +169,19 @@ extension BatchPayload {
 
   static func encodeWrite(
     collection: UInt32, dimensions: Int, firstSlot: UInt32, deaths: [UInt32],
-    births: [PreparedRecord]
+    births: [PreparedRecord], reusing reused: [UInt32] = []
   ) -> [UInt8] {
-    let size = births.reduce(64 + deaths.count * 4) { $0 + $1.sizeBytes }
-    var writer = header(.write, capacity: size)
+    let size = births.reduce(64 + (deaths.count + reused.count) * 4) { $0 + $1.sizeBytes }
+    var writer = header(
+      .write, version: reused.isEmpty ? version : reusingVersion, capacity: size)
     writer.write(collection)
     writer.write(firstSlot)
     writer.write(UInt32(deaths.count))
     writer.write(UInt32(births.count))
     writer.write(UInt32(dimensions))
+    if !reused.isEmpty { writer.write(UInt32(reused.count)) }
     for slot in deaths { writer.write(slot) }
+    for slot in reused { writer.write(slot) }
     for birth in births {
       writer.write(counted: birth.keyBytes)
       writer.write(counted: birth.metadata)
@@ -182,7 +193,27 @@ extension BatchPayload {
     return writer.bytes
   }
 
-  private static func header(_ kind: Kind, capacity: Int = 64) -> ByteWriter {
+  static func encodeMaintenance(
+    collection: UInt32, _ step: IndexGeneration.MaintenanceStep
+  ) -> [UInt8] {
+    var writer = header(.maintenance)
+    writer.write(collection)
+    switch step {
+    case .repair(let slots):
+      writer.write(UInt8(1))
+      writer.write(UInt32(slots.lowerBound))
+      writer.write(UInt32(slots.upperBound))
+    case .collect:
+      writer.write(UInt8(2))
+      writer.write(UInt32(0))
+      writer.write(UInt32(0))
+    }
+    return writer.bytes
+  }
+
+  private static func header(
+    _ kind: Kind, version: UInt8 = BatchPayload.version, capacity: Int = 64
+  ) -> ByteWriter {
     var writer = ByteWriter(reservingCapacity: capacity)
     writer.write(version)
     writer.write(kind.rawValue)

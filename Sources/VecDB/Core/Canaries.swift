@@ -24,7 +24,7 @@ enum Canaries {
   static func worstTrueDistance(
     _ index: IndexGeneration, _ query: [Float], k: Int, at view: ReadView? = nil
   ) throws -> Truth {
-    let exact = try index.exactSearch(query, k: k, at: view)
+    let exact = try index.reading { try index.exactSearch(query, k: k, at: view) }
     return (exact.hits.last?.distance ?? 0, exact.hits.count)
   }
 
@@ -35,7 +35,9 @@ enum Canaries {
     var found = 0
     var wanted = 0
     for (query, truth) in zip(sample, truth) {
-      let outcome = try index.search(query, k: k, ef: efSearch, at: view)
+      let outcome = try index.reading {
+        try index.search(query, k: k, ef: efSearch, at: view)
+      }
       found += outcome.hits.count { $0.distance <= truth.worst }
       wanted += truth.count
     }
@@ -46,15 +48,23 @@ enum Canaries {
   static func queryVectors(
     _ index: IndexGeneration, count: Int, at view: ReadView? = nil
   ) -> [[Float]] {
-    let view = view ?? index.view()
+    index.reading { chooseVectors(index, count: count, at: view ?? index.view()) }
+  }
+
+  private static func chooseVectors(
+    _ index: IndexGeneration, count: Int, at view: ReadView
+  ) -> [[Float]] {
     guard index.liveCount > 0 else { return [] }
     var state: UInt64 = 0x5eed_cafe
     return (0..<count).compactMap { _ in
       guard let near = liveSlot(index, view, &state), let far = liveSlot(index, view, &state)
       else { return nil }
-      return zip(index.vector(Int(near)) ?? [], index.vector(Int(far)) ?? []).map {
-        0.8 * $0 + 0.2 * $1
+      let pairs = zip(index.vector(Int(near)) ?? [], index.vector(Int(far)) ?? [])
+      guard index.parameters.metric != .hamming else {
+        // Every fifth bit from the other.
+        return pairs.enumerated().map { $0 % 5 == 4 ? $1.1 : $1.0 }
       }
+      return pairs.map { 0.8 * $0 + 0.2 * $1 }
     }.filter { query in
       index.parameters.metric != .cosine || query.contains { $0 != 0 }
     }

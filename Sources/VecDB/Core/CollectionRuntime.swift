@@ -64,7 +64,9 @@ final class CollectionRuntime: Sendable {
   }
 
   /// Makes sure, before a batch is logged, that the index can take that many slots in all.
-  func requireRoom(slots: Int) throws { try index.requireRoom(slots: slots) }
+  func requireRoom(slots: Int, births: Int) throws {
+    try index.requireRoom(slots: slots, births: births)
+  }
 
   /// Throws if a block that was changed since the opening was damaged before.
   func requireProven() throws {
@@ -97,7 +99,7 @@ final class CollectionRuntime: Sendable {
       return Birth(
         key: Array(birth.key), vector: Array(birth.vector), hash: birth.hash, columns: columns)
     }
-    try index.apply(lsn: lsn, deaths: batch.deaths, births: births)
+    try index.apply(lsn: lsn, deaths: batch.deaths, births: births, reusing: batch.reused)
   }
 }
 
@@ -120,6 +122,7 @@ extension Metric {
     case .l2: .l2
     case .cosine: .cosine
     case .dot: .dot
+    case .hamming: .hamming
     }
   }
 }

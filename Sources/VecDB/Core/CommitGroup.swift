@@ -18,6 +18,19 @@ struct CommitGroup {
     /// Swift's strings count canonically equivalent spellings as equal.
     var keys: [[UInt8]: (slot: UInt32, hash: Digest)?] = [:]
     var nextSlot: UInt32
+    /// The last free slot that was given out in this group.
+    var lastReused: UInt32?
+
+    /// Free slots for so many records, as far as there are some.
+    mutating func takeFreeSlots(_ count: Int, of collection: CollectionRuntime) -> [UInt32] {
+      var slots: [UInt32] = []
+      guard collection.maySlotsBeReused else { return slots }
+      while slots.count < count, let slot = collection.index.freeSlot(after: lastReused) {
+        slots.append(slot)
+        lastReused = slot
+      }
+      return slots
+    }
   }
 
   private(set) var payloads: [[UInt8]] = []
@@ -73,14 +86,17 @@ struct CommitGroup {
       continuation, inserted: births.count - deaths.count, updated: deaths.count,
       unchanged: unchanged)
     guard !births.isEmpty else { return answers.append((answer, nil)) }
-    try collection.requireRoom(slots: Int(state.nextSlot) + births.count)
+    let reused = state.takeFreeSlots(births.count, of: collection)
+    try collection.requireRoom(
+      slots: Int(state.nextSlot) + births.count - reused.count, births: births.count)
     payloads.append(
       BatchPayload.encodeWrite(
         collection: collection.id, dimensions: collection.definition.dimensions,
-        firstSlot: state.nextSlot, deaths: deaths.sorted(), births: births))
-    for birth in births {
-      state.keys[birth.keyBytes] = .some((state.nextSlot, birth.hash))
-      state.nextSlot += 1
+        firstSlot: state.nextSlot, deaths: deaths.sorted(), births: births, reusing: reused))
+    for (index, birth) in births.enumerated() {
+      let isReusing = index < reused.count
+      state.keys[birth.keyBytes] = .some((isReusing ? reused[index] : state.nextSlot, birth.hash))
+      if !isReusing { state.nextSlot += 1 }
     }
     pending[collection.id] = state
     answers.append((answer, payloads.count - 1))

@@ -90,7 +90,8 @@ extension Engine {
         name: definition.name, dimensions: definition.dimensions, metric: definition.metric,
         m: runtime.options.m, efConstruction: runtime.options.efConstruction,
         count: own.count, slots: own.slots, graphCount: own.graphCount,
-        dead: own.slots - own.count, indexBytes: own.indexBytes, dataDigest: own.dataDigest.hex,
+        dead: own.slots - own.count - own.free, free: own.free, indexBytes: own.indexBytes,
+        dataDigest: own.dataDigest.hex,
         graphDigest: nil)
     }
     var activity = telemetry.now

@@ -100,6 +100,10 @@ extension DatabaseState {
         if isNew {
           marks.set(name, isSet ? .init(lsn: position.lsn, timeMilliseconds: time) : nil)
         }
+      case .maintenance(let id, let step):
+        if isNew {
+          try collection(id, lsn: position.lsn).index.maintain(lsn: position.lsn, step)
+        }
       case .rebuild(let header, let batch):
         if isNew {
           try collection(header.collection, lsn: position.lsn)
@@ -154,7 +158,7 @@ extension DatabaseState {
     }
     for (offset, birth) in write.births.enumerated() {
       let row = RecordRow(
-        slot: write.firstSlot + UInt32(offset), key: String(decoding: birth.key, as: UTF8.self),
+        slot: write.slot(offset), key: String(decoding: birth.key, as: UTF8.self),
         metadata: Array(birth.metadata), expiryMilliseconds: birth.expiryMilliseconds)
       changes.append(.insert(collection: write.collection, row))
     }

@@ -1,5 +1,6 @@
 import Bytes
 import Files
+import VectorIndex
 
 /// A batch read back from its payload. Vectors, keys and metadata point into the payload and
 /// are valid only inside the closure that receives the batch.
@@ -8,6 +9,7 @@ enum DecodedBatch {
   case drop(collection: UInt32)
   case write(WriteBatch)
   case mark(name: String, isSet: Bool, timeMilliseconds: Int64)
+  case maintenance(collection: UInt32, IndexGeneration.MaintenanceStep)
   case rebuild(RebuildBatch.Header, RebuildBatch)
 
   struct WriteBatch {
@@ -16,6 +18,13 @@ enum DecodedBatch {
     var firstSlot: UInt32
     var deaths: [UInt32]
     var births: [DecodedBirth]
+    /// Slots that the first births take; the others take consecutive ones from `firstSlot` on.
+    var reused: [UInt32]
+
+    /// The slot of a birth.
+    func slot(_ index: Int) -> UInt32 {
+      index < reused.count ? reused[index] : firstSlot + UInt32(index - reused.count)
+    }
   }
 
   struct DecodedBirth {
@@ -47,14 +56,15 @@ enum DecodedBatch {
   private static func decode(_ bytes: UnsafeRawBufferPointer, lsn: UInt64) throws -> DecodedBatch {
     var reader = ByteReader(bytes)
     let version: UInt8 = try reader.read("version")
-    guard version == BatchPayload.version else {
+    guard (BatchPayload.version...BatchPayload.reusingVersion).contains(version) else {
       throw StoreError(
-        .unknownVersion, "the batch has format version \(version); this program knows 1",
+        .unknownVersion, "the batch has format version \(version); this program knows 1 and 2",
         at: "LSN \(lsn)", remedy: "Open the database with a newer vecdb.")
     }
-    guard let kind = BatchPayload.Kind(rawValue: try reader.read("kind")) else {
-      throw reader.failure("kind")
-    }
+    let isReusing = version == BatchPayload.reusingVersion
+    guard let kind = BatchPayload.Kind(rawValue: try reader.read("kind")),
+      !isReusing || kind == .write
+    else { throw reader.failure("kind") }
     switch kind {
     case .createCollection:
       let definition = try CollectionDefinition(from: &reader)
@@ -65,7 +75,7 @@ enum DecodedBatch {
       try reader.expectEnd("end of batch")
       return .drop(collection: collection)
     case .write:
-      return .write(try decodeWrite(&reader))
+      return .write(try decodeWrite(&reader, isReusing: isReusing))
     case .mark:
       let isSet: UInt8 = try reader.read("whether the mark is set")
       guard isSet <= 1 else { throw reader.failure("whether the mark is set") }
@@ -73,24 +83,43 @@ enum DecodedBatch {
       let time: Int64 = try reader.read("time of the mark")
       try reader.expectEnd("end of batch")
       return .mark(name: name, isSet: isSet == 1, timeMilliseconds: time)
+    case .maintenance:
+      let collection: UInt32 = try reader.read("collection id")
+      let step: UInt8 = try reader.read("maintenance step")
+      let first: UInt32 = try reader.read("first slot")
+      let end: UInt32 = try reader.read("end of slots")
+      try reader.expectEnd("end of batch")
+      switch step {
+      case 1 where first <= end:
+        return .maintenance(collection: collection, .repair(Int(first)..<Int(end)))
+      case 2: return .maintenance(collection: collection, .collect)
+      default: throw reader.failure("maintenance step")
+      }
     case .rebuildBegin, .rebuildSwap, .rebuildRollback, .rebuildRetire:
       let (header, batch) = try RebuildBatch.decode(kind, &reader)
       return .rebuild(header, batch)
     }
   }
 
-  private static func decodeWrite(_ reader: inout ByteReader) throws -> WriteBatch {
+  private static func decodeWrite(
+    _ reader: inout ByteReader, isReusing: Bool
+  ) throws -> WriteBatch {
     let collection: UInt32 = try reader.read("collection id")
     let firstSlot: UInt32 = try reader.read("first slot")
     let deathCount = Int(try reader.read(UInt32.self, "deaths"))
     let birthCount = Int(try reader.read(UInt32.self, "births"))
     let dimensions = Int(try reader.read(UInt32.self, "dimensions"))
-    guard (1...Limits.maximumDimensions).contains(dimensions), deathCount <= reader.remaining / 4,
+    let reusedCount = isReusing ? Int(try reader.read(UInt32.self, "reused slots")) : 0
+    guard (1...Limits.maximumDimensions).contains(dimensions),
+      deathCount + reusedCount <= reader.remaining / 4, reusedCount <= birthCount,
       birthCount <= reader.remaining / (dimensions * 4 + 48)
     else { throw reader.failure("counts") }
     var deaths: [UInt32] = []
     deaths.reserveCapacity(deathCount)
     for _ in 0..<deathCount { deaths.append(try reader.read("dead slot")) }
+    let reused = try (0..<reusedCount).map { _ in
+      try reader.read(UInt32.self, "reused slot")
+    }
     var births: [DecodedBirth] = []
     births.reserveCapacity(birthCount)
     for _ in 0..<birthCount {
@@ -112,6 +141,6 @@ enum DecodedBatch {
     try reader.expectEnd("end of batch")
     return WriteBatch(
       collection: collection, dimensions: dimensions, firstSlot: firstSlot, deaths: deaths,
-      births: births)
+      births: births, reused: reused)
   }
 }

@@ -24,6 +24,7 @@ final class Engine: @unchecked Sendable {
   let state: DatabaseState
   let shared: SharedState
   let checkpointer: Checkpointer
+  let maintainer = Maintainer()
   var telemetry: Telemetry { shared.telemetry }
   private let lock: any FileLock
   private(set) var poison: VecDBError?

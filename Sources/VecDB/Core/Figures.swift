@@ -9,6 +9,7 @@ struct Figures: Sendable {
     var indexBytes: Int
     var count: Int
     var slots: Int
+    var free: Int
     var graphCount: Int
   }
 
@@ -30,7 +31,7 @@ extension Figures {
       let index = collection.index
       return Collection(
         dataDigest: collection.dataDigest, indexBytes: index.sizeBytes, count: collection.count,
-        slots: index.assignedSlotCount, graphCount: index.graphSlotCount)
+        slots: index.assignedSlotCount, free: index.freeSlotCount, graphCount: index.graphSlotCount)
     }
   }
 }

@@ -18,9 +18,25 @@ package final class FilterCache: @unchecked Sendable {
     }
   }
 
+  /// What is known about a filter: slots below the set's `count`, as of the moment when `sequence`
+  /// slots had been reused.
+  package struct Answer {
+    package var slots: SlotBitset
+    package var sequence: UInt64
+
+    package init(slots: SlotBitset, sequence: UInt64) {
+      self.slots = slots
+      self.sequence = sequence
+    }
+
+    func isNewer(than other: Answer) -> Bool {
+      sequence > other.sequence || sequence == other.sequence && slots.count > other.slots.count
+    }
+  }
+
   private struct Entry {
     let key: Key
-    var slots: SlotBitset
+    var answer: Answer
     var lastUse: UInt64
   }
 
@@ -36,30 +52,29 @@ package final class FilterCache: @unchecked Sendable {
 
   package init() {}
 
-  /// What is known about a filter: slots below the set's `count`.
-  package func slots(for key: Key) -> SlotBitset? {
-    withLock { () -> SlotBitset? in
+  package func answer(for key: Key) -> Answer? {
+    withLock { () -> Answer? in
       guard let place = place(of: key) else { return nil }
       clock += 1
       entries[place].lastUse = clock
-      return entries[place].slots
+      return entries[place].answer
     } ?? nil
   }
 
   /// Keeps what was found out, unless more is known already or it is too large.
-  package func keep(_ slots: SlotBitset, for key: Key) {
-    guard slots.sizeBytes <= Self.sizeLimitBytes / 2 else { return }
+  package func keep(_ answer: Answer, for key: Key) {
+    guard answer.slots.sizeBytes <= Self.sizeLimitBytes / 2 else { return }
     // Freed outside of the lock.
     var dropped: [Entry] = []
     _ = withLock {
       clock += 1
       if let place = place(of: key) {
-        guard entries[place].slots.count < slots.count else { return }
+        guard answer.isNewer(than: entries[place].answer) else { return }
         dropped.append(entries.remove(at: place))
       }
-      entries.append(Entry(key: key, slots: slots, lastUse: clock))
+      entries.append(Entry(key: key, answer: answer, lastUse: clock))
       while entries.count > Self.entryLimit
-        || entries.reduce(0, { $0 + $1.slots.sizeBytes }) > Self.sizeLimitBytes
+        || entries.reduce(0, { $0 + $1.answer.slots.sizeBytes }) > Self.sizeLimitBytes
       {
         guard let oldest = entries.indices.min(by: { entries[$0].lastUse < entries[$1].lastUse })
         else { break }

@@ -151,15 +151,23 @@ final class WriteQueue: Sendable {
   private func drain() {
     while true {
       let group = takeGroup()
-      if group.isEmpty { return }
+      if group.isEmpty {
+        // With nobody waiting maintenance goes on, a step at a time.
+        guard !isClosed, engine.maintainer.step(engine, isIdle: true) else { return }
+        engine.checkpointIfDue()
+        continue
+      }
       if case .exclusive(let body) = group[0] {
         body(.success(engine))
       } else {
         engine.commit(group)
       }
       engine.checkpointIfDue()
+      _ = engine.maintainer.step(engine, isIdle: false)
     }
   }
+
+  private var isClosed: Bool { state.withLock { $0.isClosed } }
 
   /// All requests that wait, up to an exclusive one and to one batch's bytes; an exclusive one
   /// comes alone.

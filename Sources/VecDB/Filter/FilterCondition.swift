@@ -11,9 +11,16 @@ struct FilterCondition: Sendable {
 
   let field: String
   private let test: Test
+  /// The same for stored integers, where the test compares with a number: most of what columns ask.
+  private let integers: IntegerTest?
 
   /// Nil if the filter is `and`, `or` or `not`.
   init?(_ filter: Filter) {
+    if case .comparison(_, let comparison, let value) = filter {
+      integers = IntegerTest(comparison, value)
+    } else {
+      integers = nil
+    }
     switch filter {
     case .comparison(let field, let comparison, let value):
       self.field = field
@@ -34,6 +41,10 @@ struct FilterCondition: Sendable {
   /// Whether the field's stored value matches; nil, for a missing field, never does, and neither
   /// do bytes that are not a value.
   func matches(_ bytes: UnsafeRawBufferPointer?) -> Bool {
+    if let integers, let bytes, bytes.count == 9, bytes[0] == CanonicalValue.Tag.integer.rawValue {
+      let stored = bytes.loadUnaligned(fromByteOffset: 1, as: Int64.self)
+      return integers.matches(Int64(littleEndian: stored))
+    }
     guard let bytes, let value = CanonicalValue(bytes) else { return false }
     switch test {
     case .exists: return true
@@ -53,6 +64,62 @@ struct FilterCondition: Sendable {
       for element in elements where element.equals(literal) { return true }
       return false
     }
+  }
+}
+
+/// A comparison of integers with a number: within a range, or without it.
+private struct IntegerTest: Sendable {
+  /// Empty where `low` is above `high`.
+  private var low = Int64.min
+  private var high = Int64.max
+  private var isInverted = false
+
+  /// Nil where the literal is not a number.
+  init?(_ comparison: Filter.Comparison, _ literal: MetadataValue) {
+    let number: Double
+    switch literal {
+    case .integer(let value):
+      switch comparison {
+      case .equal, .notEqual: (low, high) = (value, value)
+      case .lessOrEqual, .greater: high = value
+      case .less, .greaterOrEqual:
+        if value == .min { (low, high) = (1, 0) } else { high = value - 1 }
+      }
+      isInverted = comparison.isInverse
+      return
+    case .double(let value): number = value
+    default: return nil
+    }
+    guard number.isFinite else { return nil }
+    switch comparison {
+    case .equal, .notEqual:
+      if let value = Int64(exactly: number) {
+        (low, high) = (value, value)
+      } else {
+        (low, high) = (1, 0)
+      }
+    case .lessOrEqual, .greater: setHigh(number.rounded(.down))
+    case .less, .greaterOrEqual: setHigh(number.rounded(.up), isExclusive: true)
+    }
+    isInverted = comparison.isInverse
+  }
+
+  private mutating func setHigh(_ whole: Double, isExclusive: Bool = false) {
+    if whole >= 0x1p63 { return }
+    guard whole >= -0x1p63, !isExclusive || whole > -0x1p63 else {
+      (low, high) = (1, 0)
+      return
+    }
+    high = Int64(whole) - (isExclusive ? 1 : 0)
+  }
+
+  func matches(_ value: Int64) -> Bool { (low <= value && value <= high) != isInverted }
+}
+
+extension Filter.Comparison {
+  /// Whether it is the negation of another: of `==`, `<=` and `<`.
+  fileprivate var isInverse: Bool {
+    self == .notEqual || self == .greater || self == .greaterOrEqual
   }
 }
 

@@ -31,12 +31,14 @@ public struct CollectionStats: Sendable, Hashable, Codable {
   public var efConstruction: Int
   /// Live records.
   public var count: Int
-  /// Slots in use, live and dead.
+  /// Slots assigned: live, dead and free.
   public var slots: Int
   /// Slots that the graph covers; the others are in the tail, which every search scans.
   public var graphCount: Int
-  /// Records replaced or deleted whose slots a rebuild would reclaim.
+  /// Records replaced or deleted whose slots maintenance has not freed yet.
   public var dead: Int
+  /// Slots that new records will take.
+  public var free: Int
   /// Bytes of all index arrays in use.
   public var indexBytes: Int
   /// Hexadecimal digest over keys, metadata and vector bits of live records.

@@ -27,6 +27,10 @@ public struct Configuration: Sendable {
   /// Bytes a second that a backup sends at most, so that searches and writes keep the disk; nil
   /// does not limit it. What the repository has already does not count. Default nil.
   public var backupBytesPerSecond: Int?
+  /// Dead nodes of a collection's graph at which maintenance begins, if they are also
+  /// `maintenanceShare` of all.
+  package var maintenanceMinimum = 256
+  package var maintenanceShare = 0.1
   /// Whether an index is rebuilt when that is worth it. Default `suggest`.
   public var rebuildPolicy = RebuildPolicy.suggest
   /// Whether rebuilds are worked on by threads of the database; otherwise `stepRebuilds` does it.

@@ -6,4 +6,7 @@ public enum Metric: String, Sendable, Codable, CaseIterable {
   case cosine
   /// Negative inner product, −q·x (maximum inner product search).
   case dot
+  /// Hamming distance: the number of components that differ, of vectors whose components are 0 and
+  /// 1. The index keeps a bit for each.
+  case hamming
 }

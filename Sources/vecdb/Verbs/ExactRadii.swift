@@ -73,7 +73,7 @@ enum ExactRadii {
       vectorNorm += b * b
     }
     return switch metric {
-    case .l2: squares
+    case .l2, .hamming: squares
     case .cosine: 1 - product / (queryNorm * vectorNorm).squareRoot()
     case .dot: -product
     }

@@ -114,6 +114,8 @@ struct Import: AsyncParsableCommand {
     _ source: any VectorSource, _ collection: VectorCollection
   ) throws {
     guard let found = source.dimensions, found != collection.dimensions else { return }
+    // Packed bits; whether they are, each row tells.
+    if collection.metric == .hamming, found * 8 == collection.dimensions { return }
     throw VecDBError(
       .invalidArgument,
       "the file's vectors have \(found) components, the collection's \(collection.dimensions)",

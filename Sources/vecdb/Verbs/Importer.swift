@@ -67,7 +67,8 @@ struct Importer {
     let count = min(batchRows, (limit ?? .max) - source.row)
     var batch: [Record] = []
     batch.reserveCapacity(min(count, 10_000))
-    while batch.count < count, let record = try source.next() {
+    while batch.count < count, var record = try source.next() {
+      record.vector = collection.unpacked(record.vector)
       if record.vector.count != collection.dimensions {
         throw inputError(
           "the row has \(record.vector.count) components, the collection \(collection.dimensions)",

@@ -64,7 +64,8 @@ struct Query: AsyncParsableCommand {
       if let vectors {
         let source = try openVectors(vectors)
         var index = 0
-        while index < limit ?? .max, let row = try source.next() {
+        while index < limit ?? .max, var row = try source.next() {
+          row.vector = collection.unpacked(row.vector)
           if row.vector.count != collection.dimensions {
             throw inputError(
               "the query has \(row.vector.count) components, the collection "

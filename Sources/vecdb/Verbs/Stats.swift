@@ -61,7 +61,7 @@ struct Stats: AsyncParsableCommand {
         "slots",
         "\(Format.count(collection.slots)): \(Format.count(collection.graphCount)) in the graph, "
           + "\(Format.count(collection.slots - collection.graphCount)) in the tail, "
-          + "\(Format.count(collection.dead)) dead")
+          + "\(Format.count(collection.dead)) dead, \(Format.count(collection.free)) free")
       table.add("dimensions, metric", "\(collection.dimensions), \(collection.metric.rawValue)")
       table.add("m, ef-construction", "\(collection.m), \(collection.efConstruction)")
       table.add("index in memory", Format.bytes(collection.indexBytes))

@@ -1,0 +1,65 @@
+import Files
+import VectorIndex
+
+/// Decides when deleted records make maintenance due, and logs its steps: repairs of runs of slots,
+/// all of the graph once, then the freeing of what nothing leads to any more.
+///
+/// A step is a batch like any other. Nothing of a cycle is remembered over a restart: one that was
+/// broken off begins again, and what was repaired already costs little. Belongs to the writer.
+final class Maintainer {
+  private struct Cycle {
+    var collection: UInt32
+    var next: Int
+  }
+
+  private var cycle: Cycle?
+  /// Per collection: dead slots that the last cycle could not free. They are not due again.
+  private var left: [UInt32: Int] = [:]
+
+  /// Slots that a step repairs: fewer while writes wait for it.
+  private static let idleStepSlots = 4_096
+  private static let busyStepSlots = 1_024
+
+  /// Takes a step if one is due; false if none is.
+  func step(_ engine: Engine, isIdle: Bool) -> Bool {
+    guard engine.poison == nil else { return false }
+    if cycle == nil {
+      cycle = engine.state.sortedCollections.first { isDue($0, engine.configuration) }.map {
+        Cycle(collection: $0.id, next: 0)
+      }
+    }
+    guard let present = cycle, let collection = engine.state.collections[present.collection],
+      collection.maySlotsBeReused
+    else {
+      cycle = nil
+      return false
+    }
+    let nodes = collection.index.graphSlotCount
+    let end = min(nodes, present.next + (isIdle ? Self.idleStepSlots : Self.busyStepSlots))
+    let isLast = present.next >= nodes
+    do {
+      let step: IndexGeneration.MaintenanceStep = isLast ? .collect : .repair(present.next..<end)
+      _ = try engine.write([
+        BatchPayload.encodeMaintenance(collection: collection.id, step)
+      ])
+    } catch {
+      // With a full disk the next write that succeeds begins anew.
+      engine.configuration.logger.error("maintenance could not go on: \(error)")
+      cycle = nil
+      return false
+    }
+    cycle = isLast ? nil : Cycle(collection: collection.id, next: end)
+    if isLast { left[collection.id] = collection.index.unfreedSlotCount }
+    return true
+  }
+
+  private func isDue(_ collection: CollectionRuntime, _ configuration: Configuration) -> Bool {
+    let index = collection.index
+    let nodes = index.graphSlotCount
+    guard nodes > 0, collection.maySlotsBeReused else { return false }
+    let dead = index.unfreedSlotCount
+    left[collection.id] = left[collection.id].map { min($0, dead) }
+    let share = Int(Double(nodes) * configuration.maintenanceShare)
+    return dead - (left[collection.id] ?? 0) >= max(configuration.maintenanceMinimum, share, 1)
+  }
+}
