@@ -11,26 +11,23 @@ extension Database {
   /// that the repository lacks; a backup that was broken off is completed by the next one.
   /// Cancelling the task breaks it off, within a block.
   ///
-  /// - Throws: `invalidArgument` if the repository belongs to another database; `diskFull`,
-  ///   `inputOutput`, `corrupt`.
+  /// - Throws: `invalidArgument` if the repository belongs to another database, or is encrypted with
+  ///   another key or not as asked; `diskFull`, `inputOutput`, `corrupt`.
   public func backup(
-    to repository: String, progress: ProgressHandler? = nil
+    to repository: String, options: BackupOptions = BackupOptions(),
+    progress: ProgressHandler? = nil
   ) async throws -> BackupReport {
     try requireOpen()
-    let target = try VecDBError.translating {
-      try DirectoryRepository.openOrCreate(
-        repository, databaseID: engine.log.identity.databaseID.number,
-        fileSystem: engine.fileSystem)
-    }
+    let target = try openRepository(repository, key: options.key)
     let pin = try await holdRestorePoint()
     do {
       let cancellation = Cancellation()
       let report = try await withTaskCancellationHandler {
-        try await onBackground { [self] in
+        try await onLowPriorityThread { [self] in
           var run = BackupRun(
-            engine: engine, repository: target, pin: pin, cancellation: cancellation,
-            progress: progress)
-          return try run.run { try measureCanary() }
+            engine: engine, repository: target, options: options, pin: pin,
+            cancellation: cancellation, progress: progress)
+          return try run.run { try self.measureCanary(cancellation) }
         }
       } onCancel: {
         cancellation.cancel()
@@ -43,9 +40,23 @@ extension Database {
     }
   }
 
+  /// The repository of this database at a path, made if it is missing.
+  func openRepository(_ path: String, key: (any RepositoryKey)?) throws -> StoredRepository {
+    try VecDBError.translating {
+      try StoredRepository.openOrCreate(
+        path, databaseID: engine.log.identity.databaseID.number, fileSystem: engine.fileSystem,
+        encryption: RepositoryEncryption(key ?? engine.configuration.repositoryKey))
+    }
+  }
+
   /// Recall at the default effort, with the LSN that it was measured at.
-  private func measureCanary() throws -> CanaryAnnotation {
-    let report = try measureRecall(queries: CanaryReport.restoreQueries)
+  private func measureCanary(_ cancellation: Cancellation) throws -> CanaryAnnotation {
+    try requireOpen()
+    let report = CanaryReport(
+      collections: try catalog.all.map { collection in
+        try cancellation.check()
+        return try Canaries.measureForRestore(collection)
+      })
     return CanaryAnnotation(lsn: lsn, report: report)
   }
 
@@ -86,11 +97,6 @@ extension Database {
   }
 }
 
-extension CanaryReport {
-  /// Queries that a backup and a restore measure recall with.
-  static let restoreQueries = 50
-}
-
 /// Carries the cancellation of a task to blocking work.
 final class Cancellation: Sendable {
   private let isCancelled = Atomic(false)
@@ -110,5 +116,16 @@ func onBackground<Value: Sendable>(
     DispatchQueue.global(qos: .userInitiated).async {
       continuation.resume(with: Result { try body() })
     }
+  }
+}
+
+/// Runs work that has time where it yields the processor to everything else.
+func onLowPriorityThread<Value: Sendable>(
+  _ body: @escaping @Sendable () throws -> Value
+) async throws -> Value {
+  try await withCheckedThrowingContinuation { continuation in
+    do {
+      try LowPriorityThread.detach { continuation.resume(with: Result { try body() }) }
+    } catch { continuation.resume(throwing: error) }
   }
 }

@@ -22,6 +22,9 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var verb: Verb
   /// backup: the absolute path of the repository.
   package var repository: String?
+  /// backup: see `BackupOptions`.
+  package var bytesPerSecond: Int?
+  package var repair: Bool?
   /// stats: whether graph digests are computed.
   package var graphDigests: Bool?
   /// mark, removeMark: the name.

@@ -141,7 +141,10 @@ extension Database {
         throw VecDBError(
           .invalidArgument, "a backup through the control socket needs an absolute path")
       }
-      answer.backup = try await backup(to: repository, progress: progress)
+      var options = BackupOptions()
+      options.bytesPerSecond = request.bytesPerSecond
+      options.repair = request.repair ?? false
+      answer.backup = try await backup(to: repository, options: options, progress: progress)
     case .mark: answer.mark = try await mark(request.name ?? "")
     case .removeMark: answer.receipt = try await removeMark(request.name ?? "")
     case .marks: answer.marks = try await marks()

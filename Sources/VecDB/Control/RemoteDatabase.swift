@@ -130,11 +130,19 @@ extension RemoteDatabase {
     try Self.part(try await perform(ControlRequest(.checkpoint)).checkpoint)
   }
 
-  /// The owner's own backup, which ends if this process does.
+  /// The owner's own backup, which ends if this process does. The owner uses its own key.
   package func backup(
-    to repository: String, progress: ProgressHandler? = nil
+    to repository: String, options: BackupOptions = BackupOptions(),
+    progress: ProgressHandler? = nil
   ) async throws -> BackupReport {
+    guard options.key == nil else {
+      throw VecDBError(
+        .invalidArgument, "another process has the database open and encrypts with its own key",
+        at: path, remedy: "Leave the key out, and configure it in that process.")
+    }
     var request = ControlRequest(.backup)
+    request.bytesPerSecond = options.bytesPerSecond
+    request.repair = options.repair ? true : nil
     // The owner has a working directory of its own.
     request.repository = URL(fileURLWithPath: repository).path
     var report = try Self.part(try await perform(request, progress: progress).backup)

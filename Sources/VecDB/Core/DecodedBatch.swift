@@ -9,6 +9,16 @@ enum DecodedBatch {
   case write(WriteBatch)
   case mark(name: String, isSet: Bool, timeMilliseconds: Int64)
 
+  /// The collection that it concerns; nil if it concerns none or all.
+  var collectionID: UInt32? {
+    switch self {
+    case .create(let definition): definition.id
+    case .drop(let collection): collection
+    case .write(let write): write.collection
+    case .mark: nil
+    }
+  }
+
   struct WriteBatch {
     var collection: UInt32
     var dimensions: Int

@@ -192,11 +192,12 @@ extension Opening {
 
   /// The state that a manifest names, with its arrays mapped. Cost: O(blocks).
   static func openState(
-    _ manifest: Manifest, blocks: BlockStore, threads: Int
+    _ manifest: Manifest, blocks: BlockStore, threads: Int,
+    keeping isWanted: (CollectionDefinition) -> Bool = { _ in true }
   ) throws -> DatabaseState {
     let (next, definitions) = try DatabaseState.decodeCatalog(
       manifest.catalog, at: "manifest at LSN \(manifest.lsn)")
-    let collections = try definitions.map { definition in
+    let collections = try definitions.filter(isWanted).map { definition in
       guard let stored = manifest.collections.first(where: { $0.id == definition.id }) else {
         throw StoreError(
           .corrupt, "the manifest lacks the arrays of '\(definition.name)'",

@@ -27,6 +27,9 @@ public struct Configuration: Sendable {
   /// Bytes a second that a backup sends at most, so that searches and writes keep the disk; nil
   /// does not limit it. What the repository has already does not count. Default nil.
   public var backupBytesPerSecond: Int?
+  /// Encrypts the repositories that this database is backed up to, and opens them. Default nil: they
+  /// are not encrypted.
+  public var repositoryKey: (any RepositoryKey)?
   public var logger = Logger(label: "vecdb")
 
   public init() {}

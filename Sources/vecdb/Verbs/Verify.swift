@@ -36,7 +36,7 @@ struct Verify: AsyncParsableCommand {
       throw CorruptionFound(
         message: "the repository is damaged: \(report.problems.count) problems",
         location: repository,
-        remedy: "Back up again: blocks that are damaged or missing are sent anew")
+        remedy: "Run vecdb backup with --repair: what the database still has is sent again")
     }
   }
 }

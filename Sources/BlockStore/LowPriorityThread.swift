@@ -1,0 +1,79 @@
+import Bytes
+import Dispatch
+import Files
+import Glibc
+
+/// Threads that run when nothing else wants the processor: for work that has time, such as a backup
+/// beside searches.
+package enum LowPriorityThread {
+  /// Runs `body` on so many threads at the same time and returns when all have ended.
+  package static func perform(_ count: Int, _ body: @escaping @Sendable () -> Void) throws {
+    guard count > 0 else { return }
+    var threads: [pthread_t] = []
+    for _ in 0..<count {
+      do { threads.append(try start(body)) } catch {
+        // Fewer threads do the same work.
+        guard threads.isEmpty else { break }
+        throw error
+      }
+    }
+    for thread in threads { pthread_join(thread, nil) }
+  }
+
+  /// Runs `body` on a thread of its own.
+  package static func detach(_ body: @escaping @Sendable () -> Void) throws {
+    pthread_detach(try start(body))
+  }
+
+  /// Work on a thread of its own, and its outcome.
+  package final class Job<Value: Sendable>: Sendable {
+    private let outcome = Guarded<Result<Value, any Error>?>(nil)
+    private let done = DispatchGroup()
+
+    package init(_ body: @escaping @Sendable () throws -> Value) throws {
+      done.enter()
+      try LowPriorityThread.detach { [self] in
+        let result = Result { try body() }
+        outcome.withLock { $0 = result }
+        done.leave()
+      }
+    }
+
+    /// Waits until the work has ended.
+    package func wait() { done.wait() }
+
+    /// Waits for the result.
+    package func value() throws -> Value {
+      done.wait()
+      guard let result = outcome.withLock({ $0 }) else {
+        throw StoreError(.cancelled, "the work did not run")
+      }
+      return try result.get()
+    }
+  }
+
+  private final class Body {
+    let run: @Sendable () -> Void
+    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+  }
+
+  private static func start(_ body: @escaping @Sendable () -> Void) throws -> pthread_t {
+    var thread = pthread_t()
+    let argument = Unmanaged.passRetained(Body(body))
+    let code = pthread_create(
+      &thread, nil,
+      { argument in
+        // On Linux this is the nice value of the calling thread alone.
+        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19)
+        if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
+        return nil
+      }, argument.toOpaque())
+    guard code == 0 else {
+      argument.release()
+      throw StoreError(
+        .inputOutput, "a thread could not be started: \(String(cString: strerror(code)))",
+        remedy: "Raise the limit of threads, or free some.")
+    }
+    return thread
+  }
+}
