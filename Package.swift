@@ -24,11 +24,18 @@ let package = Package(
   products: [
     .library(name: "VecDB", targets: ["VecDB"]),
     .executable(name: "vecdb", targets: ["vecdb"]),
+    .library(name: "VecDBEncryption", targets: ["VecDBEncryption"]),
+  ],
+  traits: [
+    .trait(
+      name: "Encryption",
+      description: "Encrypted backup repositories: VecDBEncryption, and the command's --key-file.")
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
   ],
   targets: kernelTargets + [
     .systemLibrary(
@@ -47,15 +54,27 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
       ]),
+    // Empty without the trait, so that nobody compiles BoringSSL who does not encrypt.
+    .target(
+      name: "VecDBEncryption",
+      dependencies: [
+        "VecDB", "Bytes",
+        .product(name: "Crypto", package: "swift-crypto", condition: .when(traits: ["Encryption"])),
+        .product(
+          name: "CryptoExtras", package: "swift-crypto", condition: .when(traits: ["Encryption"])),
+      ]),
     .executableTarget(
       name: "vecdb",
       dependencies: [
         "VecDB",
+        .target(name: "VecDBEncryption", condition: .when(traits: ["Encryption"])),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(
       name: "SimulatedDisk", dependencies: ["CSQLite", "Files", "Bytes"],
       path: "Tests/SimulatedDisk"),
+    .executableTarget(
+      name: "crash-workload", dependencies: ["VecDB"], path: "Tests/CrashWorkload"),
     .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
     .testTarget(name: "FilesTests", dependencies: ["Files", "SimulatedDisk", "CSQLite"]),
     .testTarget(name: "VectorKernelsTests", dependencies: ["VectorKernels"]),
@@ -67,6 +86,7 @@ let package = Package(
       dependencies: [
         "VecDB", "SimulatedDisk", .product(name: "Logging", package: "swift-log"),
       ]),
+    .testTarget(name: "VecDBEncryptionTests", dependencies: ["VecDBEncryption", "VecDB"]),
     .testTarget(name: "CommandTests", dependencies: ["VecDB", "vecdb"]),
   ],
   swiftLanguageModes: [.v6]

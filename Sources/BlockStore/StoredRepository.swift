@@ -98,6 +98,14 @@ package final class StoredRepository: Repository {
     try keys.withUnsafeBytes { try store.replace(keysName, $0) }
   }
 
+  /// Whether a key opens this repository's cipher by other bytes than those it has.
+  package func isOpened(by source: (any ObjectCipherSource)?, keys: [UInt8]) throws -> Bool {
+    guard let source, let cipher else { return false }
+    let other = try source.openCipher(keys: keys, at: store.place(Self.keysName))
+    let probe = SHA256.hash(Array("probe".utf8))
+    return other.name(of: probe) == cipher.name(of: probe)
+  }
+
   package func removeTemporaries(olderThanMilliseconds limit: Int64) throws -> Int {
     try store.removeUnfinished(olderThanMilliseconds: limit)
   }

@@ -24,6 +24,7 @@ public final class Database: Sendable {
   private let closing = Atomic(false)
   /// Answers other processes; nil where that is turned off or cannot be.
   let control = Guarded<ControlServer?>(nil)
+  let scrubber = Guarded<Scrubber?>(nil)
 
   private init(engine: Engine) {
     path = engine.directory.path
@@ -38,7 +39,18 @@ public final class Database: Sendable {
     }
   }
 
-  deinit { control.withLock { $0?.abandon() } }
+  deinit {
+    control.withLock { $0?.abandon() }
+    endScrub()
+  }
+
+  private func endScrub() {
+    let ending = scrubber.withLock { scrubber in
+      defer { scrubber = nil }
+      return scrubber
+    }
+    ending?.stop()
+  }
 
   /// Opens the database at `path`, and creates it if there is none (see
   /// ``Configuration/createIfMissing``).
@@ -66,6 +78,8 @@ public final class Database: Sendable {
       let database = Database(
         engine: try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration))
       database.startControl()
+      database.startScrub()
+      database.startArchiving()
       return database
     }
   }
@@ -80,6 +94,10 @@ public final class Database: Sendable {
       return server
     }
     await server?.stop()
+    try await onBackground { self.endScrub() }
+    // The writer is idle when the last pass runs, so that it has everything.
+    await queue.close { _ in }
+    try await endArchiving()
     let failure = Guarded<VecDBError?>(nil)
     await queue.close { engine in
       do {

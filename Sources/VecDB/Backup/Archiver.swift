@@ -31,7 +31,7 @@ final class Archiver: Sendable {
   private static let longestWaitMilliseconds = 60_000
 
   init(_ options: ArchiveOptions, key: (any RepositoryKey)?) {
-    repositoryPath = options.repository
+    repositoryPath = Database.absolute(options.repository)
     self.key = key
     intervalMilliseconds = max(10, options.intervalMilliseconds)
   }
@@ -54,9 +54,8 @@ final class Archiver: Sendable {
       guard let strong = database.value, !state.withLock({ $0.isStopped }) else { return }
       let failures = passNoting(strong)
       let factor = 1 << min(failures, 8)
-      schedule(
-        after: min(intervalMilliseconds * factor, max(intervalMilliseconds, Self.longestWaitMilliseconds)),
-        database)
+      let longest = max(intervalMilliseconds, Self.longestWaitMilliseconds)
+      schedule(after: min(intervalMilliseconds * factor, longest), database)
     }
   }
 

@@ -1,5 +1,6 @@
 import Dispatch
 import Files
+import Foundation
 import LogStore
 
 extension Database {
@@ -50,7 +51,7 @@ extension Database {
     try requireOpen()
     let engine = engine
     let isKnown = try await onBackground {
-      try VecDBError.translating { try engine.holds.forget(repository) }
+      try VecDBError.translating { try engine.holds.forget(Database.absolute(repository)) }
     }
     guard isKnown else {
       throw VecDBError(
@@ -63,36 +64,53 @@ extension Database {
   func startArchiving() {
     guard let options = engine.configuration.archive else { return }
     let archiver = Archiver(options, key: nil)
-    self.archiver.withLock { $0 = archiver }
+    engine.archiver.withLock { $0 = archiver }
     archiver.start(self)
   }
+
+  /// Archives what is left and ends. The writer must be idle.
+  func endArchiving() async throws {
+    guard let archiver = engine.archiver.withLock({ $0 }) else { return }
+    try await onBackground { archiver.stop(self) }
+  }
+}
+
+extension Database {
+  /// A path that means the same whatever the working directory.
+  static func absolute(_ path: String) -> String { URL(fileURLWithPath: path).path }
 }
 
 extension Engine {
   /// How far each repository has the log. Any thread.
-  func archiveStats(continuous: Archiver?) throws -> [ArchiveStats] {
+  func archiveStats() -> [ArchiveStats] {
+    let continuous = archiver.withLock { $0 }
     var holds = holds.all
     if let path = continuous?.repositoryPath, !holds.contains(where: { $0.repository == path }) {
       // Not reached yet.
       holds.append(LogHolds.Hold(repository: path, lsn: 0))
     }
-    let end = log.end.lsn
-    let first = log.firstLSN
-    return try holds.map { hold in
-      var age: Int64 = 0
-      if hold.lsn < end {
-        let oldest = max(hold.lsn, first - 1)
-        try log.read(after: oldest, through: oldest + 1) {
-          age = max(0, Self.nowMilliseconds() - $0.timeMilliseconds)
-        }
-      }
+    return holds.map { hold in
       let isContinuous = continuous?.repositoryPath == hold.repository
+      let pending = pendingLog(after: hold.lsn)
       return ArchiveStats(
-        repository: hold.repository, lsn: hold.lsn,
-        pendingBytes: hold.lsn < end ? try log.sizeBytes(after: hold.lsn) : 0,
-        pendingMilliseconds: age, isContinuous: isContinuous,
-        hasLapsed: self.holds.hasLapsed(hold.repository) || hold.lsn + 1 < first,
+        repository: hold.repository, lsn: hold.lsn, pendingBytes: pending.bytes,
+        pendingMilliseconds: pending.milliseconds, isContinuous: isContinuous,
+        hasLapsed: self.holds.hasLapsed(hold.repository) || hold.lsn + 1 < log.firstLSN,
         problem: isContinuous ? continuous?.problem : nil)
     }
+  }
+
+  /// Bytes of the log after an LSN and the age of its oldest batch; a log that cannot be read has
+  /// other ways to say so.
+  private func pendingLog(after lsn: UInt64) -> (bytes: Int, milliseconds: Int64) {
+    guard lsn < log.end.lsn else { return (0, 0) }
+    do {
+      let oldest = max(lsn, log.firstLSN - 1)
+      var age: Int64 = 0
+      try log.read(after: oldest, through: oldest + 1) {
+        age = max(0, Self.nowMilliseconds() - $0.timeMilliseconds)
+      }
+      return (try log.sizeBytes(after: lsn), age)
+    } catch { return (0, 0) }
   }
 }

@@ -27,7 +27,9 @@ extension Database {
           var run = BackupRun(
             engine: engine, repository: target, options: options, pin: pin,
             cancellation: cancellation, progress: progress)
-          return try run.run { try self.measureCanary(cancellation) }
+          let report = try run.run { try self.measureCanary(cancellation) }
+          try engine.holds.note(Self.absolute(repository), through: report.lsn)
+          return report
         }
       } onCancel: {
         cancellation.cancel()

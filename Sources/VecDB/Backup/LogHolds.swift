@@ -65,11 +65,12 @@ final class LogHolds: Sendable {
     state.withLock { $0.lapsed.contains(repository) }
   }
 
-  /// Notes that a repository has everything up to `lsn`. With `durably` false, a restart may know
+  /// Notes that a repository has everything up to `lsn`, if not more. With `durably` false, a restart may know
   /// an older one, which only keeps more log.
   func note(_ repository: String, through lsn: UInt64, durably: Bool = true) throws {
     state.withLock { state in
-      state.holds[repository] = Hold(repository: repository, lsn: lsn)
+      let known = state.holds[repository]?.lsn ?? 0
+      state.holds[repository] = Hold(repository: repository, lsn: max(lsn, known))
       state.lapsed.remove(repository)
     }
     if durably { try save() }

@@ -23,8 +23,8 @@ extension Engine {
   func startCheckpoint() throws -> (job: CheckpointJob, isNew: Bool)? {
     checkpointer.finish(self, waiting: false)
     if let running = checkpointer.running { return (running, false) }
-    guard state.lsn > checkpointer.newest.lsn else { return nil }
     try requireHealthy()
+    guard state.lsn > checkpointer.newest.lsn else { return nil }
     return (try checkpointer.begin(self), true)
   }
 
@@ -43,11 +43,14 @@ extension Engine {
   }
 
   /// The one place that decides what may be removed: packs and manifests that neither the two
-  /// newest manifests nor a pin name, and log that neither the older manifest nor records need.
+  /// newest manifests nor a pin name, and log that neither the older manifest nor records need, nor,
+  /// up to a limit, a repository that does not have it yet.
   func removeWhatIsNotNeeded() throws {
     _ = try blocks.collectGarbage()
     let needed = try min(blocks.trimmableLSN(), records.durableLSN)
-    if needed > 0 { try log.trim(through: needed) }
+    let trimmable = try holds.trimmable(
+      through: needed, log: log, limitBytes: configuration.archiveLogBytes)
+    if trimmable > 0 { try log.trim(through: trimmable) }
   }
 
   /// A manifest of the present position, without its collections.

@@ -27,9 +27,19 @@ public struct Configuration: Sendable {
   /// Bytes a second that a backup sends at most, so that searches and writes keep the disk; nil
   /// does not limit it. What the repository has already does not count. Default nil.
   public var backupBytesPerSecond: Int?
+  /// A repository to which the log is sent every few seconds. Default nil: only backups send it.
+  public var archive: ArchiveOptions?
+  /// Log that is kept at most for repositories that do not have it yet: those that were backed up to
+  /// before, and that of ``archive``. Default 1 GiB.
+  public var archiveLogBytes = 1 << 30
   /// Encrypts the repositories that this database is backed up to, and opens them. Default nil: they
   /// are not encrypted.
   public var repositoryKey: (any RepositoryKey)?
+  /// Bytes a second that the scrub in the background reads and compares with hashes and checksums;
+  /// nil turns it off. It runs at the lowest priority. Default 16 MiB, some 2 % of a core.
+  public var scrubBytesPerSecond: Int? = 16 << 20
+  /// A pass of the scrub begins at least this long after the last one began. Default a day.
+  public var scrubIntervalSeconds = 86_400
   public var logger = Logger(label: "vecdb")
 
   public init() {}

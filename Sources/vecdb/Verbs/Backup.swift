@@ -23,14 +23,17 @@ struct Backup: AsyncParsableCommand {
   var limit: ByteCount?
   @Flag(help: "Read what the repository has of this restore point and send again what is damaged.")
   var repair = false
+  @OptionGroup var key: KeyOptions
+  @OptionGroup var progress: ProgressOptions
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
     var options = BackupOptions()
     options.bytesPerSecond = limit?.bytes
     options.repair = repair
-    try await Session.runShared(target.database) { [options] database in
-      let bar = ProgressBar.bytes()
+    let repositoryKey = try key.key()
+    try await Session.runShared(target.database, key: repositoryKey) { [options] database in
+      let bar = ProgressBar.bytes(events: progress.progressEvents)
       let report =
         switch database {
         case .own(let database):
