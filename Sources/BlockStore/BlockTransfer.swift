@@ -245,7 +245,9 @@ package struct BlockTransfer: Sendable {
     func array(
       _ name: String, of collection: UInt32?, unless list: Digest
     ) -> (list: Digest, blocks: [Digest])? {
-      let place = previous?.placedArrays.first { $0.collection == collection && $0.array.name == name }
+      let place = previous?.placedArrays.first {
+        $0.collection == collection && $0.array.name == name
+      }
       guard let array = place?.array, array.list != list else { return nil }
       return (array.list, Self.list(of: array, in: repository))
     }

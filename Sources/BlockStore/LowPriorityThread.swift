@@ -20,9 +20,11 @@ package enum LowPriorityThread {
     for thread in threads { pthread_join(thread, nil) }
   }
 
-  /// Runs `body` on a thread of its own.
-  package static func detach(_ body: @escaping @Sendable () -> Void) throws {
-    pthread_detach(try start(body))
+  /// Runs `body` on a thread of its own; with `yields` false, of ordinary priority.
+  package static func detach(
+    yields: Bool = true, _ body: @escaping @Sendable () -> Void
+  ) throws {
+    pthread_detach(try start(yields: yields, body))
   }
 
   /// Work on a thread of its own, and its outcome.
@@ -30,9 +32,18 @@ package enum LowPriorityThread {
     private let outcome = Guarded<Result<Value, any Error>?>(nil)
     private let done = DispatchGroup()
 
-    package init(_ body: @escaping @Sendable () throws -> Value) throws {
+    package init(yields: Bool = true, _ body: @escaping @Sendable () throws -> Value) throws {
       done.enter()
-      try LowPriorityThread.detach { [self] in
+      do { try begin(yields: yields, body) } catch {
+        done.leave()
+        throw error
+      }
+    }
+
+    private func begin(
+      yields: Bool, _ body: @escaping @Sendable () throws -> Value
+    ) throws {
+      try LowPriorityThread.detach(yields: yields) { [self] in
         let result = Result { try body() }
         outcome.withLock { $0 = result }
         done.leave()
@@ -53,19 +64,27 @@ package enum LowPriorityThread {
   }
 
   private final class Body {
+    let yields: Bool
     let run: @Sendable () -> Void
-    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    init(_ yields: Bool, _ run: @escaping @Sendable () -> Void) {
+      self.yields = yields
+      self.run = run
+    }
   }
 
-  private static func start(_ body: @escaping @Sendable () -> Void) throws -> pthread_t {
+  private static func start(
+    yields: Bool = true, _ body: @escaping @Sendable () -> Void
+  ) throws -> pthread_t {
     var thread = pthread_t()
-    let argument = Unmanaged.passRetained(Body(body))
+    let argument = Unmanaged.passRetained(Body(yields, body))
     let code = pthread_create(
       &thread, nil,
       { argument in
+        guard let argument else { return nil }
+        let body = Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
         // On Linux this is the nice value of the calling thread alone.
-        setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19)
-        if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
+        if body.yields { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19) }
+        body.run()
         return nil
       }, argument.toOpaque())
     guard code == 0 else {

@@ -54,7 +54,8 @@ package protocol Repository: Sendable {
   func putBlock(_ hash: Digest, _ bytes: UnsafeRawBufferPointer) throws -> Bool
   /// As above; may store the block as the difference to another block that is there. Returns how many
   /// bytes were stored, 0 if it was there.
-  func putBlock(_ hash: Digest, _ bytes: UnsafeRawBufferPointer, basedOn base: Digest?) throws -> Int
+  func putBlock(_ hash: Digest, _ bytes: UnsafeRawBufferPointer, basedOn base: Digest?) throws
+    -> Int
   /// The blocks that a block is kept as a difference to, nearest first; none if it is kept in full.
   func bases(of hash: Digest) throws -> [Digest]
   /// The bytes of a block, compared with its hash. Throws `.notFound` or `.corrupt`.

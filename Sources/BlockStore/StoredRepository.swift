@@ -75,7 +75,8 @@ package final class StoredRepository: Repository {
       return StoredRepository(store, databaseID: marker.databaseID, cipher: nil)
     case (false, .some):
       throw StoreError(
-        .invalidArgument, "the repository is not encrypted, and a key was given", at: store.location,
+        .invalidArgument, "the repository is not encrypted, and a key was given",
+        at: store.location,
         remedy: "Leave the key out, or back up to a new repository with it.")
     case (true, nil):
       throw StoreError(
@@ -161,7 +162,8 @@ extension StoredRepository {
       }
       // What a process that died left of making one does not count.
       let beginnings = [RepositoryMarker.name + ".", keysName]
-      guard try fileSystem.list(path).allSatisfy({ name in beginnings.contains { name.hasPrefix($0) } })
+      guard
+        try fileSystem.list(path).allSatisfy({ name in beginnings.contains { name.hasPrefix($0) } })
       else {
         throw StoreError(
           .alreadyExists, "the directory is not empty and is not a repository made by vecdb",

@@ -49,7 +49,8 @@
 
     private func derive(_ wrapped: WrappedDataKey) throws -> SymmetricKey {
       try KDF.Scrypt.deriveKey(
-        from: bytes, salt: wrapped.salt, outputByteCount: 32, rounds: 1 << Int(wrapped.costExponent),
+        from: bytes, salt: wrapped.salt, outputByteCount: 32,
+        rounds: 1 << Int(wrapped.costExponent),
         blockSize: Int(wrapped.blockSize), parallelism: Int(wrapped.parallelism))
     }
   }

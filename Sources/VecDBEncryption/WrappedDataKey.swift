@@ -78,12 +78,13 @@
 
     /// Throws `corrupt` or `unknownVersion`.
     init(decoding bytes: [UInt8], at place: String) throws {
-      do { self = try bytes.withUnsafeBytes { try WrappedDataKey(reading: $0, at: place) } } catch
-        let failure as ByteReader.Failure
-      {
+      do {
+        self = try bytes.withUnsafeBytes { try WrappedDataKey(reading: $0, at: place) }
+      } catch let failure as ByteReader.Failure {
         throw VecDBError(
           .corrupt, "the repository's wrapped key is damaged: \(failure)", at: place,
-          remedy: "Put the file back from a copy of the repository; without it nothing can be read.")
+          remedy: "Put the file back from a copy of the repository; without it nothing can be read."
+        )
       }
     }
 

@@ -48,7 +48,7 @@ import Testing
     let full = try backup(lsn: 1)
     #expect(full.0.sentBlocks == 13)
     #expect(full.0.doneBytes == full.0.totalBytes)
-    #expect(full.1.sentBlocks == 3)
+    #expect(full.1.sentBlocks == 4)
     let before = model
     model.arrays["a"]?[0] ^= 255
     try model.checkpoint(store, lsn: 2, previous: before)

@@ -9,7 +9,7 @@ import LogStore
 ///
 /// The order is what makes a crash harmless: blocks and log first, the manifest last. A backup that
 /// was broken off is taken up by the next one, since what is there is not sent again. All of it runs
-/// on threads of low priority, so that searches and writes do not wait for it.
+/// on threads of low priority unless that is not wanted, so that searches and writes do not wait.
 struct BackupRun: Sendable {
   let engine: Engine
   let repository: StoredRepository
@@ -66,8 +66,16 @@ struct BackupRun: Sendable {
     let limit = options.bytesPerSecond ?? engine.configuration.backupBytesPerSecond
     let target = try RenewingRepository(
       repository, limiter: limit.map(RateLimiter.init), isRepairing: options.repair)
-    let log = try LowPriorityThread.Job { [self] in try archiveLog() }
-    let canary = try LowPriorityThread.Job { isNew ? try measureCanary() : nil }
+    let yields = options.isLowPriority
+    let log = try LowPriorityThread.Job(yields: yields) { [self] in try archiveLog() }
+    let canary: LowPriorityThread.Job<CanaryAnnotation?>
+    do {
+      canary = try .init(yields: yields) { isNew ? try measureCanary() : nil }
+    } catch {
+      cancellation.cancel()
+      log.wait()
+      throw error
+    }
     do {
       manifest.records = try publishBlocks(of: manifest, to: target)
     } catch {
@@ -122,7 +130,7 @@ struct BackupRun: Sendable {
       try cancellation.check()
       progress.set(doneBytes: $0.doneBytes, totalBytes: $0.totalBytes)
     }
-    transfer.isLowPriority = true
+    transfer.isLowPriority = options.isLowPriority
     let previous = try newestReadableManifest()
     progress.begin("copying blocks")
     add(try transfer.publish(manifest, from: engine.blocks, to: target, previous: previous))

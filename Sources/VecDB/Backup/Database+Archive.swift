@@ -34,7 +34,8 @@ extension Database {
         try VecDBError.translating { try archiver.pass(self) }
       }
       if report.frames > 0 {
-        progress?(Progress(stage: "archived LSN \(report.lsn)", doneBytes: report.bytes, totalBytes: 0))
+        progress?(
+          Progress(stage: "archived LSN \(report.lsn)", doneBytes: report.bytes, totalBytes: 0))
       }
       var sum = report
       sum.frames += total?.frames ?? 0

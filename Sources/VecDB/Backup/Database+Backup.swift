@@ -23,7 +23,7 @@ extension Database {
     do {
       let cancellation = Cancellation()
       let report = try await withTaskCancellationHandler {
-        try await onLowPriorityThread { [self] in
+        try await onOwnThread(yields: options.isLowPriority) { [self] in
           var run = BackupRun(
             engine: engine, repository: target, options: options, pin: pin,
             cancellation: cancellation, progress: progress)
@@ -121,13 +121,15 @@ func onBackground<Value: Sendable>(
   }
 }
 
-/// Runs work that has time where it yields the processor to everything else.
-func onLowPriorityThread<Value: Sendable>(
-  _ body: @escaping @Sendable () throws -> Value
+/// Runs long work on a thread of its own; with `yields`, one of the lowest priority.
+func onOwnThread<Value: Sendable>(
+  yields: Bool, _ body: @escaping @Sendable () throws -> Value
 ) async throws -> Value {
   try await withCheckedThrowingContinuation { continuation in
     do {
-      try LowPriorityThread.detach { continuation.resume(with: Result { try body() }) }
+      try LowPriorityThread.detach(yields: yields) {
+        continuation.resume(with: Result { try body() })
+      }
     } catch { continuation.resume(throwing: error) }
   }
 }

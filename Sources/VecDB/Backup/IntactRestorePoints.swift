@@ -35,6 +35,7 @@ struct IntactRestorePoints {
     guard let later = found.soundManifests.first else {
       return touched + "No restore point is intact."
     }
-    return touched + "The earliest intact state is LSN \(later.lsn), after the one that was asked for."
+    return touched
+      + "The earliest intact state is LSN \(later.lsn), after the one that was asked for."
   }
 }

@@ -92,7 +92,8 @@ struct LogArchive: Sendable {
     guard covered <= last else { return result }
     let epochs = Set(log.identity.epochs.map(\.counter))
     for piece in try repository.logPieces()
-    where piece.lastLSN >= covered && piece.firstLSN <= last && epochs.contains(piece.epochCounter) {
+    where piece.lastLSN >= covered && piece.firstLSN <= last && epochs.contains(piece.epochCounter)
+    {
       try check()
       if piece.firstLSN > covered {
         result.add(try publish(covered...piece.firstLSN - 1))

@@ -27,7 +27,8 @@ struct RestorePlan {
     var target = target
     if case .mark(let name) = target { target = .lsn(try repository.mark(named: name).lsn) }
     guard let entry = try Self.choose(target, base, history.entries, repository) else {
-      let what = base.map { "restore point LSN \($0) is not there, or not" } ?? "no restore point is"
+      let what =
+        base.map { "restore point LSN \($0) is not there, or not" } ?? "no restore point is"
       throw StoreError(
         .notFound, "\(what) at or before \(target.text)", at: repository.location,
         remedy: "The earliest is LSN \(first.lsn). List them with `vecdb backups`.")

@@ -135,7 +135,8 @@ final class RestoreRun {
     let missing = options.collections.filter { state.collection(named: $0) == nil }
     guard missing.isEmpty else {
       throw VecDBError(
-        .notFound, "there is no collection '\(missing.sorted().joined(separator: "', '"))' at LSN "
+        .notFound,
+        "there is no collection '\(missing.sorted().joined(separator: "', '"))' at LSN "
           + "\(state.lsn)", at: repository.location,
         remedy: "Choose another name, or another point in time.")
     }

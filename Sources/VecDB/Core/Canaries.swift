@@ -26,8 +26,9 @@ enum Canaries {
       efSearch: SearchOptions.defaultEfSearch)
   }
 
-  /// Components of vectors that exact answers may compare in all: about 1 s of one core.
-  private static let exactComponentsLimit = 2_500_000_000
+  /// Components of vectors that exact answers may compare in all: well below 1 s of
+  /// one core.
+  private static let exactComponentsLimit = 1_000_000_000
 
   /// The distance of the k-th true neighbour and how many there are.
   typealias Truth = (worst: Float, count: Int)

@@ -37,7 +37,9 @@ struct Backup: AsyncParsableCommand {
       let report =
         switch database {
         case .own(let database):
-          try await database.backup(to: repository, options: options, progress: bar.handler)
+          // Nothing else is done with the database, and who wants it slower has nice and --limit.
+          try await database.backup(
+            to: repository, options: Self.unhurried(options, false), progress: bar.handler)
         case .remote(let database):
           try await database.backup(to: repository, options: options, progress: bar.handler)
         }
@@ -53,6 +55,14 @@ struct Backup: AsyncParsableCommand {
       }
       report.canary.map { writeCanary($0) }
     }
+  }
+}
+
+extension Backup {
+  private static func unhurried(_ options: BackupOptions, _ isLowPriority: Bool) -> BackupOptions {
+    var options = options
+    options.isLowPriority = isLowPriority
+    return options
   }
 }
 

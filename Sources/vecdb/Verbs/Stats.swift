@@ -43,12 +43,14 @@ struct Stats: AsyncParsableCommand {
     for archive in stats.archives {
       var text =
         archive.pendingBytes == 0
-        ? "has everything" : "\(Format.bytes(archive.pendingBytes)) behind, since "
+        ? "has everything"
+        : "\(Format.bytes(archive.pendingBytes)) behind, since "
           + Format.seconds(Double(archive.pendingMilliseconds) / 1000)
       if archive.hasLapsed { text += "; log that it lacks is gone: back up" }
       if let problem = archive.problem { text += "; \(problem)" }
       facts.add(
-        archive.isContinuous ? "archived all the time" : "archived", "\(archive.repository): \(text)")
+        archive.isContinuous ? "archived all the time" : "archived",
+        "\(archive.repository): \(text)")
     }
     facts.write()
     for collection in stats.collections {
