@@ -8,6 +8,7 @@ enum DecodedBatch {
   case drop(collection: UInt32)
   case write(WriteBatch)
   case mark(name: String, isSet: Bool, timeMilliseconds: Int64)
+  case rebuild(RebuildBatch.Header, RebuildBatch)
 
   /// The collection that it concerns; nil if it concerns none or all.
   var collectionID: UInt32? {
@@ -15,6 +16,7 @@ enum DecodedBatch {
     case .create(let definition): definition.id
     case .drop(let collection): collection
     case .write(let write): write.collection
+    case .rebuild(let header, _): header.collection
     case .mark: nil
     }
   }
@@ -82,6 +84,9 @@ enum DecodedBatch {
       let time: Int64 = try reader.read("time of the mark")
       try reader.expectEnd("end of batch")
       return .mark(name: name, isSet: isSet == 1, timeMilliseconds: time)
+    case .rebuildBegin, .rebuildSwap, .rebuildRollback, .rebuildRetire:
+      let (header, batch) = try RebuildBatch.decode(kind, &reader)
+      return .rebuild(header, batch)
     }
   }
 
