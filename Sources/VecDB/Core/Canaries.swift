@@ -29,7 +29,7 @@ enum Canaries {
 
   /// Components of vectors that exact answers may compare in all: well below 1 s of
   /// one core.
-  private static let exactComponentsLimit = 1_000_000_000
+  private static let exactComponentsLimit = 500_000_000
 
   /// The distance of the k-th true neighbour and how many there are.
   typealias Truth = (worst: Float, count: Int)
