@@ -65,10 +65,15 @@ extension Database {
   /// Makes index and records durable at one LSN and keeps both files as they are, until
   /// `recordsHolds` is lowered again.
   private func holdRestorePoint() async throws -> BlockPin {
+    var patience = 3
     while true {
       // One backup at a time: a second one needs a later state of records.
+      let isPatient = patience > 0
       let start = try await queue.exclusively { engine -> RestorePointStart in
         guard engine.checkpointer.recordsHolds == 0 else { return .busy }
+        engine.checkpointer.finish(engine, waiting: false)
+        // Writes go on while another checkpoint is finished, unless one follows the other.
+        if isPatient, let running = engine.checkpointer.running { return .behind(running) }
         engine.checkpointer.finish(engine, waiting: true)
         guard try engine.records.checkpoint() else { return .busy }
         let started = try engine.startCheckpoint()
@@ -79,6 +84,9 @@ extension Database {
       switch start {
       case .held(let pin): return pin
       case .busy: try await Task.sleep(nanoseconds: 20_000_000)
+      case .behind(let job):
+        _ = await job.whenWritten()
+        patience -= 1
       case .writing(let job):
         do {
           let pin = try await job.whenWritten().get().pin
@@ -94,6 +102,8 @@ extension Database {
 
   private enum RestorePointStart: Sendable {
     case busy
+    /// Another checkpoint is being written.
+    case behind(CheckpointJob)
     case held(BlockPin)
     case writing(CheckpointJob)
   }
