@@ -34,11 +34,18 @@ let package = Package(
   products: [
     .library(name: "VecDB", targets: ["VecDB"]),
     .executable(name: "vecdb", targets: ["vecdb"]),
+    .library(name: "VecDBEncryption", targets: ["VecDBEncryption"]),
+  ],
+  traits: [
+    .trait(
+      name: "Encryption",
+      description: "Encrypted backup repositories: VecDBEncryption, and the command's --key-file.")
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
   ],
   targets: kernelTargets + fuzzTargets + [
     .systemLibrary(
@@ -57,10 +64,20 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
       ]),
+    // Empty without the trait, so that nobody compiles BoringSSL who does not encrypt.
+    .target(
+      name: "VecDBEncryption",
+      dependencies: [
+        "VecDB", "Bytes",
+        .product(name: "Crypto", package: "swift-crypto", condition: .when(traits: ["Encryption"])),
+        .product(
+          name: "CryptoExtras", package: "swift-crypto", condition: .when(traits: ["Encryption"])),
+      ]),
     .executableTarget(
       name: "vecdb",
       dependencies: [
         "VecDB",
+        .target(name: "VecDBEncryption", condition: .when(traits: ["Encryption"])),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
@@ -83,6 +100,7 @@ let package = Package(
       dependencies: [
         "VecDB", "BlockStore", "SimulatedDisk", .product(name: "Logging", package: "swift-log"),
       ]),
+    .testTarget(name: "VecDBEncryptionTests", dependencies: ["VecDBEncryption", "VecDB"]),
     .testTarget(name: "CommandTests", dependencies: ["VecDB", "vecdb"]),
   ],
   swiftLanguageModes: [.v6]

@@ -329,6 +329,15 @@ final class LogSegment {
     return frames
   }
 
+  /// The bytes of the frames after `lsn`. Their lengths are read, not they themselves.
+  func frameBytes(after lsn: UInt64) throws -> Int {
+    let database = try writer ?? Self.openReader(path, fileSystem)
+    let sum = try database.cached("SELECT total(length(frame)) FROM frames WHERE lsn > ?")
+    defer { withExtendedLifetime(database) { sum.reset() } }
+    try sum.bind(1, Int64(bitPattern: lsn))
+    return try sum.step() ? Int(sum.int64(0)) : 0
+  }
+
   func position(at lsn: UInt64) throws -> LogPosition {
     lsn == header.start.lsn ? header.start : try frame(lsn).position
   }

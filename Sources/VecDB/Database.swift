@@ -84,6 +84,7 @@ public final class Database: Sendable {
       database.startControl()
       database.rebuilds.wake()
       database.startScrub()
+      database.startArchiving()
       return database
     }
   }
@@ -100,6 +101,9 @@ public final class Database: Sendable {
     await server?.stop()
     await rebuilds.stop()
     try await onBackground { self.endScrub() }
+    // The writer is idle when the last pass runs, so that it has everything.
+    await queue.close { _ in }
+    try await endArchiving()
     let failure = Guarded<VecDBError?>(nil)
     await queue.close { engine in
       do {

@@ -118,6 +118,14 @@ extension DatabaseState {
     }
   }
 
+  /// Passes over a batch of a collection that this state leaves out, as a restore of some collections
+  /// does; `id` is one that the batch gave to a collection.
+  func skip(to position: LogPosition, reserving id: UInt32?) {
+    lsn = position.lsn
+    chain = position.chain
+    if let id { nextCollectionID = max(nextCollectionID, id + 1) }
+  }
+
   /// Makes everything applied visible to searches.
   func publish() {
     for collection in collections.values { collection.publish(lsn: lsn) }

@@ -12,6 +12,17 @@ enum DecodedBatch {
   case maintenance(collection: UInt32, IndexGeneration.MaintenanceStep)
   case rebuild(RebuildBatch.Header, RebuildBatch)
 
+  /// The collection that it concerns; nil if it concerns none or all.
+  var collectionID: UInt32? {
+    switch self {
+    case .create(let definition): definition.id
+    case .drop(let collection): collection
+    case .write(let write): write.collection
+    case .rebuild(let header, _): header.collection
+    case .mark: nil
+    }
+  }
+
   struct WriteBatch {
     var collection: UInt32
     var dimensions: Int

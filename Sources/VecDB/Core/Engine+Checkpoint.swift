@@ -44,11 +44,14 @@ extension Engine {
   }
 
   /// The one place that decides what may be removed: packs and manifests that neither the two
-  /// newest manifests nor a pin name, and log that neither the older manifest nor records need.
+  /// newest manifests nor a pin name, and log that neither the older manifest nor records need, nor,
+  /// up to a limit, a repository that does not have it yet.
   func removeWhatIsNotNeeded() throws {
     _ = try blocks.collectGarbage()
     let needed = try min(blocks.trimmableLSN(), records.durableLSN)
-    if needed > 0 { try log.trim(through: needed) }
+    let trimmable = try holds.trimmable(
+      through: needed, log: log, limitBytes: configuration.archiveLogBytes)
+    if trimmable > 0 { try log.trim(through: trimmable) }
   }
 
   /// A manifest of the present position, without its collections.

@@ -25,6 +25,10 @@ final class Engine: @unchecked Sendable {
   let shared: SharedState
   let checkpointer: Checkpointer
   let maintainer = Maintainer()
+  /// Who else still needs the log.
+  let holds: LogHolds
+  /// Sends the log to a repository all the time, if the configuration says so.
+  let archiver = Guarded<Archiver?>(nil)
   var telemetry: Telemetry { shared.telemetry }
   private let lock: any FileLock
   private(set) var poison: VecDBError?
@@ -47,7 +51,7 @@ final class Engine: @unchecked Sendable {
   init(
     directory: DatabaseDirectory, fileSystem: any FileSystem, configuration: Configuration,
     lock: any FileLock, log: WriteAheadLog, records: RecordStore, blocks: BlockStore,
-    state: DatabaseState, checkpointer: Checkpointer
+    state: DatabaseState, checkpointer: Checkpointer, holds: LogHolds
   ) {
     self.directory = directory
     self.fileSystem = fileSystem
@@ -58,6 +62,7 @@ final class Engine: @unchecked Sendable {
     self.blocks = blocks
     self.state = state
     self.checkpointer = checkpointer
+    self.holds = holds
     shared = SharedState(lsn: state.lsn, records: records)
     publish()
   }

@@ -154,7 +154,8 @@ extension Opening {
     try replay(log, into: state, records, checkpointer)
     return Engine(
       directory: directory, fileSystem: files, configuration: configuration, lock: lock, log: log,
-      records: records, blocks: blocks, state: state, checkpointer: checkpointer)
+      records: records, blocks: blocks, state: state, checkpointer: checkpointer,
+      holds: try LogHolds(directory: directory, fileSystem: files, logger: configuration.logger))
   }
 
   /// The order that the Architecture article states: nobody is ahead of the log, and the log
@@ -192,11 +193,12 @@ extension Opening {
 
   /// The state that a manifest names, with its arrays mapped. Cost: O(blocks).
   static func openState(
-    _ manifest: Manifest, blocks: BlockStore, threads: Int
+    _ manifest: Manifest, blocks: BlockStore, threads: Int,
+    keeping isWanted: (CollectionDefinition) -> Bool = { _ in true }
   ) throws -> DatabaseState {
     let (next, entries) = try DatabaseState.decodeCatalog(
       manifest.catalog, at: "manifest at LSN \(manifest.lsn)")
-    let collections = try entries.map { entry in
+    let collections = try entries.filter { isWanted($0.definition) }.map { entry in
       guard let stored = manifest.collections.first(where: { $0.id == entry.definition.id }) else {
         throw StoreError(
           .corrupt, "the manifest lacks the arrays of '\(entry.definition.name)'",

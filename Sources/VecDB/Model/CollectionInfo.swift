@@ -66,6 +66,8 @@ public struct DatabaseStats: Sendable, Hashable, Codable {
   /// The kernel set in use: portable, avx2 or avx512.
   public var kernels: String
   public var collections: [CollectionStats]
+  /// The repositories that this database was backed up to, and how far each has its log.
+  public var archives: [ArchiveStats]
   /// What was done since the opening; nil from an owner of an older version.
   public var activity: ActivityStats?
 }

@@ -52,6 +52,18 @@ struct Stats: AsyncParsableCommand {
       "log \(Format.bytes(stats.logBytes)), packs \(Format.bytes(stats.packBytes)), records "
         + Format.bytes(stats.recordsBytes))
     facts.add("kernels", stats.kernels)
+    for archive in stats.archives {
+      var text =
+        archive.pendingBytes == 0
+        ? "has everything"
+        : "\(Format.bytes(archive.pendingBytes)) behind, since "
+          + Format.seconds(Double(archive.pendingMilliseconds) / 1000)
+      if archive.hasLapsed { text += "; log that it lacks is gone: back up" }
+      if let problem = archive.problem { text += "; \(problem)" }
+      facts.add(
+        archive.isContinuous ? "archived all the time" : "archived",
+        "\(archive.repository): \(text)")
+    }
     facts.write()
     for collection in stats.collections {
       Output.line("")
