@@ -23,12 +23,15 @@ let package = Package(
   name: "vecdb",
   products: [
     .library(name: "VecDB", targets: ["VecDB"]),
+    .library(name: "Replication", targets: ["Replication"]),
     .executable(name: "vecdb", targets: ["vecdb"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
   ],
   targets: kernelTargets + [
     .systemLibrary(
@@ -47,10 +50,20 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
       ]),
+    .target(name: "ReplicationProtocol", dependencies: ["LogStore", "Bytes"]),
+    .target(
+      name: "Replication",
+      dependencies: [
+        "VecDB", "ReplicationProtocol",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     .executableTarget(
       name: "vecdb",
       dependencies: [
-        "VecDB",
+        "VecDB", "Replication",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .target(
@@ -67,6 +80,8 @@ let package = Package(
       dependencies: [
         "VecDB", "SimulatedDisk", .product(name: "Logging", package: "swift-log"),
       ]),
+    .testTarget(name: "ReplicationProtocolTests", dependencies: ["ReplicationProtocol"]),
+    .testTarget(name: "ReplicationTests", dependencies: ["Replication", "VecDB"]),
     .testTarget(name: "CommandTests", dependencies: ["VecDB", "vecdb"]),
   ],
   swiftLanguageModes: [.v6]

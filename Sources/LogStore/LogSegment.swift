@@ -256,6 +256,13 @@ final class LogSegment {
     try fileSystem.syncDirectory(directoryName(path))
   }
 
+  /// Gives a segment without frames another history of epochs. Durable on return.
+  func replaceIdentity(_ identity: LogIdentity) throws {
+    var new = header
+    new.identity = identity
+    try writeHeader(new)
+  }
+
   /// Lets go of the file without any write.
   func close() {
     writer?.close()
@@ -320,6 +327,14 @@ final class LogSegment {
       frames.append(frame)
     }
     return frames
+  }
+
+  func frameBytes(after lsn: UInt64) throws -> Int {
+    let database = try writer ?? Self.openReader(path, fileSystem)
+    let select = try database.cached("SELECT sum(length(frame)) FROM frames WHERE lsn > ?")
+    defer { withExtendedLifetime(database) { select.reset() } }
+    try select.bind(1, Int64(bitPattern: lsn))
+    return try select.step() ? Int(select.int64(0)) : 0
   }
 
   func position(at lsn: UInt64) throws -> LogPosition {

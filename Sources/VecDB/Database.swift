@@ -24,6 +24,8 @@ public final class Database: Sendable {
   private let closing = Atomic(false)
   /// Answers other processes; nil where that is turned off or cannot be.
   let control = Guarded<ControlServer?>(nil)
+  /// Answers what other processes ask of the replication layer.
+  package let nodeHandler = Guarded<(@Sendable (String) async throws -> String)?>(nil)
 
   private init(engine: Engine) {
     path = engine.directory.path

@@ -51,7 +51,7 @@ extension Database {
 
   /// Makes index and records durable at one LSN and keeps both files as they are, until
   /// `recordsHolds` is lowered again.
-  private func holdRestorePoint() async throws -> BlockPin {
+  func holdRestorePoint() async throws -> BlockPin {
     while true {
       // One backup at a time: a second one needs a later state of records.
       let start = try await queue.exclusively { engine -> RestorePointStart in

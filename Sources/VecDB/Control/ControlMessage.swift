@@ -17,6 +17,8 @@ package struct ControlRequest: Codable, Sendable, Hashable {
     case mark
     case removeMark
     case marks
+    /// Something for the replication layer of the owner.
+    case node
   }
 
   package var verb: Verb
@@ -28,6 +30,8 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var name: String?
   /// check: whether recall is measured as well.
   package var recall: Bool?
+  /// node: what is asked, in a form that the replication layer knows.
+  package var node: String?
 
   package init(_ verb: Verb) { self.verb = verb }
 }
@@ -50,6 +54,7 @@ package struct ControlAnswer: Codable, Sendable {
   package var mark: MarkInfo?
   package var marks: [MarkInfo]?
   package var receipt: Receipt?
+  package var node: String?
 
   package init() {}
 }

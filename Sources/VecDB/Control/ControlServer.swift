@@ -144,6 +144,13 @@ extension Database {
       answer.backup = try await backup(to: repository, progress: progress)
     case .mark: answer.mark = try await mark(request.name ?? "")
     case .removeMark: answer.receipt = try await removeMark(request.name ?? "")
+    case .node:
+      guard let handler = nodeHandler.withLock({ $0 }) else {
+        throw VecDBError(
+          .invalidArgument, "the process that has this database open does not replicate it",
+          at: path, remedy: "Start it with `vecdb serve` or `vecdb replica`.")
+      }
+      answer.node = try await handler(request.node ?? "")
     case .marks: answer.marks = try await marks()
     case .check:
       answer.check = try await check(progress: progress)

@@ -11,6 +11,7 @@ import VectorIndex
 ///   dimensions; deaths × UInt32 slot; births × (counted key, counted canonical metadata, Int64
 ///   expiry, 32-byte record hash); zeros up to a multiple of 4; births × dimensions × float32
 /// - 4 mark: UInt8 1 set or 0 removed, counted name, Int64 time in milliseconds since 1970
+/// - 11 acknowledgement: counted policy, in the form of the replication protocol
 enum BatchPayload {
   static let version: UInt8 = 1
 
@@ -19,6 +20,7 @@ enum BatchPayload {
     case dropCollection = 2
     case write = 3
     case mark = 4
+    case acknowledgement = 11
   }
 }
 
@@ -151,6 +153,12 @@ extension BatchPayload {
     writer.write(UInt8(isSet ? 1 : 0))
     writer.write(name)
     writer.write(timeMilliseconds)
+    return writer.bytes
+  }
+
+  static func encodeAcknowledgement(_ policy: [UInt8]) -> [UInt8] {
+    var writer = header(.acknowledgement)
+    writer.write(counted: policy)
     return writer.bytes
   }
 

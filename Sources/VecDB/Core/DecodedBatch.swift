@@ -8,6 +8,7 @@ enum DecodedBatch {
   case drop(collection: UInt32)
   case write(WriteBatch)
   case mark(name: String, isSet: Bool, timeMilliseconds: Int64)
+  case acknowledgement([UInt8])
 
   struct WriteBatch {
     var collection: UInt32
@@ -65,6 +66,10 @@ enum DecodedBatch {
       return .drop(collection: collection)
     case .write:
       return .write(try decodeWrite(&reader))
+    case .acknowledgement:
+      let policy = Array(try reader.readCounted(maximum: 1 << 16, "acknowledgement policy"))
+      try reader.expectEnd("end of batch")
+      return .acknowledgement(policy)
     case .mark:
       let isSet: UInt8 = try reader.read("whether the mark is set")
       guard isSet <= 1 else { throw reader.failure("whether the mark is set") }

@@ -46,7 +46,8 @@ extension Engine {
   /// newest manifests nor a pin name, and log that neither the older manifest nor records need.
   func removeWhatIsNotNeeded() throws {
     _ = try blocks.collectGarbage()
-    let needed = try min(blocks.trimmableLSN(), records.durableLSN)
+    var needed = try min(blocks.trimmableLSN(), records.durableLSN)
+    if let kept = replication?.neededLSN(log) { needed = min(needed, kept) }
     if needed > 0 { try log.trim(through: needed) }
   }
 
@@ -57,7 +58,7 @@ extension Engine {
       epochCounter: epochCounter, lsn: state.lsn, chain: state.chain,
       timeMilliseconds: Self.nowMilliseconds(), catalog: state.encodeCatalog(),
       collections: [], records: nil, recordsLSN: records.durableLSN,
-      annotations: try state.marks.annotations())
+      annotations: try state.annotations())
   }
 }
 

@@ -89,10 +89,14 @@ final class WriteQueue: Sendable {
     try await withCheckedThrowingContinuation { continuation in
       submit(
         .exclusive { engine in
-          continuation.resume(
-            with: Result {
-              try VecDBError.translating { try body(engine.get()) }
-            })
+          let before = try? engine.get().state.lsn
+          let result = Result { try VecDBError.translating { try body(engine.get()) } }
+          guard case .success(let engine) = engine, engine.state.lsn != before,
+            case .success = result
+          else { return continuation.resume(with: result) }
+          engine.whenAcknowledged(engine.state.lsn) { failure in
+            continuation.resume(with: failure.map { .failure($0) } ?? result)
+          }
         }, sizeBytes: 0)
     }
   }
