@@ -48,6 +48,12 @@ def run(command, threads=1, silent=False):
     return lines, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def discard(store):
+    """Removes an index of an earlier run, which would hide the build."""
+    shutil.rmtree(store, ignore_errors=True)
+    store.unlink(missing_ok=True)
+
+
 class Runner:
     """Builds and searches the indexes of one set."""
 
@@ -68,12 +74,20 @@ class Runner:
         store = self._store(engine, threads)
         store.parent.mkdir(parents=True, exist_ok=True)
         if engine == "vecdb":
+            discard(store)
             lines, cpu = self._vecdb(
                 store, "--ef", 10, "--rounds", 1, "--build-threads", threads)
             return lines[0]["build_s"], cpu
+        note = store.with_name(store.name + ".json")
+        if self.options.reuse and note.exists():
+            built = json.loads(note.read_text())
+            return built["build_s"], built["build_cpu_s"]
+        discard(store)
+        note.unlink(missing_ok=True)
         lines, _ = run([
             sys.executable, HERE / "worker.py", "build", engine, self.directory, store, threads,
         ], threads)
+        note.write_text(json.dumps(lines[0]))
         return lines[0]["build_s"], lines[0]["build_cpu_s"]
 
     def search(self, engine, build_threads, threads):
@@ -96,8 +110,6 @@ class Runner:
 
 def measure(name, source, options, failures):
     directory, facts = prepare(name, source, options.work / "data")
-    # Old indexes would hide the build.
-    shutil.rmtree(options.work / "indexes" / name, ignore_errors=True)
     runner = Runner(options, directory, facts)
     engines = list(options.engines)
     results = report.Results(name, facts, options)
@@ -157,6 +169,8 @@ def main():
     parser.add_argument("--build-threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall",
                         help="cpu: searches per second of the one thread's processor time")
+    parser.add_argument("--reuse", action="store_true",
+                        help="take the peers' indexes of an earlier run")
     parser.add_argument("-k", type=int, default=10)
     options = parser.parse_args()
     # Some engines write their paths into their files.

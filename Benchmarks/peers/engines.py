@@ -98,9 +98,9 @@ class FaissHnsw(Engine):
 
 
 class FaissSQ8(FaissHnsw):
-    title = "faiss HNSW + SQ8, best 4k re-ranked with float32"
+    title = "faiss HNSW + SQ8, best 2k re-ranked with float32"
     factory = "HNSW16_SQ8,RFlat"
-    refine = 4
+    refine = 2
 
 
 class Usearch(Engine):
@@ -130,9 +130,11 @@ class Usearch(Engine):
 
 class Scann(Engine):
     module = "scann.scann_ops.py.scann_ops_pybind"
-    title = "ScaNN (tree + anisotropic hashing, best 100 re-ranked with float32)"
-    knob = "leaves"
-    settings = [2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128, 180, 256]
+    title = "ScaNN (tree + anisotropic hashing, re-ranked with float32)"
+    knob = "leaves/re-ranked"
+    settings = [
+        f"{leaves}/{ranked}" for ranked in (20, 40, 100)
+        for leaves in (2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128, 180, 256)]
 
     def build(self, base, path, threads):
         from scann.scann_ops.py import scann_ops_pybind
@@ -162,10 +164,11 @@ class Scann(Engine):
         self.index = scann_ops_pybind.load_searcher(path)
         self.index.set_num_threads(threads)
 
-    def search(self, queries, k, leaves, threads):
+    def search(self, queries, k, setting, threads):
+        leaves, ranked = map(int, setting.split("/"))
         call = self.index.search_batched if threads == 1 else self.index.search_batched_parallel
         return call(
-            self.prepared(queries), final_num_neighbors=k, pre_reorder_num_neighbors=100,
+            self.prepared(queries), final_num_neighbors=k, pre_reorder_num_neighbors=ranked,
             leaves_to_search=leaves)[0]
 
 

@@ -96,7 +96,7 @@ extension BlockStore {
     return damage
   }
 
-  private func verifyManifestFile(_ number: UInt64, _ manifest: Manifest) throws -> [BlockDamage] {
+  func verifyManifestFile(_ number: UInt64, _ manifest: Manifest) throws -> [BlockDamage] {
     let path = manifestPath(number)
     do {
       let bytes = try fileSystem.readAll(path, maximumBytes: Manifest.sizeLimitBytes)
@@ -110,7 +110,7 @@ extension BlockStore {
   }
 
   /// Notes which block of which array each hash is, and reports those that are in no pack.
-  private func checkPresence(
+  func checkPresence(
     _ array: ArrayManifest, collection: String, names: inout [Digest: BlockDamage]
   ) throws -> [BlockDamage] {
     // Names the place; the error is filled in where damage is found.

@@ -76,10 +76,14 @@ package protocol FileHandle: AnyObject, Sendable {
   /// Asks that what was written be on its way to the disk, so that a later `sync` finds little
   /// left to do. A hint: it promises nothing and never fails.
   func startSync()
+  /// Sets space aside so that writes up to `sizeBytes` cannot fail for lack of it; the file's size
+  /// stays as it is. Throws `.diskFull`. Where a file system has no such operation, nothing happens.
+  func reserve(through sizeBytes: Int) throws
 }
 
 extension FileHandle {
   package func startSync() {}
+  package func reserve(through sizeBytes: Int) throws {}
 }
 
 package protocol FileLock: AnyObject, Sendable {

@@ -65,6 +65,20 @@ final class PosixFile: FileHandle {
     }
   }
 
+  func reserve(through sizeBytes: Int) throws {
+    guard sizeBytes > 0, let fallocate else { return }
+    // Beyond the present end the range may be reserved already, which costs nothing.
+    let size = try self.sizeBytes()
+    guard sizeBytes > size else { return }
+    while fallocate(descriptor, keepSize, Int64(size), Int64(sizeBytes - size)) != 0 {
+      switch errno {
+      case EINTR: continue
+      case EOPNOTSUPP, ENOSYS, EINVAL: return
+      case let code: throw systemError(code, "reserve space for the file", at: path)
+      }
+    }
+  }
+
   func startSync() {
     // Queues the dirty pages and waits for none of them; an error shows again in `sync`.
     _ = syncFileRange?(descriptor, 0, 0, startWriting)
@@ -78,6 +92,16 @@ private typealias SyncFileRange = @convention(c) (Int32, Int64, Int64, UInt32) -
 private let syncFileRange: SyncFileRange? = dlsym(nil, "sync_file_range").map {
   unsafeBitCast($0, to: SyncFileRange.self)
 }
+
+private typealias Fallocate = @convention(c) (Int32, Int32, Int64, Int64) -> Int32
+
+/// `fallocate` of the C library, an extension of Linux as well.
+private let fallocate: Fallocate? = dlsym(nil, "fallocate").map {
+  unsafeBitCast($0, to: Fallocate.self)
+}
+
+/// `FALLOC_FL_KEEP_SIZE` of linux/falloc.h.
+private let keepSize: Int32 = 1
 
 /// `SYNC_FILE_RANGE_WRITE` of linux/fs.h.
 private let startWriting: UInt32 = 2

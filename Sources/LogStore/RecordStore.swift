@@ -25,6 +25,8 @@ package final class RecordStore: @unchecked Sendable {
   /// Nil where reads go through the writer's connection: a SQLite VFS of a test may have no shared
   /// memory.
   private let readers: SQLiteReaderPool?
+  /// Used only while `writerLock` is held.
+  private var reservation = Reservation()
   private let applied: Atomic<UInt64>
   private let durable = Atomic<UInt64>(0)
 
@@ -195,6 +197,44 @@ package final class RecordStore: @unchecked Sendable {
     }
   }
 
+  private struct Reservation {
+    /// Opened when first needed; SQLite keeps one file for as long as it has the database open.
+    var wal: (any FileHandle)?
+    /// The WAL can grow to this.
+    var throughBytes = 0
+  }
+
+  /// Makes sure that a transaction which removes and inserts so many rows, with so many bytes of
+  /// keys and metadata, finds space: once a batch is in the log, records must take it too. Throws
+  /// `.diskFull`. Cost: a system call now and then.
+  package func reserveSpace(rows: Int, contentBytes: Int) throws {
+    try withWriter { _ in
+      let walPath = path + "-wal"
+      guard let wal = try fileSystem.info(walPath) else { return }
+      // A row touches a page of the table and one of the key index, and may split both; nothing
+      // can touch more pages than there are.
+      let frameBytes = Self.pageSizeBytes + 24
+      let mainBytes = try fileSystem.info(path)?.sizeBytes ?? 0
+      let existing = (mainBytes + wal.sizeBytes) / Self.pageSizeBytes
+      let new = contentBytes / (Self.pageSizeBytes / 2) + 64
+      let pages = min(min(rows, existing) * 4, existing) + new
+      let needed = wal.sizeBytes + pages * frameBytes
+      guard needed > reservation.throughBytes else { return }
+      let file = try reservation.wal ?? fileSystem.open(walPath, .readWrite)
+      reservation.wal = file
+      let ahead = needed + Self.reservedAheadBytes
+      do {
+        try file.reserve(through: ahead)
+        reservation.throughBytes = ahead
+      } catch let error as StoreError where error.kind == .diskFull {
+        try file.reserve(through: needed)
+        reservation.throughBytes = needed
+      }
+    }
+  }
+
+  private static let reservedAheadBytes = 4 << 20
+
   private func apply(_ change: RecordChange, _ writer: SQLiteConnection) throws {
     switch change {
     case .remove(let collection, let slot):
@@ -222,6 +262,7 @@ package final class RecordStore: @unchecked Sendable {
   /// the main file may be between two states then. While it runs, nobody may copy the main file.
   package func checkpoint() throws -> Bool {
     try withWriter { writer in
+      reservation.throughBytes = 0  // Truncating the WAL frees what was set aside.
       guard try writer.checkpointAndTruncate() else { return false }
       durable.store(appliedLSN, ordering: .releasing)
       return true
@@ -233,6 +274,7 @@ package final class RecordStore: @unchecked Sendable {
     defer {
       writerLock.withLock { poison in
         writer.close()
+        reservation = Reservation()
         poison = StoreError(.invalidArgument, "the records are closed", at: path)
       }
       readers?.close()

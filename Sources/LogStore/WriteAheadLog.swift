@@ -21,7 +21,7 @@ package final class WriteAheadLog: @unchecked Sendable {
 
   package typealias Batch = (payload: [UInt8], timeMilliseconds: Int64)
 
-  private static let chunkBytes = 4 << 20
+  package static let chunkBytes = 4 << 20
 
   private let directory: String
   private let fileSystem: any FileSystem
@@ -31,6 +31,9 @@ package final class WriteAheadLog: @unchecked Sendable {
   private let lock = Guarded<Void>(())
   /// Never empty; oldest first, the last one is written.
   private var segments: [LogSegment]
+  /// Sealed segments before a gap, oldest first: removed once, and brought back by a power failure.
+  /// Nobody reads them; the next trim removes them before all others.
+  private var leftovers: [String] = []
   private var poison: StoreError?
 
   private var active: LogSegment { segments[segments.count - 1] }
@@ -65,24 +68,34 @@ package final class WriteAheadLog: @unchecked Sendable {
   /// Opens the log and finishes what a crash left undone. `expectedAtLeast` is the LSN that other
   /// files prove to have been durable: an end before it is corruption.
   ///
+  /// `coveredThrough` is an LSN up to which other files hold everything. A gap between segments
+  /// that ends at or before it is what a trim may leave whose directory sync failed: the power
+  /// failure brings an older segment back, but not a younger one that was removed later. What lies
+  /// before such a gap is left out; any other gap is corruption.
+  ///
   /// Nothing is written before all is checked, so that after `.corrupt` every file is as it was.
   /// Checked are the raw WALs, headers and joins of all segments, and every frame of a segment that
   /// was not closed cleanly; `read` and `verify` check the rest.
   package static func open(
     directory: String, fileSystem: any FileSystem, options: Options = Options(),
-    expectedAtLeast: UInt64 = 0
+    expectedAtLeast: UInt64 = 0, coveredThrough: UInt64 = 0
   ) throws -> WriteAheadLog {
-    let paths = try segmentPaths(directory, fileSystem)
+    var paths = try segmentPaths(directory, fileSystem)
     guard !paths.isEmpty else {
       throw StoreError(
         .notFound, "there is no log segment", at: directory,
         remedy: "Check the path; if the files were lost, restore from a backup.")
     }
     // SQLite drops what follows damage in a WAL without a word, so look before it does.
-    let scans = try paths.map { try LogSegment.scanWAL(of: $0, fileSystem: fileSystem) }
-    let segments = try zip(paths, scans).map { path, scan in
+    var scans = try paths.map { try LogSegment.scanWAL(of: $0, fileSystem: fileSystem) }
+    var segments = try zip(paths, scans).map { path, scan in
       try LogSegment.open(path, walBytes: scan.committedBytes, fileSystem: fileSystem)
     }
+    let first = firstAfterGap(segments, coveredThrough: coveredThrough)
+    let leftovers = Array(paths[..<first])
+    for segment in segments[..<first] { segment.close() }
+    (paths, scans) = (Array(paths[first...]), Array(scans[first...]))
+    segments.removeFirst(first)
     try checkJoins(segments)
     for segment in segments where segment.walBytes > 0 { try segment.verify() }
     let end = segments[segments.count - 1].end
@@ -93,6 +106,7 @@ package final class WriteAheadLog: @unchecked Sendable {
 
     let log = WriteAheadLog(
       directory: directory, fileSystem: fileSystem, options: options, segments: segments)
+    log.leftovers = leftovers
     for (path, scan) in zip(paths, scans) {
       try LogSegment.cutWAL(of: path, to: scan.committedBytes, fileSystem)
     }
@@ -112,6 +126,17 @@ package final class WriteAheadLog: @unchecked Sendable {
     guard try fileSystem.exists(directory) else { return [] }
     return try fileSystem.list(directory).filter { LogSegment.firstLSN(ofName: $0) != nil }
       .sorted().map { directory + "/" + $0 }
+  }
+
+  /// The index of the first segment behind the last gap that may be there; 0 if there is none.
+  private static func firstAfterGap(_ segments: [LogSegment], coveredThrough: UInt64) -> Int {
+    let gap = segments.indices.dropFirst().last { index in
+      let (before, after) = (segments[index - 1], segments[index])
+      return before.isSealed && before.end.lsn < after.header.start.lsn
+        && after.header.start.lsn <= coveredThrough
+        && before.header.identity.isAncestor(of: after.header.identity)
+    }
+    return gap ?? 0
   }
 
   private static func checkJoins(_ segments: [LogSegment]) throws {
@@ -330,10 +355,11 @@ package final class WriteAheadLog: @unchecked Sendable {
   // MARK: Reading
 
   /// Calls `body` with each frame after `lsn`, up to `last` or the end, in order; checks CRC and
-  /// chain on the way. Throws `.notFound` if frames after `lsn` are trimmed away. Memory: some 4
-  /// MiB.
+  /// chain on the way. Throws `.notFound` if frames after `lsn` are trimmed away. Appends wait while
+  /// a chunk is read, and no longer; memory: one chunk.
   package func read(
-    after lsn: UInt64, through last: UInt64? = nil, _ body: (LogFrame) throws -> Void
+    after lsn: UInt64, through last: UInt64? = nil, chunkBytes: Int = WriteAheadLog.chunkBytes,
+    _ body: (LogFrame) throws -> Void
   ) throws {
     var position = try position(at: lsn)
     let end = end.lsn
@@ -343,7 +369,7 @@ package final class WriteAheadLog: @unchecked Sendable {
         try checkUsable()
         let segment = try segment(holding: position.lsn + 1)
         let frames = try segment.frames(
-          after: position.lsn, through: last, bytesMaximum: Self.chunkBytes)
+          after: position.lsn, through: last, bytesMaximum: chunkBytes)
         return (frames, segment.path)
       }
       guard !frames.isEmpty else { throw corrupt("LSN \(position.lsn + 1) is missing", at: path) }
@@ -397,15 +423,22 @@ package final class WriteAheadLog: @unchecked Sendable {
   package func trim(through lsn: UInt64) throws {
     try lock.withLock { _ in
       try checkUsable()
+      while let path = leftovers.first {
+        try removeDurably(path)
+        leftovers.removeFirst()
+      }
       while segments.count > 1, segments[0].isSealed, segments[0].end.lsn <= lsn {
-        try poisoningOnFailure {
-          try fileSystem.remove(segments[0].path)
-          // One at a time: a crash that kept an older segment but not a newer one would look like
-          // a gap.
-          try fileSystem.syncDirectory(directory)
-        }
+        try removeDurably(segments[0].path)
         segments.removeFirst()
       }
+    }
+  }
+
+  /// One at a time: a crash that kept an older segment but not a newer one looks like a gap.
+  private func removeDurably(_ path: String) throws {
+    try poisoningOnFailure {
+      try fileSystem.remove(path)
+      try fileSystem.syncDirectory(directory)
     }
   }
 

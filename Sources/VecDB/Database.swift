@@ -26,6 +26,7 @@ public final class Database: Sendable {
   let control = Guarded<ControlServer?>(nil)
   /// Answers what other processes ask of the replication layer.
   package let nodeHandler = Guarded<(@Sendable (String) async throws -> String)?>(nil)
+  let scrubber = Guarded<Scrubber?>(nil)
 
   private init(engine: Engine) {
     path = engine.directory.path
@@ -40,7 +41,18 @@ public final class Database: Sendable {
     }
   }
 
-  deinit { control.withLock { $0?.abandon() } }
+  deinit {
+    control.withLock { $0?.abandon() }
+    endScrub()
+  }
+
+  private func endScrub() {
+    let ending = scrubber.withLock { scrubber in
+      defer { scrubber = nil }
+      return scrubber
+    }
+    ending?.stop()
+  }
 
   /// Opens the database at `path`, and creates it if there is none (see
   /// ``Configuration/createIfMissing``).
@@ -68,6 +80,7 @@ public final class Database: Sendable {
       let database = Database(
         engine: try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration))
       database.startControl()
+      database.startScrub()
       return database
     }
   }
@@ -82,6 +95,7 @@ public final class Database: Sendable {
       return server
     }
     await server?.stop()
+    try await onBackground { self.endScrub() }
     let failure = Guarded<VecDBError?>(nil)
     await queue.close { engine in
       do {

@@ -1,3 +1,4 @@
+import Dispatch
 import LogStore
 import VectorIndex
 
@@ -23,12 +24,16 @@ extension VectorCollection {
     _ vector: Span<Float>, k: Int = 10, options: SearchOptions = SearchOptions()
   ) throws -> SearchResult {
     do {
+      let started = DispatchTime.now()
       try requireUsable()
       try requireQuery(vector, k: k, options)
       let effort = try options.recall.map { try efSearch(forRecall: $0, k: k) } ?? options.efSearch
-      return try vector.withUnsafeBufferPointer { query in
+      let result = try vector.withUnsafeBufferPointer { query in
         try answer(query, k: k, efSearch: effort, options)
       }
+      database.engine.telemetry.searched(
+        since: started, hops: result.hops, distances: result.distances)
+      return result
     } catch {
       throw VecDBError(wrapping: error)
     }

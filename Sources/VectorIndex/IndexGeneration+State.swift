@@ -37,14 +37,16 @@ extension IndexGeneration {
   /// Opens what `encodeState` and a checkpoint's arrays hold. `load` is called for every array that
   /// is not empty and must map or copy its bytes to the address it is handed, 2 MiB aligned.
   ///
-  /// Costs nothing per record: no array is read. Throws `.unknownVersion`, `.corruptState`, or what
+  /// Costs nothing per record: no array is read; `prover` compares blocks with their hashes before
+  /// they first change. Throws `.unknownVersion`, `.corruptState`, or what
   /// `load` throws.
   package convenience init(
-    opening state: [UInt8], options: IndexOptions = IndexOptions(),
+    opening state: [UInt8], options: IndexOptions = IndexOptions(), prover: BlockProver? = nil,
     load: (_ name: String, _ lengthBytes: Int, _ base: UnsafeMutableRawPointer) throws -> Void
   ) throws {
     let stored = try StoredState(decoding: state, magic: Self.magic, version: Self.version)
     try self.init(parameters: stored.parameters, options: options)
+    self.prover = prover
     for (number, field) in stored.fields.enumerated() {
       add(try makeColumn(number: number, field: field))
     }
@@ -53,7 +55,9 @@ extension IndexGeneration {
       throw IndexError.corruptState("the arrays are not those of such an index")
     }
     for (array, length) in zip(arrays, stored.arrays.map(\.lengthBytes)) {
-      try array.adopt(lengthBytes: length) { base in try load(array.name, length, base) }
+      try array.adopt(lengthBytes: length, prover: prover) { base in
+        try load(array.name, length, base)
+      }
     }
     try install(stored)
   }

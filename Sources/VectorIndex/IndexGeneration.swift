@@ -57,6 +57,8 @@ package final class IndexGeneration: @unchecked Sendable {
   package internal(set) var dataDigest = MultisetDigest()
   /// Components that lay outside the quantiser's range, over all records since training.
   package internal(set) var clippedCount: UInt64 = 0
+  /// Knows whether a mapped block that a batch changed was damaged.
+  package internal(set) var prover: BlockProver?
   var columnNumbers: [[UInt8]: Int] = [:]
   var builder: GraphBuilder?
 

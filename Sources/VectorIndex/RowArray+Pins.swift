@@ -10,13 +10,17 @@ import Synchronization
 ///     saved -> free                         the checkpoint took the copy
 ///
 /// so writers never wait for more than the copy of one block, and the checkpoint sees every block
-/// as it was when the pin began.
+/// as it was when the pin began. A block that was opened from a file starts one step before that:
+///
+///     unproven -> proving -> free           a writer was about to change it and proved it first
 extension RowArray {
   enum PinState {
     static let free: UInt8 = 0
     static let pinned: UInt8 = 1
     static let copying: UInt8 = 2
     static let saved: UInt8 = 3
+    static let unproven: UInt8 = 4
+    static let proving: UInt8 = 5
   }
 
   /// To be called before bytes are changed: marks their blocks as changed, and saves those that a
@@ -26,9 +30,14 @@ extension RowArray {
     var block = range.lowerBound >> Self.blockShift
     let last = (range.upperBound &- 1) >> Self.blockShift
     while block <= last {
-      // Bytes beyond the pinned length are no part of the checkpoint.
-      if pins[block].load(ordering: .acquiring) != PinState.free, range.lowerBound < pinnedBytes {
-        save(block)
+      let state = pins[block].load(ordering: .acquiring)
+      if state != PinState.free {
+        // Bytes beyond the pinned length are no part of the checkpoint.
+        if state >= PinState.unproven {
+          prove(block)
+        } else if range.lowerBound < pinnedBytes {
+          save(block)
+        }
       }
       if dirty[block].load(ordering: .relaxed) == 0 { dirty[block].store(1, ordering: .relaxed) }
       block &+= 1
@@ -55,6 +64,28 @@ extension RowArray {
     copy.copyMemory(from: base + range.lowerBound, byteCount: range.count)
     saved[block] = copy
     pins[block].store(PinState.saved, ordering: .releasing)
+  }
+
+  private static let populateForWriting: Int32 = 23  // MADV_POPULATE_WRITE of Linux 5.14
+
+  /// Compares a mapped block with its hash before its first change.
+  @inline(never)
+  private func prove(_ block: Int) {
+    let (mine, _) = pins[block].compareExchange(
+      expected: PinState.unproven, desired: PinState.proving, ordering: .acquiringAndReleasing)
+    guard mine else {
+      while pins[block].load(ordering: .acquiring) == PinState.proving { sched_yield() }
+      return
+    }
+    let start = block << Self.blockShift
+    let length = min(Self.blockSizeBytes, adoptedBytes - start)
+    if length > 0 {
+      // Takes the whole block out of the file first, so that what decays there later is not hashed
+      // with what was changed. Older kernels refuse; the proof then holds for this moment.
+      madvise(base + start, length, Self.populateForWriting)
+      prover?.prove(name, block, UnsafeRawBufferPointer(start: base + start, count: length))
+    }
+    pins[block].store(PinState.free, ordering: .releasing)
   }
 
   private func pinnedRange(of block: Int) -> Range<Int> {
@@ -114,7 +145,9 @@ extension RowArray {
 
   /// Has a block written by the next checkpoint although it did not change.
   package func markDirty(block: Int) {
-    if block >= 0, block < blockCount { dirty[block].store(1, ordering: .relaxed) }
+    guard block >= 0, block < blockCount else { return }
+    if pins[block].load(ordering: .acquiring) == PinState.unproven { prove(block) }
+    dirty[block].store(1, ordering: .relaxed)
   }
 
   /// Blocks that changed since the last finished checkpoint.

@@ -46,6 +46,10 @@ package final class RowArray: @unchecked Sendable {
   var pinnedBlocks: [Int] = []
   var pinnedBytes = 0
   var isPinned = false
+  /// Nil where the bytes need no proof.
+  private(set) var prover: BlockProver?
+  /// What was adopted: these bytes have hashes.
+  private(set) var adoptedBytes = 0
 
   /// Reserves address space for up to `rowLimit` rows or `maximumBytes`, whichever is less; when
   /// the system refuses, half of it, and so on down to 64 MiB. Throws `.outOfMemory`.
@@ -131,9 +135,10 @@ package final class RowArray: @unchecked Sendable {
   }
 
   /// Opens stored bytes: makes the first `lengthBytes` writable, lets `load` map or copy them to
-  /// the base, and uses their rows. All blocks count as unchanged.
+  /// the base, and uses their rows. All blocks count as unchanged, and are proven before they
+  /// change.
   package func adopt(
-    lengthBytes: Int, load: (UnsafeMutableRawPointer) throws -> Void
+    lengthBytes: Int, prover: BlockProver? = nil, load: (UnsafeMutableRawPointer) throws -> Void
   ) throws {
     guard count == 0, lengthBytes >= 0, lengthBytes % strideBytes == 0 else {
       throw IndexError.corruptState(
@@ -142,6 +147,10 @@ package final class RowArray: @unchecked Sendable {
     try reserve(lengthBytes / strideBytes)
     if lengthBytes > 0 { try load(base) }
     count = lengthBytes / strideBytes
+    adoptedBytes = lengthBytes
+    self.prover = prover
+    guard prover != nil else { return }
+    for block in 0..<blockCount { pins[block].store(PinState.unproven, ordering: .releasing) }
   }
 
   /// Whether `length` bytes at `offset` can be read at all, used or not.

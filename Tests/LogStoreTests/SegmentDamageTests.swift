@@ -84,6 +84,30 @@ import Testing
     #expect(error?.kind == .corrupt, comment)
   }
 
+  /// A trim whose directory sync failed may be undone by a power failure for an older segment and
+  /// not for a younger one that was removed later.
+  @Test func segmentsBeforeAGapAreLeftOutOnlyWhereTheyAreCovered() throws {
+    let firsts = names.compactMap { UInt64($0.prefix(20)) }
+    try files.remove(path + "/" + names[1])
+    let before = try files.list(path)
+    let error = #expect(throws: StoreError.self) {
+      try WriteAheadLog.open(directory: path, fileSystem: files, coveredThrough: firsts[2] - 2)
+    }
+    #expect(error?.kind == .corrupt)
+    #expect(try files.list(path) == before)
+    let log = try WriteAheadLog.open(
+      directory: path, fileSystem: files, coveredThrough: firsts[2] - 1)
+    #expect(log.firstLSN == firsts[2])
+    var found: [LogFrame] = []
+    try log.read(after: firsts[2] - 1) { found.append($0) }
+    #expect(found == Array(frames.dropFirst(Int(firsts[2]) - 1)))
+    // The next trim removes what was left out, even if it removes nothing else.
+    try log.trim(through: 0)
+    #expect(try !files.exists(path + "/" + names[0]))
+    try log.verify()
+    try log.close()
+  }
+
   @Test func missingAndMixedUpSegmentsAreRefused() throws {
     func move(_ source: String, _ target: String) throws {
       try files.rename(path + "/" + source, to: path + "/" + target)

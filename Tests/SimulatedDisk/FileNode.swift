@@ -12,6 +12,8 @@ final class FileNode {
   private(set) var durable: [UInt8]
   private var unsynced: [Change] = []
   var modifiedMilliseconds: Int64
+  /// Writes up to here cannot fail for lack of space.
+  var reservedBytes = 0
   /// Who holds the advisory lock; it ends with its owner.
   var lock: ObjectIdentifier?
   /// SQLite's locks on this file and the wal-index that belongs to it.
@@ -40,6 +42,7 @@ final class FileNode {
 
   func truncate(to sizeBytes: Int) {
     Self.resize(&contents, to: sizeBytes)
+    reservedBytes = min(reservedBytes, sizeBytes)
     unsynced.append(.truncate(sizeBytes: sizeBytes))
   }
 

@@ -38,6 +38,7 @@ extension SimulatedDisk {
     try lock.withLock {
       var effect = try begin(
         .write, path, generation: generation, offset: offset, length: bytes.count)
+      if effect == .diskFull, offset + bytes.count <= file.reservedBytes { effect = nil }
       var data = Array(bytes)
       switch effect {
       case .inputOutputError, .diskFull, .failedSync:
@@ -48,7 +49,8 @@ extension SimulatedDisk {
       default: break
       }
       if let capacity = currentOptions.capacityBytes {
-        let growth = max(0, offset + data.count - file.contents.count)
+        let end = offset + data.count
+        let growth = max(0, end - max(file.contents.count, file.reservedBytes))
         let room = max(0, capacity - usedBytes(tree.root))
         if growth > room {
           data.removeLast(min(data.count, growth - room))
@@ -58,6 +60,25 @@ extension SimulatedDisk {
       file.write(data, at: offset)
       file.modifiedMilliseconds = clockMilliseconds
       try end(effect, "write the file", path)
+    }
+  }
+
+  /// Not an operation of its own, but a full disk that is due strikes here already.
+  func reserve(
+    _ file: FileNode, _ path: String, generation: Int, through sizeBytes: Int
+  ) throws {
+    try lock.withLock {
+      try checkPower(generation, path)
+      let isFull = faults.indices.contains {
+        faults[$0].effect == .diskFull && faults[$0].skipping == 0
+          && faults[$0].strikes(.write, path)
+      }
+      let room = currentOptions.capacityBytes.map { $0 - usedBytes(tree.root) } ?? .max
+      let growth = sizeBytes - max(file.contents.count, file.reservedBytes)
+      guard growth <= 0 || !isFull && growth <= room else {
+        throw systemError(ENOSPC, "reserve space for the file", at: path)
+      }
+      file.reservedBytes = max(file.reservedBytes, sizeBytes)
     }
   }
 
@@ -96,7 +117,7 @@ extension SimulatedDisk {
   func usedBytes(_ directory: DirectoryNode) -> Int {
     directory.entries.values.reduce(0) { sum, node in
       switch node {
-      case .file(let file): sum + file.contents.count
+      case .file(let file): sum + max(file.contents.count, file.reservedBytes)
       case .directory(let child): sum + usedBytes(child)
       }
     }

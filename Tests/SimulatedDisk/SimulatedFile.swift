@@ -41,6 +41,10 @@ final class SimulatedFile: FileHandle {
   }
 
   func sync() throws { try disk.sync(file, path, generation: generation) }
+
+  func reserve(through sizeBytes: Int) throws {
+    try disk.reserve(file, path, generation: generation, through: sizeBytes)
+  }
 }
 
 /// An advisory lock on a file of a simulated disk.

@@ -82,6 +82,12 @@ import VecDB
     return try outcome.get()
   }
 
+  /// The `VecDBError` of some work; nil if it succeeds.
+  static func failure(_ body: @escaping @Sendable () async throws -> Void) -> VecDBError? {
+    do { try wait(body) } catch { return error as? VecDBError }
+    return nil
+  }
+
   static func prepare(_ disk: SimulatedDisk) throws {
     try disk.createDirectory("/data")
     let database = try open(disk)

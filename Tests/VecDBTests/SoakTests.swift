@@ -18,6 +18,11 @@ import Testing
   /// Crash states of each seed.
   private static let statesPerSeed = 40
 
+  /// Seeds that once found something.
+  @Test(arguments: [1029] as [UInt64]) func survivesWhatItOnceDidNot(_ seed: UInt64) async throws {
+    try await onThread { try SoakRun(seed: seed).run(crashes: Self.statesPerSeed) }
+  }
+
   @Test func survivesCrashes() async throws {
     let seconds = Self.environment["VECDB_SOAK_SECONDS"].flatMap(Double.init) ?? .infinity
     let (checked, runs, failures) = try await onThread {

@@ -84,10 +84,12 @@ extension Database {
   ) throws -> CanaryReport {
     try requireOpen()
     return try VecDBError.translating {
-      CanaryReport(
+      let report = CanaryReport(
         collections: try catalog.all.map {
           try Canaries.measure($0, queries: queries, k: k, efSearch: efSearch)
         })
+      engine.telemetry.measured(report)
+      return report
     }
   }
 }

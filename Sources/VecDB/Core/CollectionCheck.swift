@@ -30,24 +30,8 @@ struct CollectionCheck {
     }
     try records.forEach(collection: collection.id) { row in
       rows += 1
-      guard collection.index.isVisible(Int(row.slot), in: view) else {
-        report("the record '\(row.key)' is in slot \(row.slot), which is dead")
-        return true
-      }
-      let key = collection.key(of: row.slot)
-      guard Array(key.utf8) == Array(row.key.utf8) else {
-        report("slot \(row.slot) has the key '\(key)', not '\(row.key)'")
-        return true
-      }
-      let hash = collection.vector(of: row.slot).withUnsafeBytes {
-        recordHash(
-          key: Array(row.key.utf8), metadata: row.metadata,
-          expiryMilliseconds: row.expiryMilliseconds, vector: $0)
-      }
-      if hash != collection.recordHash(of: row.slot) {
-        report("the record '\(row.key)' does not match its hash")
-      }
-      digest.insert(hash)
+      if let problem = Self.problem(of: row, in: collection, at: view) { report(problem) }
+      digest.insert(collection.recordHash(of: row.slot))
       return true
     }
     if rows != collection.count {
@@ -55,5 +39,26 @@ struct CollectionCheck {
     }
     if digest.sum != collection.dataDigest { report("the data digest does not match the records") }
     return problems
+  }
+
+  /// What is wrong with a record: its place, its key, or its content, by the hash that the index
+  /// has of it. Nil if nothing is.
+  static func problem(
+    of row: RecordRow, in collection: CollectionRuntime, at view: ReadView? = nil
+  ) -> String? {
+    guard collection.index.isVisible(Int(row.slot), in: view ?? collection.index.view()) else {
+      return "the record '\(row.key)' is in slot \(row.slot), which is dead"
+    }
+    let key = collection.key(of: row.slot)
+    guard Array(key.utf8) == Array(row.key.utf8) else {
+      return "slot \(row.slot) has the key '\(key)', not '\(row.key)'"
+    }
+    let hash = collection.vector(of: row.slot).withUnsafeBytes {
+      recordHash(
+        key: Array(row.key.utf8), metadata: row.metadata,
+        expiryMilliseconds: row.expiryMilliseconds, vector: $0)
+    }
+    return hash == collection.recordHash(of: row.slot)
+      ? nil : "the record '\(row.key)' does not match its hash"
   }
 }

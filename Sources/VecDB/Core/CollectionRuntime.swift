@@ -53,6 +53,15 @@ final class CollectionRuntime: Sendable {
   /// Makes sure, before a batch is logged, that the index can take that many slots in all.
   func requireRoom(slots: Int) throws { try index.requireRoom(slots: slots) }
 
+  /// Throws if a block that was changed since the opening was damaged before.
+  func requireProven() throws {
+    guard let problem = index.prover?.failure else { return }
+    throw StoreError(
+      .corrupt, problem, at: definition.name,
+      remedy: "Close the database and run `vecdb check --repair`, with --from REPOSITORY if there "
+        + "is one.")
+  }
+
   func publish(lsn: UInt64) { index.publish(lsn: lsn) }
 
   /// Applies a write to the index. Keys, vectors and values are copied.

@@ -63,6 +63,7 @@ extension Engine {
         report.problems += try CollectionCheck(collection: collection, records: records).all()
       }
     }
+    telemetry.foundCorruption(report.problems.count)
     report.seconds =
       Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
     return report
@@ -92,12 +93,14 @@ extension Engine {
         dead: own.slots - own.count, indexBytes: own.indexBytes, dataDigest: own.dataDigest.hex,
         graphDigest: nil)
     }
+    var activity = telemetry.now
+    activity.queuedBytes = shared.queuedBytes.load(ordering: .relaxed)
     return DatabaseStats(
       path: directory.path, databaseID: "\(log.identity.databaseID)", epoch: epochCounter,
       lsn: figures.lsn, chain: figures.chain.hex, dataDigest: figures.dataDigest.hex,
       checkpointLSN: figures.checkpointLSN, logBytes: try log.sizeBytes,
       packBytes: try blocks.packUsage().reduce(0) { $0 + $1.contentBytes },
       recordsBytes: try fileSystem.info(directory.records)?.sizeBytes ?? 0,
-      kernels: KernelSet.current.name, collections: collections)
+      kernels: KernelSet.current.name, collections: collections, activity: activity)
   }
 }

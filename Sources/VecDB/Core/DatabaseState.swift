@@ -108,6 +108,7 @@ extension DatabaseState {
       }
     }
     if isNew {
+      for collection in collections.values { try collection.requireProven() }
       lsn = position.lsn
       chain = position.chain
     }

@@ -23,8 +23,8 @@ extension Engine {
   func startCheckpoint() throws -> (job: CheckpointJob, isNew: Bool)? {
     checkpointer.finish(self, waiting: false)
     if let running = checkpointer.running { return (running, false) }
-    guard state.lsn > checkpointer.newest.lsn else { return nil }
     try requireHealthy()
+    guard state.lsn > checkpointer.newest.lsn else { return nil }
     return (try checkpointer.begin(self), true)
   }
 

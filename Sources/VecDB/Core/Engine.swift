@@ -24,7 +24,7 @@ final class Engine: @unchecked Sendable {
   let state: DatabaseState
   let shared: SharedState
   let checkpointer: Checkpointer
-  let telemetry = Telemetry()
+  var telemetry: Telemetry { shared.telemetry }
   private let lock: any FileLock
   private(set) var poison: VecDBError?
   /// Who is told of every commit, and decides when it is acknowledged; nil where nobody follows.
@@ -36,8 +36,11 @@ final class Engine: @unchecked Sendable {
   final class SharedState: Sendable {
     let catalog = Catalog()
     let figures = Guarded(Figures())
+    let telemetry = Telemetry()
     let lsn: Atomic<UInt64>
     let records: RecordStore
+    /// Bytes of writes that wait for the writer.
+    let queuedBytes = Atomic(0)
     init(lsn: UInt64, records: RecordStore) {
       self.lsn = Atomic(lsn)
       self.records = records
@@ -121,7 +124,10 @@ extension Engine {
   func write(_ payloads: [[UInt8]], append: () throws -> [LogFrame]) throws -> [Receipt] {
     try requireHealthy()
     guard !payloads.isEmpty else { return [] }
-    try requireSpace(for: payloads)
+    do { try requireSpace(for: payloads) } catch {
+      telemetry.refusedForSpace()
+      throw error
+    }
     let begun = DispatchTime.now()
     let positions: [LogPosition]
     do {
@@ -130,12 +136,16 @@ extension Engine {
       // Only what is durable here is shipped, and at once: others commit while this one applies.
       replication?.committed(frames)
     } catch let error as StoreError where error.kind == .diskFull {
+      telemetry.refusedForSpace()
       throw error
     } catch {
       throw poison(error)
     }
     do {
       let started = DispatchTime.now()
+      telemetry.appended(
+        batchCount: payloads.count,
+        nanoseconds: started.uptimeNanoseconds - begun.uptimeNanoseconds)
       var changes: [RecordChange] = []
       for (payload, position) in zip(payloads, positions) {
         try state.apply(payload, at: position, records: &changes)
@@ -144,10 +154,7 @@ extension Engine {
       checkpointer.noteApplied(
         nanoseconds: applyNanoseconds, logBytes: payloads.reduce(0) { $0 + $1.count })
       try records.apply(changes, through: state.lsn)
-      telemetry.committed(
-        batchCount: payloads.count,
-        appendNanoseconds: started.uptimeNanoseconds - begun.uptimeNanoseconds,
-        applyNanoseconds: applyNanoseconds)
+      telemetry.applied(nanoseconds: applyNanoseconds)
     } catch {
       throw poison(error)
     }
@@ -155,27 +162,13 @@ extension Engine {
     return positions.map { Receipt(epoch: epochCounter, lsn: $0.lsn) }
   }
 
-  /// Refuses a write while it can still be refused whole: once it is in the log, records must take
-  /// it too.
-  private func requireSpace(for payloads: [[UInt8]]) throws {
-    let needed = payloads.reduce(Self.spareBytes) { $0 + $1.count * 2 }
-    let free = try fileSystem.freeSpaceBytes(directory.path)
-    guard free >= needed else {
-      throw StoreError(
-        .diskFull, "\(free) bytes are free and the write may need \(needed)", at: directory.path,
-        remedy: "Free some space; writing resumes by itself.")
-    }
-  }
-
-  /// Kept free for what a write needs beside its payload.
-  private static let spareBytes = 8 << 20
-
   private func publish() {
     state.publish()
     publishFigures()
     shared.lsn.store(state.lsn, ordering: .releasing)
     shared.catalog.replace(with: state.collections.values)
     replication?.published(state.position, dataDigest: state.dataDigest)
+    telemetry.published()
   }
 
   /// Lets `stats` see the present state.

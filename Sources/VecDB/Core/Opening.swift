@@ -144,7 +144,7 @@ extension Opening {
     // The raw scan of the log, and its comparison with what the others prove, come before replay.
     let log = try WriteAheadLog.open(
       directory: directory.log, fileSystem: files, options: configuration.logOptions,
-      expectedAtLeast: manifest.lsn)
+      expectedAtLeast: manifest.lsn, coveredThrough: manifest.lsn)
     let records = try RecordStore.open(
       path: directory.records, fileSystem: files, databaseID: identity.databaseID,
       createIfMissing: false)
@@ -206,7 +206,8 @@ extension Opening {
           at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
       }
       let index = try IndexGeneration(
-        opening: stored.state, options: VectorIndex.IndexOptions(threads: threads)
+        opening: stored.state, options: VectorIndex.IndexOptions(threads: threads),
+        prover: try prover(of: stored, blocks)
       ) { name, lengthBytes, base in
         guard let array = stored.array(name), array.lengthBytes == lengthBytes else {
           throw StoreError(
@@ -226,6 +227,22 @@ extension Opening {
       lsn: manifest.lsn, chain: manifest.chain, nextCollectionID: next, collections: collections,
       marks: try Marks(in: manifest), acknowledgement: try AcknowledgementRecord.read(in: manifest),
       threads: threads)
+  }
+
+  /// Compares blocks of a collection with the hashes in the manifest.
+  private static func prover(
+    of stored: CollectionManifest, _ blocks: BlockStore
+  ) throws -> BlockProver {
+    let lists = Dictionary(
+      uniqueKeysWithValues: try stored.arrays.map { ($0.name, try blocks.list(of: $0)) })
+    return BlockProver { [name = stored.name] array, block, bytes in
+      guard let hashes = lists[array]?.hashes, hashes.indices.contains(block),
+        SHA256.hash(bytes) != hashes[block]
+      else { return nil }
+      let place = blocks.locate(hashes[block]).map { "\($0.packPath), byte \($0.offsetBytes)" }
+      return "block \(block) of array '\(array)' of '\(name)' does not match its hash "
+        + "(\(place ?? "its pack is gone"))"
+    }
   }
 
   /// Applies the log behind whoever is furthest back. Records take several batches in a

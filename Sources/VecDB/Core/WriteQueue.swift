@@ -51,20 +51,29 @@ final class WriteQueue: Sendable {
   }
 
   /// Adds a request. If more bytes wait than the configured limit and the request is not taken
-  /// within the timeout, it fails with `overloaded` and nothing is written.
+  /// within the timeout, it fails with `overloaded` and nothing is written; so it does at once if
+  /// several times the limit waits, so that memory stays bounded whatever callers do.
   func submit(_ work: WriteWork, sizeBytes: Int) {
     let (id, isOverLimit, schedule) = state.withLock { state -> (UInt64?, Bool, Bool) in
       guard !state.isClosed else { return (nil, false, false) }
+      let limit = limitBytes.multipliedReportingOverflow(by: Self.refusedBeyondLimits)
+      guard sizeBytes == 0 || limit.overflow || state.waitingBytes <= limit.partialValue else {
+        return (nil, true, false)
+      }
       let id = state.nextID
       state.nextID += 1
       let isOverLimit = state.waitingBytes > limitBytes
       state.waiting.append(Waiting(id: id, sizeBytes: sizeBytes, work: work))
       state.waitingBytes += sizeBytes
+      engine.shared.queuedBytes.store(state.waitingBytes, ordering: .relaxed)
       let schedule = !state.isScheduled
       state.isScheduled = true
       return (id, isOverLimit, schedule)
     }
-    guard let id else { return work.fail(.databaseClosed) }
+    guard let id else {
+      if isOverLimit { engine.telemetry.overloaded() }
+      return work.fail(isOverLimit ? overloaded("was refused") : .databaseClosed)
+    }
     if isOverLimit { failUnlessTaken(id) }
     if schedule { writer.async { self.drain() } }
   }
@@ -128,12 +137,19 @@ final class WriteQueue: Sendable {
         state.waitingBytes -= request.sizeBytes
         return request.work
       }
-      late?.fail(
-        VecDBError(
-          .overloaded,
-          "the write waited \(timeoutMilliseconds) ms behind more than \(limitBytes) bytes of others",
-          remedy: "Write less at once, or raise writeQueueBytes or writeQueueTimeoutMilliseconds."))
+      guard let late else { return }
+      engine.telemetry.overloaded()
+      late.fail(overloaded("waited \(timeoutMilliseconds) ms"))
     }
+  }
+
+  /// With so many times the limit in the queue, a write is refused without waiting.
+  private static let refusedBeyondLimits = 4
+
+  private func overloaded(_ what: String) -> VecDBError {
+    VecDBError(
+      .overloaded, "the write \(what) behind more than \(limitBytes) bytes of others",
+      remedy: "Write less at once, or raise writeQueueBytes or writeQueueTimeoutMilliseconds.")
   }
 
   private func drain() {
@@ -167,6 +183,7 @@ final class WriteQueue: Sendable {
       if count == 0 { state.isScheduled = false }
       let group = state.waiting.prefix(count)
       state.waitingBytes -= group.reduce(0) { $0 + $1.sizeBytes }
+      engine.shared.queuedBytes.store(state.waitingBytes, ordering: .relaxed)
       state.waiting.removeFirst(count)
       return group.map(\.work)
     }

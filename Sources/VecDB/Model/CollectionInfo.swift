@@ -64,4 +64,6 @@ public struct DatabaseStats: Sendable, Hashable, Codable {
   /// The kernel set in use: portable, avx2 or avx512.
   public var kernels: String
   public var collections: [CollectionStats]
+  /// What was done since the opening; nil from an owner of an older version.
+  public var activity: ActivityStats?
 }

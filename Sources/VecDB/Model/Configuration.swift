@@ -27,6 +27,11 @@ public struct Configuration: Sendable {
   /// Bytes a second that a backup sends at most, so that searches and writes keep the disk; nil
   /// does not limit it. What the repository has already does not count. Default nil.
   public var backupBytesPerSecond: Int?
+  /// Bytes a second that the scrub in the background reads and compares with hashes and checksums;
+  /// nil turns it off. It runs at the lowest priority. Default 16 MiB, some 2 % of a core.
+  public var scrubBytesPerSecond: Int? = 16 << 20
+  /// A pass of the scrub begins at least this long after the last one began. Default a day.
+  public var scrubIntervalSeconds = 86_400
   public var logger = Logger(label: "vecdb")
 
   public init() {}

@@ -13,6 +13,8 @@ enum Session {
     configuration.createIfMissing = create
     configuration.buildThreads = buildThreads
     configuration.logger.logLevel = .warning
+    // A command is over too soon for a scrub to be of use; `check` reads everything at once.
+    configuration.scrubBytesPerSecond = nil
     let database = try await Database.open(at: path, configuration: configuration)
     let result: Result
     do { result = try await body(database) } catch {

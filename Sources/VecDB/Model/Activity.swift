@@ -1,0 +1,64 @@
+/// How often something was done, and how long it took.
+public struct TimingStats: Sendable, Hashable, Codable {
+  public var count: Int
+  public var totalSeconds: Double
+  public var maximumSeconds: Double
+
+  public init(count: Int = 0, totalSeconds: Double = 0, maximumSeconds: Double = 0) {
+    self.count = count
+    self.totalSeconds = totalSeconds
+    self.maximumSeconds = maximumSeconds
+  }
+
+  public var meanSeconds: Double { count == 0 ? 0 : totalSeconds / Double(count) }
+}
+
+/// What the scrub in the background has read and found; see
+/// ``Configuration/scrubBytesPerSecond``.
+public struct ScrubStats: Sendable, Hashable, Codable {
+  /// Passes over everything since the opening.
+  public var passes = 0
+  /// Bytes compared with hashes and checksums since the opening.
+  public var bytesChecked = 0
+  /// When the last pass ended, in milliseconds since 1970; nil before the first.
+  public var lastPassMilliseconds: Int64?
+  /// What is damaged, naming file and block; the last pass's findings and those of the one that
+  /// runs. Empty if all is well.
+  public var problems: [String] = []
+
+  public init() {}
+}
+
+/// What a database has done since it was opened.
+public struct ActivityStats: Sendable, Hashable, Codable {
+  /// Transactions of the log; each holds a group of batches that were written at the same time.
+  public var commitGroups = 0
+  public var batches = 0
+  /// Batches in the largest group.
+  public var largestGroup = 0
+  /// Writing a group to the log and syncing it.
+  public var logAppend = TimingStats()
+  /// Applying a group to the index, without records.
+  public var apply = TimingStats()
+  /// Batches that are durable in the log and not yet visible to searches.
+  public var applyLag = 0
+  public var checkpoint = TimingStats()
+  public var failedCheckpoints = 0
+  public var search = TimingStats()
+  /// Nodes of graphs that searches expanded, and distances that they computed.
+  public var searchHops = 0
+  public var searchDistances = 0
+  /// Bytes of writes that wait for the writer.
+  public var queuedBytes = 0
+  /// Writes refused because the queue was full, or the disk.
+  public var overloads = 0
+  public var diskFull = 0
+  public var poisonings = 0
+  /// Recall of the last canary queries by collection.
+  public var canaryRecall: [String: Double] = [:]
+  /// Damage found since the opening by the scrub, by checks and by reads.
+  public var corruptions = 0
+  public var scrub = ScrubStats()
+
+  public init() {}
+}
