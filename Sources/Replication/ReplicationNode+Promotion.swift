@@ -70,7 +70,7 @@ extension ReplicationNode {
     let end = database.logEnd
     machine.reached(end)
     return try await finish(
-      machine.decide(isForced: force), database, end, policy: policy, started: started)
+      machine.decide(isForced: force), database, end, started: started)
   }
 
   /// This node's own promise: from here on it follows nobody of a lower epoch.
@@ -92,11 +92,13 @@ extension ReplicationNode {
 
   private func finish(
     _ outcome: Promotion.Outcome, _ database: Database, _ end: LogPosition,
-    policy: AcknowledgementPolicy, started: ContinuousClock.Instant
+    started: ContinuousClock.Instant
   ) async throws -> PromotionReport {
     switch outcome {
     case .promote(let certificate, let epoch):
-      try await database.openEpoch(epoch, at: end)
+      let policy = options.acknowledgement?.policy ?? .asynchronous
+      try await database.openEpoch(
+        epoch, at: end, policy: policy == .asynchronous ? [] : policy.encoded())
       let record = try database.nodeRecord()
       let shipper = state.withLock { state -> Shipper? in
         state.record = record

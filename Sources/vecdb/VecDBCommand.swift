@@ -28,7 +28,7 @@ struct VecDBCommand: AsyncParsableCommand {
       Create.self, Import.self, Query.self, Get.self, Delete.self, Drop.self, Export.self,
       Stats.self, Check.self, Checkpoint.self, Mark.self, Backup.self, Backups.self, Verify.self,
       Restore.self, Prune.self, Bench.self, Serve.self, Replica.self, Status.self, Promote.self,
-      Rejoin.self,
+      Rejoin.self, Drill.self,
     ])
 
   /// Parses and runs, with the exit codes of this command rather than those of ArgumentParser.

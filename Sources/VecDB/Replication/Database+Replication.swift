@@ -79,10 +79,13 @@ extension Database {
     }
   }
 
-  /// Opens an epoch at the present end, which must be `expected`, and lets clients write. Durable on
-  /// return.
-  package func openEpoch(_ epoch: Epoch, at expected: LogPosition) async throws {
-    try await queue.exclusively { engine in
+  /// Opens an epoch at the present end, which must be `expected`, makes `policy` its first record
+  /// unless it holds already, and lets clients write. Durable on return; nobody is waited for,
+  /// since the old policy bound the old primary.
+  package func openEpoch(
+    _ epoch: Epoch, at expected: LogPosition, policy: [UInt8]
+  ) async throws {
+    try await onWriter { engine in
       guard engine.state.position == expected else {
         throw VecDBError(
           .notReached, "the log is at \(engine.state.position), not at \(expected)",
@@ -96,6 +99,21 @@ extension Database {
       try engine.log.adopt(identity)
       try record.write(in: engine.directory.path, engine.fileSystem)
       engine.writeRefusal = nil
+      if engine.state.acknowledgement != policy {
+        _ = try engine.write([BatchPayload.encodeAcknowledgement(policy)])
+      }
+    }
+  }
+
+  /// As `WriteQueue.exclusively`, without waiting for replicas.
+  private func onWriter(_ body: @escaping @Sendable (Engine) throws -> Void) async throws {
+    try await withCheckedThrowingContinuation {
+      (continuation: CheckedContinuation<Void, any Error>) in
+      queue.submit(
+        .exclusive { engine in
+          continuation.resume(
+            with: Result { try VecDBError.translating { try body(engine.get()) } })
+        }, sizeBytes: 0)
     }
   }
 

@@ -19,10 +19,12 @@ struct Replica: AsyncParsableCommand {
   @Option(help: "The node to follow, as host:port.")
   var primary: NodeAddress
   @OptionGroup var node: NodeArguments
+  @OptionGroup(title: "When it is the primary") var acknowledgement: AcknowledgementArguments
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let options = try node.options(database: target.database, peers: [primary])
+    var options = try node.options(database: target.database, peers: [primary])
+    options.acknowledgement = acknowledgement.options
     var configuration = Configuration()
     configuration.logger.logLevel = .warning
     let following = try await ReplicationNode.follow(
