@@ -77,8 +77,8 @@ final class Following: @unchecked Sendable {
   }
 
   func fenceRaised(to new: Fence) {
-    fence = new
-    perform(session.fenceRaised(to: new.epoch))
+    _ = fence.raise(to: new.epoch)
+    perform(session.fenceRaised(to: new))
   }
 
   func stop() { finish(.closed("this node stops following")) }
@@ -96,7 +96,9 @@ final class Following: @unchecked Sendable {
         blocked = Array(actions[(index + 1)...])
         _ = fence.raise(to: epoch)
         let queue = connection.queue
-        raise?(epoch) { [weak self] in queue.async { self?.unblock() } }
+        raise?(epoch) { [weak self] in
+          queue.async { [weak self] in self?.unblock() }
+        }
         return
       case .adopt(let identity):
         followed = identity
@@ -145,7 +147,7 @@ final class Following: @unchecked Sendable {
     }
     guard !frames.isEmpty || followed != identity || expected != nil else { return }
     isAppending = true
-    let (queue, count) = (connection.queue, bytes)
+    let (queue, count, digestExpected) = (connection.queue, bytes, expected)
     database.append(received: frames, of: followed) { result in
       queue.async { [self] in
         isAppending = false
@@ -156,7 +158,7 @@ final class Following: @unchecked Sendable {
             identity = database.logIdentity
             shipper?.adopted()
           }
-          if let expected, expected != digest {
+          if let digestExpected, digestExpected != digest {
             onAlarm?("the data digest at LSN \(position.lsn) is not the primary's")
           }
           perform(session.committed(position.lsn, bytes: UInt64(count), now: Shipper.now()))

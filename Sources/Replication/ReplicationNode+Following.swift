@@ -1,4 +1,5 @@
 import Bytes
+import Dispatch
 import Files
 import LogStore
 import ReplicationProtocol
@@ -72,6 +73,7 @@ extension ReplicationNode {
         following?.stop()
         return
       }
+      shipper?.feed(true)
       self.state.withLock {
         $0.backoff.reset()
         $0.lastError = nil
@@ -80,7 +82,10 @@ extension ReplicationNode {
     }
     state.withLock { $0.following = following }
     let end = await following.run(hello)
-    let lagAtEnd = await onQueue { following.session.lag }
+    let lagAtEnd = await onQueue {
+      shipper?.feed(false)
+      return following.session.lag
+    }
     state.withLock {
       $0.following = nil
       $0.lag = lagAtEnd
@@ -136,13 +141,22 @@ extension ReplicationNode {
     let run = BootstrapRun(path: path, files: files, configuration: configuration)
     let bound = record
     do {
-      let report = try await onBackground {
-        try run.run(
-          snapshot.manifest, identity: snapshot.identity, from: snapshot, node: bound)
+      let report = try await withCheckedThrowingContinuation { continuation in
+        // Blocks are waited for there: not a thing for the cooperative pool.
+        DispatchQueue.global(qos: .userInitiated).async {
+          continuation.resume(
+            with: Result {
+              try run.run(
+                snapshot.manifest, identity: snapshot.identity, from: snapshot, node: bound)
+            })
+        }
       }
       options.logger.notice(
-        "fetched a copy at LSN \(report.lsn): \(report.fetchedBytes) bytes, \(report.reusedBytes) "
-          + "were here, \(report.seconds) s")
+        "fetched a copy at LSN \(report.lsn)",
+        metadata: [
+          "fetchedBytes": "\(report.fetchedBytes)", "reusedBytes": "\(report.reusedBytes)",
+          "seconds": "\(report.seconds)",
+        ])
       state.withLock { $0.lastBootstrap = report }
     } catch {
       if try files.exists(path + "/log") { try await openDatabase() }
@@ -160,7 +174,12 @@ extension ReplicationNode {
     bind(epoch, then: done)
   }
 
-  func steppedDown(_ epoch: EpochName) { bind(epoch) {} }
+  /// A fence that was raised in one connection binds all others of the node.
+  func steppedDown(_ epoch: EpochName) {
+    bind(epoch) {}
+    let following = state.withLock { $0.following }
+    queue.async { following?.fenceRaised(to: Fence(epoch)) }
+  }
 
   /// Makes the fence durable, and a follower of whoever is not of that epoch.
   func bind(_ epoch: EpochName, then done: @escaping @Sendable () -> Void) {

@@ -15,8 +15,8 @@ final class Shipper: @unchecked Sendable {
   struct Served {
     var session: PrimarySession
     var snapshot: SnapshotSource?
-    var connectedAt: UInt64
-    var shippedBytesBehind: UInt64
+    /// Blocks that were asked for and are not on their way yet.
+    var waitingBlocks = 0
   }
 
   let queue: DispatchQueue
@@ -35,6 +35,8 @@ final class Shipper: @unchecked Sendable {
   private var lastDigest: UInt64 = 0
   private var isAwaitingDigest = false
   private var isReady = false
+  /// Whether this follower hears a primary itself, and so may be followed.
+  private(set) var isFed = false
   /// Whether clients' writes are refused until enough replicas were heard.
   var isHoldingWrites = false
   /// LSNs that followers may still ask for; read by the database's writer.
@@ -91,7 +93,7 @@ final class Shipper: @unchecked Sendable {
       connection,
       Served(
         session: PrimarySession(now: Self.now(), isWriter: isWriter, limits: options.limits),
-        snapshot: nil, connectedAt: Self.now(), shippedBytesBehind: 0)
+        snapshot: nil)
     )
   }
 
@@ -231,7 +233,7 @@ final class Shipper: @unchecked Sendable {
     Task { [weak self] in
       do {
         _ = try await database.holdWrites(nil)
-        queue.async { self?.isHoldingWrites = false }
+        queue.async { [weak self] in self?.isHoldingWrites = false }
       } catch { logger.error("writes cannot be let in: \(error)") }
     }
   }
@@ -264,6 +266,15 @@ final class Shipper: @unchecked Sendable {
     for (_, entry) in served { entry.connection.close(reason) }
   }
 
+  /// This follower hears a primary, or does not any more.
+  func feed(_ isFed: Bool) {
+    self.isFed = isFed
+    guard !isFed, !isWriter else { return }
+    for (_, entry) in served where entry.served.session.state == .streaming {
+      entry.connection.close("this node hears no primary")
+    }
+  }
+
   /// Whether writes have to wait until enough replicas were heard.
   var mustHoldWrites: Bool { isWriter && !acknowledgement.isReadyToWrite }
 
@@ -271,7 +282,7 @@ final class Shipper: @unchecked Sendable {
     guard let database else { return }
     let (queue, logger, identity) = (queue, options.logger, identity)
     database.append(received: frames, of: identity) { [weak self] result in
-      queue.async {
+      queue.async { [weak self] in
         if case .failure(let error) = result {
           logger.error("what this primary had lost cannot be taken back: \(error)")
         } else {
@@ -284,13 +295,15 @@ final class Shipper: @unchecked Sendable {
 
   // MARK: Snapshots
 
+  private static let waitingBlocksMaximum = 64
+
   private func openSnapshot(on connection: WireConnection) {
     guard let database else { return }
     let (queue, key) = (queue, ObjectIdentifier(connection))
     Task { [weak self] in
       do {
         let source = try await database.makeSnapshot()
-        queue.async {
+        queue.async { [weak self] in
           guard let self, self.served[key] != nil else { return }
           self.served[key]?.served.snapshot = source
           connection.send(
@@ -303,15 +316,24 @@ final class Shipper: @unchecked Sendable {
   }
 
   private func sendBlocks(_ hashes: [Digest], on connection: WireConnection) {
-    guard let source = served[ObjectIdentifier(connection)]?.served.snapshot else {
+    let key = ObjectIdentifier(connection)
+    guard let source = served[key]?.served.snapshot else {
       return connection.close("blocks were asked for without a snapshot")
+    }
+    served[key]?.served.waitingBlocks += hashes.count
+    guard served[key]?.served.waitingBlocks ?? 0 <= Self.waitingBlocksMaximum else {
+      return connection.close("too many blocks were asked for at once")
     }
     let queue = queue
     DispatchQueue.global(qos: .utility).async {
       for hash in hashes {
         do {
           let bytes = try source.block(hash)
-          queue.async { connection.send(.block(hash, bytes)) }
+          queue.async {
+            connection.send(.block(hash, bytes)) { [weak self] in
+              self?.served[key]?.served.waitingBlocks -= 1
+            }
+          }
         } catch {
           return queue.async { connection.close("a block cannot be read: \(error)") }
         }
@@ -322,6 +344,16 @@ final class Shipper: @unchecked Sendable {
 
 extension Shipper: WireConnectionDelegate {
   func received(_ message: Message, on connection: WireConnection) {
+    if !isWriter, !isFed {
+      // Two nodes that follow each other would believe that they lack nothing.
+      switch message {
+      case .hello, .openSnapshot:
+        connection.send(
+          .refuse(.init(.notServing, "this node hears no primary", fence: fence.epoch)))
+        return connection.close("this node hears no primary")
+      default: break
+      }
+    }
     let fence = fence.epoch
     update(connection) { $0.received(message, fence: fence, history: $1, now: $2) }
   }

@@ -32,6 +32,16 @@ final class WireConnection: @unchecked Sendable {
     channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
   }
 
+  /// As `send`, and calls back on the queue when the bytes are on their way.
+  func send(_ message: Message, then body: @escaping @Sendable () -> Void) {
+    guard !isClosed else { return body() }
+    let bytes = message.encoded(sequence: sequence)
+    sequence += 1
+    channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { [queue] _ in
+      queue.async(execute: body)
+    }
+  }
+
   /// Sends what was given to `send`, then hangs up.
   func close(_ reason: String) {
     guard !isClosed else { return }
@@ -39,6 +49,8 @@ final class WireConnection: @unchecked Sendable {
     channel.writeAndFlush(ByteBuffer()).whenComplete { [channel] _ in
       channel.close(promise: nil)
     }
+    // A peer that reads nothing does not keep the connection.
+    channel.eventLoop.scheduleTask(in: .seconds(2)) { [channel] in channel.close(promise: nil) }
     delegate?.closed(self, reason: reason)
     delegate = nil
   }

@@ -98,6 +98,9 @@ package struct PrimarySession: Sendable {
       return [.stepDown(beat.epoch)] + refuse(.staleEpoch, "a higher epoch is known", beat.epoch)
     case (.heartbeat, .fetching): return []
     case (.pulled(let frames, let isLast), .pulling):
+      guard
+        frames.allSatisfy({ $0.epochCounter == history.identity.currentEpoch.counter })
+      else { return refuse(.protocolViolation, "frames of another epoch were given back", fence) }
       if isLast { state = .closed }
       return [.restore(frames)] + (isLast ? [.close("what was lost is back")] : [])
     case (.pullRefused(let text), .pulling):
@@ -167,6 +170,10 @@ package struct PrimarySession: Sendable {
 
   private mutating func pump(_ history: some HistoryReading, _ now: UInt64) -> [Action] {
     guard state == .streaming else { return [] }
+    guard sentLSN <= history.end.lsn else {
+      state = .closed
+      return [.close("this history went back behind LSN \(sentLSN)")]
+    }
     var actions: [Action] = []
     if let sent = sentIdentity, sent != history.identity {
       sentIdentity = history.identity
@@ -229,9 +236,10 @@ package struct PrimarySession: Sendable {
         state = .closed
         return [.close("replica '\(name)' has fallen silent")]
       }
-      guard now - spoke >= limits.heartbeatMilliseconds else { return [] }
+      let actions = pump(history, now)
+      guard state != .closed, now - spoke >= limits.heartbeatMilliseconds else { return actions }
       spoke = now
-      return [
+      return actions + [
         .send(
           .heartbeat(
             Message.Heartbeat(

@@ -73,9 +73,11 @@ package struct ReplicaSession: Sendable {
       guard lsn == receivedLSN else { return violation("a digest of another LSN") }
       return [.compare(lsn: lsn, digest)]
     case (.epochs(let new), .streaming):
-      guard let identity, identity.isAncestor(of: new), let accepted = accept(new, fence) else {
-        return staleEpoch(fence)
-      }
+      guard let identity, identity.isAncestor(of: new),
+        // Of an epoch that began before what is here already, this is no prefix.
+        new.epochs.dropFirst(identity.epochs.count).allSatisfy({ $0.beganAtLSN >= receivedLSN }),
+        let accepted = accept(new, fence)
+      else { return staleEpoch(fence) }
       return accepted + [.adopt(new)]
     case (.heartbeat(let beat), .streaming):
       guard beat.epoch >= fence else { return staleEpoch(fence) }
@@ -166,9 +168,9 @@ package struct ReplicaSession: Sendable {
   }
 
   /// This node has promised itself to a higher epoch: nothing more goes to a primary of a lower.
-  package mutating func fenceRaised(to fence: EpochName) -> [Action] {
-    guard state != .closed, let identity, identity.name < fence else { return [] }
-    return staleEpoch(fence)
+  package mutating func fenceRaised(to fence: Fence) -> [Action] {
+    guard state != .closed, let identity, !fence.admits(identity.name) else { return [] }
+    return staleEpoch(fence.epoch)
   }
 
   private mutating func refused(_ refusal: Message.Refusal, _ fence: EpochName) -> [Action] {

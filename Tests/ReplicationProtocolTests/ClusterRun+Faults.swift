@@ -84,7 +84,7 @@ extension ClusterRun {
     _ = nodes[node].store.fence.raise(to: machine.epoch)
     if let (connection, _, old) = nodes[node].following {
       var session = old
-      let actions = session.fenceRaised(to: machine.epoch)
+      let actions = session.fenceRaised(to: Fence(machine.epoch))
       nodes[node].following?.session = session
       try perform(actions, on: connection, at: node)
       if nodes[node].following != nil { hangUp(connection, by: node) }
@@ -111,7 +111,7 @@ extension ClusterRun {
       nodes[node].promotion = nil
       if let (following, _, old) = nodes[node].following {
         var session = old
-        let actions = session.fenceRaised(to: request.epoch)
+        let actions = session.fenceRaised(to: Fence(request.epoch))
         nodes[node].following?.session = session
         try perform(actions, on: following, at: node)
         if nodes[node].following != nil { hangUp(following, by: node) }

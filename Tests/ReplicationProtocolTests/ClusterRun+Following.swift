@@ -108,9 +108,11 @@ extension ClusterRun {
       case .rewind(let position, let identity):
         note("\(node) at \(nodes[node].store.end.lsn) rewinds to \(position.lsn)")
         hangUp(connection, by: node)
+        for other in nodes[node].served.keys.sorted() { hangUp(other, by: node) }
         if !nodes[node].store.rewind(to: position, in: identity) { fetch(node) }
       case .bootstrap:
         hangUp(connection, by: node)
+        for other in nodes[node].served.keys.sorted() { hangUp(other, by: node) }
         fetch(node)
       case .halt(let text):
         // Only damage on the way can be behind this here: an operator tries again.

@@ -92,12 +92,15 @@ extension ClusterRun {
       case .holds(let name, let lsn, let isHello):
         guard nodes[node].store.isWriter else { break }
         settle(nodes[node].acknowledgement.holds(name, lsn: lsn, isHello: isHello), at: node)
-      case .stepDown(let epoch): stepDown(node, for: epoch)
+      case .stepDown(let epoch):
+        stepDown(node, for: epoch)
+        try fenceRaised(node)
       case .restore(let frames):
         for frame in frames where frame.lsn == nodes[node].store.end.lsn + 1 {
           guard nodes[node].store.append(frame) else { return hangUp(connection, by: node) }
         }
         note("\(node) got back what it lost, now at \(nodes[node].store.end.lsn)")
+        try logGrew(node)
       case .judge(let request): try judge(request, on: connection, at: node)
       case .openSnapshot:
         let position = nodes[node].store.end
@@ -180,6 +183,15 @@ extension ClusterRun {
       case .restored: note("\(node) is whole again")
       }
     }
+  }
+
+  /// A fence that was raised in one connection binds all others of the node.
+  mutating func fenceRaised(_ node: Int) throws {
+    guard let (connection, _, old) = nodes[node].following else { return }
+    var session = old
+    let actions = session.fenceRaised(to: nodes[node].store.fence)
+    nodes[node].following?.session = session
+    try perform(actions, on: connection, at: node)
   }
 
   mutating func stepDown(_ node: Int, for epoch: EpochName) {

@@ -195,7 +195,7 @@ extension VecDBError {
     .closed, "the database is closed", remedy: "Open it again.")
 
   /// Runs `body` and turns errors of the modules below into `VecDBError`.
-  static func translating<Value>(_ body: () throws -> Value) throws -> Value {
+  package static func translating<Value>(_ body: () throws -> Value) throws -> Value {
     do {
       return try body()
     } catch {

@@ -25,7 +25,8 @@ package final class SnapshotSource: Sendable {
     self.files = files
     self.recordsPath = recordsPath
     try files.removeTree(recordsPath)
-    records = try files.open(recordsPath, .createNew)
+    let copy = try files.open(recordsPath, .createNew)
+    records = copy
     let original = try files.open(source, .read)
     let size = try original.sizeBytes()
     var hashes: [Digest] = []
@@ -37,7 +38,7 @@ package final class SnapshotSource: Sendable {
       let (read, hash) = try buffer.withUnsafeMutableBytes { bytes -> (Int, Digest) in
         let part = UnsafeMutableRawBufferPointer(rebasing: bytes[..<length])
         let read = try original.read(at: offset, into: part)
-        try records.write(UnsafeRawBufferPointer(part), at: offset)
+        try copy.write(UnsafeRawBufferPointer(part), at: offset)
         return (read, SHA256.hash(Array(part)))
       }
       guard read == length else {
