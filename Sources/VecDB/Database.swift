@@ -22,6 +22,8 @@ public final class Database: Sendable {
   let records: RecordStore
   let catalog: Catalog
   private let closing = Atomic(false)
+  /// Works on rebuilds that are under way.
+  let rebuilds: RebuildRunner
   /// Answers other processes; nil where that is turned off or cannot be.
   let control = Guarded<ControlServer?>(nil)
   /// Answers what other processes ask of the replication layer.
@@ -35,6 +37,7 @@ public final class Database: Sendable {
     catalog = engine.shared.catalog
     let queue = WriteQueue(engine: engine, configuration: engine.configuration)
     self.queue = queue
+    rebuilds = RebuildRunner(queue: queue, engine: engine)
     engine.checkpointer.setNudge { [weak queue] in
       // An empty turn of the writer takes up the checkpoint that was written.
       queue?.submit(.exclusive { _ in }, sizeBytes: 0)
@@ -43,6 +46,7 @@ public final class Database: Sendable {
 
   deinit {
     control.withLock { $0?.abandon() }
+    rebuilds.abandon()
     endScrub()
   }
 
@@ -80,6 +84,7 @@ public final class Database: Sendable {
       let database = Database(
         engine: try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration))
       database.startControl()
+      database.rebuilds.wake()
       database.startScrub()
       return database
     }
@@ -95,6 +100,7 @@ public final class Database: Sendable {
       return server
     }
     await server?.stop()
+    await rebuilds.stop()
     try await onBackground { self.endScrub() }
     let failure = Guarded<VecDBError?>(nil)
     await queue.close { engine in
@@ -188,7 +194,7 @@ extension Database {
       let definition = runtime.definition
       return CollectionInfo(
         name: definition.name, dimensions: definition.dimensions, metric: definition.metric,
-        index: definition.options, count: runtime.count)
+        index: runtime.options, count: runtime.count)
     }
   }
 
@@ -223,10 +229,15 @@ extension Database {
   /// Writes a checkpoint of the present state while writes and searches go on, and returns when it
   /// is durable. Nothing is written if the newest checkpoint has everything.
   @discardableResult
-  public func checkpoint() async throws -> CheckpointReport {
+  public func checkpoint() async throws -> CheckpointReport { try await checkpoint(always: false) }
+
+  @discardableResult
+  func checkpoint(always: Bool) async throws -> CheckpointReport {
     try requireOpen()
     while true {
-      let started = try await queue.exclusively { engine in try engine.startCheckpoint() }
+      let started = try await queue.exclusively { engine in
+        try engine.startCheckpoint(always: always)
+      }
       guard let (job, isNew) = started else {
         let newest = try await queue.exclusively { $0.checkpointer.newest.lsn }
         return CheckpointReport(lsn: newest, blocksWritten: 0, bytesWritten: 0, seconds: 0)

@@ -44,18 +44,22 @@ extension VectorCollection {
   ) throws -> SearchResult {
     // A record that is replaced between the search and the look-up of its metadata is gone from
     // records; searching again at the newer LSN finds the new one.
+    let started = runtime.latency.begin()
+    defer { runtime.latency.end(started) }
     for attempt in 0..<8 {
-      let view = runtime.index.view()
+      // One generation from beginning to end, whatever a rebuild does meanwhile.
+      let index = runtime.index
+      let view = index.view()
       let matching = try options.filter.map {
         try runtime.matchingSlots($0, records: database.records, at: view)
       }
       let filter = matching?.slots
       let outcome =
         options.exact
-        ? try runtime.index.exactSearch(Array(query), k: k, filter: filter, at: view)
-        : try runtime.index.search(query, k: k, ef: efSearch, filter: filter, at: view)
+        ? try index.exactSearch(Array(query), k: k, filter: filter, at: view)
+        : try index.search(query, k: k, ef: efSearch, filter: filter, at: view)
       if attempt > 0 { try requireRows(of: outcome, view) }
-      if let hits = try hits(of: outcome, options) {
+      if let hits = try hits(of: outcome, in: index, options) {
         return SearchResult(
           hits: hits, lsn: view.lsn, efSearch: efSearch, plan: outcome.plan.rawValue,
           distances: outcome.distanceCount, hops: outcome.hopCount,
@@ -70,21 +74,23 @@ extension VectorCollection {
   }
 
   /// Nil if a record's metadata is gone since the search.
-  private func hits(of outcome: SearchOutcome, _ options: SearchOptions) throws -> [Hit]? {
+  private func hits(
+    of outcome: SearchOutcome, in index: IndexGeneration, _ options: SearchOptions
+  ) throws -> [Hit]? {
     var hits: [Hit] = []
     hits.reserveCapacity(outcome.hits.count)
     for found in outcome.hits {
       var hit = Hit(
-        key: runtime.key(of: found.slot), distance: found.distance, metadata: nil,
+        key: index.key(Int(found.slot)) ?? "", distance: found.distance, metadata: nil,
         vector: nil)
       if options.includeMetadata {
         guard let row = try database.records.row(collection: runtime.id, slot: found.slot) else {
           return nil
         }
         hit.metadata = try Metadata(canonicalBytes: row.metadata)
-        if options.includeVector { try requireIntact(row, runtime.vector(of: found.slot)) }
+        if options.includeVector { try requireIntact(row, index.vector(Int(found.slot)) ?? []) }
       }
-      if options.includeVector { hit.vector = runtime.vector(of: found.slot) }
+      if options.includeVector { hit.vector = index.vector(Int(found.slot)) }
       hits.append(hit)
     }
     return hits

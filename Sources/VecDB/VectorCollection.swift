@@ -50,10 +50,11 @@ extension VectorCollection {
   public func count(where filter: Filter) throws -> Int {
     try VecDBError.translating {
       try requireUsable()
-      let view = runtime.index.view()
+      let index = runtime.index
+      let view = index.view()
       var count = 0
       try matchingSlots(filter, at: view).visit { slot in
-        if runtime.index.isVisible(slot, in: view) { count += 1 }
+        if index.isVisible(slot, in: view) { count += 1 }
       }
       return count
     }

@@ -7,6 +7,7 @@ extension GraphBuilder {
   func findNeighbours(of slot: Int, _ worker: BuildWorker) {
     let scratch = worker.scratch
     let generation = generation
+    guard !generation.isAbsent(slot) else { return }
     let query = generation.storedQuery(slot, into: scratch.signedQuery, scratch: scratch.dots)
     query.distances(first: batch.lowerBound, count: batch.count, worker.fellowDistances)
     let place = slot - batch.lowerBound
@@ -62,7 +63,9 @@ extension GraphBuilder {
       let slot = UInt32(batch.lowerBound + other)
       let word = CandidatePool.word(
         distance: UInt32(bitPattern: worker.fellowDistances[other]), slot: slot)
-      guard word < bound, layer == 0 || graph.level(slot) >= layer else { continue }
+      guard word < bound, layer == 0 || graph.level(slot) >= layer,
+        !generation.isAbsent(Int(slot))
+      else { continue }
       pool.insert(word)
       bound = pool.bound
     }

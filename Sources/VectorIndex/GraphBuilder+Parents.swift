@@ -29,7 +29,9 @@ extension GraphBuilder {
       }
     }
     if nearest == IndexArrays.none { nearest = nearestOld[slot - batch.lowerBound] }
-    if nearest == IndexArrays.none { nearest = UInt32(slot - 1) }
+    if nearest == IndexArrays.none {
+      nearest = generation.isAbsent(slot - 1) ? 0 : UInt32(slot - 1)
+    }
     adopt(slot, by: nearest, worker)
   }
 

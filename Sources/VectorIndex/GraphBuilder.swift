@@ -45,13 +45,17 @@ final class GraphBuilder {
 
   /// Inserts every slot that is not in the graph yet.
   func insertTail() throws(IndexError) {
+    while try insertNext() {}
+  }
+
+  /// Inserts the next sub-batch; false if there is nothing left to insert.
+  func insertNext() throws(IndexError) -> Bool {
     let end = generation.slotCount.load(ordering: .relaxed)
-    while true {
-      let start = generation.graphCount.load(ordering: .relaxed)
-      guard start < end else { return }
-      batch = start..<start + Self.batchSize(graphCount: start, pending: end - start)
-      try insertBatch()
-    }
+    let start = generation.graphCount.load(ordering: .relaxed)
+    guard start < end else { return false }
+    batch = start..<start + Self.batchSize(graphCount: start, pending: end - start)
+    try insertBatch()
+    return true
   }
 
   private func insertBatch() throws(IndexError) {
@@ -65,7 +69,7 @@ final class GraphBuilder {
     parallel(count: groups.count - 1, chunk: 16) { worker, index in
       mergeEdges(groups[index]..<groups[index + 1], worker)
     }
-    for slot in batch { assignParent(to: slot, workers[0]) }
+    for slot in batch where !generation.isAbsent(slot) { assignParent(to: slot, workers[0]) }
 
     generation.upperRowCount.store(generation.arrays.upperLinks.count, ordering: .releasing)
     generation.graphCount.store(batch.upperBound, ordering: .releasing)
@@ -79,7 +83,7 @@ final class GraphBuilder {
   private func allocateRows() throws(IndexError) {
     let arrays = generation.arrays
     for slot in batch {
-      let level = generation.level(slot)
+      let level = generation.isAbsent(slot) ? 0 : generation.level(slot)
       let first = arrays.upperLinks.count
       try arrays.upperLinks.extend(to: first + level)
       arrays.upperLinks.row(first).initializeMemory(
@@ -155,13 +159,14 @@ extension IndexGeneration {
     let slots = slotCount.load(ordering: .relaxed)
     let nodes = graphCount.load(ordering: .relaxed)
     guard isTrained.load(ordering: .relaxed), slots - nodes >= Self.tailLimit else { return }
-    let builder: GraphBuilder
-    if let present = self.builder, present.workers.count == threads {
-      builder = present
-    } else {
-      builder = GraphBuilder(self, threads: threads)
-      self.builder = builder
-    }
-    try builder.insertTail()
+    try currentBuilder().insertTail()
+  }
+
+  /// The builder, with as many workers as the generation may use now.
+  func currentBuilder() -> GraphBuilder {
+    if let present = builder, present.workers.count == threads { return present }
+    let builder = GraphBuilder(self, threads: threads)
+    self.builder = builder
+    return builder
   }
 }

@@ -70,7 +70,7 @@ extension IndexGeneration {
 
   /// Makes room for everything that `births` may need, so that nothing fails half-way, and returns
   /// the columns that they bring.
-  private func reserve(births: [Birth]) throws(IndexError) -> [Column] {
+  func reserve(births: [Birth]) throws(IndexError) -> [Column] {
     let slots = slotCount.load(ordering: .relaxed)
     let end = slots + births.count
     guard end <= IndexArrays.slotLimit else {
@@ -98,7 +98,7 @@ extension IndexGeneration {
     return new
   }
 
-  private func appendColumns(
+  func appendColumns(
     _ births: [Birth], first: Int, new: [Column]
   ) throws(IndexError) {
     let end = first + births.count
@@ -119,7 +119,7 @@ extension IndexGeneration {
     }
   }
 
-  private func write(_ birth: Birth, slot: Int, lsn: UInt64) throws(IndexError) {
+  func write(_ birth: Birth, slot: Int, lsn: UInt64) throws(IndexError) {
     let lifetime = arrays.lifetimes.row(slot)
     lifetime.storeBytes(of: lsn, as: UInt64.self)
     lifetime.storeBytes(of: UInt64.max, toByteOffset: 8, as: UInt64.self)
@@ -189,25 +189,17 @@ extension IndexGeneration {
   /// Trains the quantiser on the records so far and those of the batch, oldest first, and encodes
   /// the former. Searches that began before go on reading their float rows, which stay.
   private func train(with births: [Birth]) {
-    let dimensions = parameters.dimensions
     let slots = slotCount.load(ordering: .relaxed)
-    let count = min(slots + births.count, Quantizer.sampleLimit)
-    let vector = UnsafeMutableBufferPointer<Float>.allocate(capacity: dimensions)
-    defer { vector.deallocate() }
-    guard let base = vector.baseAddress else { return }
-    let quantizer = Quantizer.train(
-      metric: parameters.metric, dimensions: dimensions, count: count
-    ) { index in
-      if index < slots {
-        _ = copyVector(index, to: vector)
+    let present = (0..<slots).lazy.filter { !self.isAbsent($0) }.prefix(Quantizer.sampleLimit)
+    let old = Array(present)
+    let count = min(old.count + births.count, Quantizer.sampleLimit)
+    guard count > 0 else { return }
+    let quantizer = makeQuantizer(count: count) { index, vector in
+      if index < old.count {
+        _ = copyVector(old[index], to: vector)
       } else {
-        for j in 0..<dimensions { base[j] = births[index - slots].vector[j] }
+        _ = vector.update(fromContentsOf: births[index - old.count].vector)
       }
-      if parameters.metric == .cosine {
-        let inverse = VectorNorm.inverse(base, dimensions: dimensions)
-        VectorNorm.scale(base, by: inverse, dimensions: dimensions, into: base)
-      }
-      return UnsafePointer(base)
     }
     for slot in 0..<slots {
       for array in [arrays.codes, arrays.rowTerms, arrays.exactRows] { array.willWrite(row: slot) }
@@ -217,6 +209,25 @@ extension IndexGeneration {
     for slot in 0..<slots {
       guard let exact = exactVector(slot), encode(exact, slot: slot) else { continue }
       exactRowWord(slot).pointee.store(IndexArrays.none, ordering: .releasing)
+    }
+  }
+
+  /// A quantiser trained on `count` vectors; `copy` writes the i-th as it was given.
+  func makeQuantizer(
+    count: Int, copy: (Int, UnsafeMutableBufferPointer<Float>) -> Void
+  ) -> Quantizer {
+    let dimensions = parameters.dimensions
+    return withUnsafeTemporaryAllocation(of: Float.self, capacity: dimensions) { vector in
+      vector.initialize(repeating: 0)
+      return Quantizer.train(metric: parameters.metric, dimensions: dimensions, count: count) {
+        copy($0, vector)
+        let base = vector.baseAddress.unsafelyUnwrapped
+        if parameters.metric == .cosine {
+          let inverse = VectorNorm.inverse(base, dimensions: dimensions)
+          VectorNorm.scale(base, by: inverse, dimensions: dimensions, into: base)
+        }
+        return UnsafePointer(base)
+      }
     }
   }
 

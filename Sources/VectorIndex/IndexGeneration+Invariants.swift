@@ -42,10 +42,16 @@ extension IndexGeneration {
 
   private func checkSlots(_ report: inout InvariantReport) {
     let slots = slotCount.load(ordering: .relaxed)
-    var dead = 0
+    var (dead, absent) = (0, 0)
     var previousBirth: UInt64 = 0
     for slot in 0..<slots {
       let (born, died) = (bornLSN(slot), diedLSN(slot))
+      guard born != 0 else {
+        dead += 1
+        absent += 1
+        report.require(died == 0 && slot > 0, "slot \(slot) is absent and not dead")
+        continue
+      }
       report.require(
         born >= previousBirth && born <= appliedLSN, "slot \(slot) was born out of order")
       previousBirth = born
@@ -66,6 +72,9 @@ extension IndexGeneration {
     }
     report.require(
       dead == deadCount.load(ordering: .relaxed), "\(dead) slots are dead, not as many as counted")
+    report.require(
+      absent == absentCount.load(ordering: .relaxed),
+      "\(absent) slots are absent, not as many as counted")
   }
 
   private func checkGraph(_ report: inout InvariantReport) {
@@ -85,6 +94,13 @@ extension IndexGeneration {
       }
       let node = UInt32(slot)
       let level = graph.level(node)
+      guard !isAbsent(slot) else {
+        report.require(
+          level == 0 && parents[slot] == IndexArrays.none
+            && graph.baseRow(node)[0].load(ordering: .relaxed) == IndexArrays.none,
+          "the absent slot \(slot) has links")
+        continue
+      }
       report.require(level == self.level(slot), "node \(slot) has level \(level)")
       report.require(
         Int(graph.nodes[slot] >> 4) == upperRows, "node \(slot) has its upper rows elsewhere")
@@ -133,7 +149,7 @@ extension IndexGeneration {
       }
       report.require(!ended, "node \(node) has a gap in its row of layer \(layer)")
       report.require(
-        link < graph.count && link != node && !seen.contains(link)
+        link < graph.count && link != node && !isAbsent(Int(link)) && !seen.contains(link)
           && (layer == 0 || graph.level(link) >= layer),
         "node \(node) has a wrong link on layer \(layer): \(link)")
       seen.append(link)

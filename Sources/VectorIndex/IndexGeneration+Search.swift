@@ -29,8 +29,9 @@ extension IndexGeneration {
         view: view, k: k, ef: ef, filter: filter, graph: graph, coded: coded, scratch: scratch)
     }
     // Nodes that are dead, or of batches not published yet.
-    let hidden = view.deadCount + max(0, Int(graph.count) - view.settledSlots)
-    let live = max(1, view.slotCount - hidden)
+    let absent = min(view.deadCount, absentCount.load(ordering: .relaxed))
+    let hidden = view.deadCount - absent + max(0, Int(graph.count) - view.settledSlots)
+    let live = max(1, view.slotCount - absent - hidden)
     // With few hidden nodes the walk keeps as many candidates more as are hidden on average; with
     // many it counts only those it may show.
     guard hidden <= live else {

@@ -5,6 +5,11 @@ import Synchronization
 extension IndexGeneration {
   func bornLSN(_ slot: Int) -> UInt64 { arrays.lifetimes.row(slot).load(as: UInt64.self) }
 
+  /// Whether a slot was dead already when this generation was built from another: its row is empty
+  /// and it is no node of the graph.
+  @inline(__always)
+  func isAbsent(_ slot: Int) -> Bool { bornLSN(slot) == 0 }
+
   /// The LSN of a slot's death, UInt64.max while it lives.
   @inline(__always)
   func diedLSN(_ slot: Int) -> UInt64 {

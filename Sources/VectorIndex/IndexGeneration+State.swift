@@ -4,7 +4,7 @@ import Synchronization
 /// The small state: what is not in the arrays. Together with them it is the whole generation.
 extension IndexGeneration {
   private static let magic: UInt32 = 0x5349_5856  // "VXIS"
-  private static let version: UInt16 = 1
+  private static let version: UInt16 = 2
 
   /// Magic, version, parameters, counts, quantiser, digest, columns, and the length of every array.
   package func encodeState() -> [UInt8] {
@@ -18,6 +18,7 @@ extension IndexGeneration {
     writer.write(UInt64(graphCount.load(ordering: .relaxed)))
     writer.write(UInt64(entryPoint.load(ordering: .relaxed)))
     writer.write(UInt64(deadCount.load(ordering: .relaxed)))
+    writer.write(UInt64(absentCount.load(ordering: .relaxed)))
     writer.write(clippedCount)
     writer.write(dataDigest.sum)
     writer.write(UInt8(quantizer == nil ? 0 : 1))
@@ -73,12 +74,14 @@ extension IndexGeneration {
       perSlot.allSatisfy({ $0.count == stored.slotCount })
     else { throw .corruptState("an array does not have \(stored.slotCount) rows") }
     guard stored.graphCount <= stored.slotCount, stored.deadCount <= stored.slotCount,
+      stored.absentCount <= stored.deadCount,
       stored.entryPoint < max(1, stored.graphCount),
       stored.graphCount == 0 || stored.quantizer != nil
     else { throw .corruptState("the counts contradict each other") }
     if let quantizer = stored.quantizer { setQuantizer(quantizer) }
     appliedLSN = stored.appliedLSN
     clippedCount = stored.clippedCount
+    absentCount.store(stored.absentCount, ordering: .releasing)
     dataDigest = MultisetDigest(sum: stored.dataDigest)
     upperRowCount.store(arrays.upperLinks.count, ordering: .relaxed)
     graphCount.store(stored.graphCount, ordering: .releasing)
@@ -93,7 +96,7 @@ extension IndexGeneration {
 private struct StoredState {
   var parameters: IndexParameters
   var appliedLSN, publishedLSN: UInt64
-  var slotCount, graphCount, entryPoint, deadCount: Int
+  var slotCount, graphCount, entryPoint, deadCount, absentCount: Int
   var clippedCount: UInt64
   var dataDigest: Digest
   var quantizer: Quantizer?
@@ -120,7 +123,8 @@ private struct StoredState {
       throw IndexError.corruptState("no index state begins with these bytes")
     }
     let found = try reader.read(UInt16.self, "version")
-    guard found == version else { throw IndexError.unknownVersion(found) }
+    // Version 1 had no absent slots; the rest is the same.
+    guard (1...version).contains(found) else { throw IndexError.unknownVersion(found) }
     parameters = try IndexParameters(
       decoding: Array(try reader.readCounted(maximum: 1_024, "parameters")))
     func count(_ field: String) throws -> Int {
@@ -134,6 +138,7 @@ private struct StoredState {
     graphCount = try count("graph count")
     entryPoint = try count("entry point")
     deadCount = try count("dead count")
+    absentCount = found > 1 ? try count("absent count") : 0
     clippedCount = try reader.read(UInt64.self, "clipped count")
     dataDigest = try reader.readDigest("data digest")
     switch try reader.read(UInt8.self, "quantiser flag") {

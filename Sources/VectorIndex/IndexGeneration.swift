@@ -40,6 +40,8 @@ package final class IndexGeneration: @unchecked Sendable {
   let upperRowCount = Atomic<Int>(0)
   /// Slots that have died, visibly or not yet.
   let deadCount = Atomic<Int>(0)
+  /// Dead slots that are no nodes of the graph, since it was built without them.
+  let absentCount = Atomic<Int>(0)
   /// Whether `trainedQuantizer` holds one.
   let isTrained = Atomic<Bool>(false)
   private let trainedQuantizer: UnsafeMutablePointer<Quantizer?>
@@ -103,6 +105,14 @@ package final class IndexGeneration: @unchecked Sendable {
 
   /// Slots assigned so far, dead ones included: the next birth gets this number.
   package var assignedSlotCount: Int { slotCount.load(ordering: .acquiring) }
+
+  /// Slots that have died, those that were left out when the generation was built included.
+  package var deadSlotCount: Int { deadCount.load(ordering: .acquiring) }
+
+  /// Dead slots whose nodes the graph still has.
+  package var deadNodeCount: Int {
+    deadCount.load(ordering: .acquiring) - absentCount.load(ordering: .acquiring)
+  }
 
   /// Slots in the graph; the rest are the tail.
   package var graphSlotCount: Int { graphCount.load(ordering: .acquiring) }

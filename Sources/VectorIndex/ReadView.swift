@@ -31,4 +31,11 @@ extension IndexGeneration {
     publishedLSN.store(lsn, ordering: .releasing)
     publishedSlots.store(slots, ordering: .releasing)
   }
+
+  /// Makes visible what another generation of the same records shows: for one that takes over from
+  /// it and has applied at least as much.
+  package func publish(like other: IndexGeneration) {
+    publishedLSN.store(other.publishedLSN.load(ordering: .acquiring), ordering: .releasing)
+    publishedSlots.store(other.publishedSlots.load(ordering: .acquiring), ordering: .releasing)
+  }
 }

@@ -11,6 +11,7 @@ import VectorIndex
 ///   dimensions; deaths × UInt32 slot; births × (counted key, counted canonical metadata, Int64
 ///   expiry, 32-byte record hash); zeros up to a multiple of 4; births × dimensions × float32
 /// - 4 mark: UInt8 1 set or 0 removed, counted name, Int64 time in milliseconds since 1970
+/// - 6 to 9, rebuilds: see `RebuildBatch`
 /// - 11 acknowledgement: counted policy, in the form of the replication protocol
 enum BatchPayload {
   static let version: UInt8 = 1
@@ -20,6 +21,10 @@ enum BatchPayload {
     case dropCollection = 2
     case write = 3
     case mark = 4
+    case rebuildBegin = 6
+    case rebuildSwap = 7
+    case rebuildRollback = 8
+    case rebuildRetire = 9
     case acknowledgement = 11
   }
 }

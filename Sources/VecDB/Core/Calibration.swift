@@ -33,11 +33,12 @@ final class Calibration: Sendable {
   private func measure(
     _ collection: CollectionRuntime, k: Int, count: Int
   ) throws -> Measured {
-    let sample = Canaries.queryVectors(collection, count: Self.queryCount)
-    let truth = try sample.map { try Canaries.worstTrueDistance(collection, $0, k: k) }
+    let index = collection.index
+    let sample = Canaries.queryVectors(index, count: Self.queryCount)
+    let truth = try sample.map { try Canaries.worstTrueDistance(index, $0, k: k) }
     var table: [(efSearch: Int, recall: Double)] = []
     for efSearch in Self.ladder where efSearch >= k || efSearch == Self.ladder.last {
-      let recall = try Canaries.recall(collection, sample, truth, k: k, efSearch: efSearch)
+      let recall = try Canaries.recall(index, sample, truth, k: k, efSearch: efSearch)
       table.append((efSearch, recall))
       if recall >= 0.9999 { break }
     }

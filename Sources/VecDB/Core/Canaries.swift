@@ -10,30 +10,32 @@ enum Canaries {
   static func measure(
     _ collection: CollectionRuntime, queries: Int, k: Int, efSearch: Int
   ) throws -> CanaryReport.Entry {
-    let sample = queryVectors(collection, count: queries)
-    let truth = try sample.map { try worstTrueDistance(collection, $0, k: k) }
+    let index = collection.index
+    let sample = queryVectors(index, count: queries)
+    let truth = try sample.map { try worstTrueDistance(index, $0, k: k) }
     return CanaryReport.Entry(
       collection: collection.definition.name, queries: sample.count, k: k, efSearch: efSearch,
-      recall: try recall(collection, sample, truth, k: k, efSearch: efSearch))
+      recall: try recall(index, sample, truth, k: k, efSearch: efSearch))
   }
 
   /// The distance of the k-th true neighbour and how many there are.
   typealias Truth = (worst: Float, count: Int)
 
   static func worstTrueDistance(
-    _ collection: CollectionRuntime, _ query: [Float], k: Int
+    _ index: IndexGeneration, _ query: [Float], k: Int, at view: ReadView? = nil
   ) throws -> Truth {
-    let exact = try collection.index.exactSearch(query, k: k)
+    let exact = try index.exactSearch(query, k: k, at: view)
     return (exact.hits.last?.distance ?? 0, exact.hits.count)
   }
 
   static func recall(
-    _ collection: CollectionRuntime, _ sample: [[Float]], _ truth: [Truth], k: Int, efSearch: Int
+    _ index: IndexGeneration, _ sample: [[Float]], _ truth: [Truth], k: Int, efSearch: Int,
+    at view: ReadView? = nil
   ) throws -> Double {
     var found = 0
     var wanted = 0
     for (query, truth) in zip(sample, truth) {
-      let outcome = try collection.index.search(query, k: k, ef: efSearch)
+      let outcome = try index.search(query, k: k, ef: efSearch, at: view)
       found += outcome.hits.count { $0.distance <= truth.worst }
       wanted += truth.count
     }
@@ -41,19 +43,20 @@ enum Canaries {
   }
 
   /// At most `count` queries, fewer only if there are no live records.
-  static func queryVectors(_ collection: CollectionRuntime, count: Int) -> [[Float]] {
-    let index = collection.index
-    let view = index.view()
+  static func queryVectors(
+    _ index: IndexGeneration, count: Int, at view: ReadView? = nil
+  ) -> [[Float]] {
+    let view = view ?? index.view()
     guard index.liveCount > 0 else { return [] }
     var state: UInt64 = 0x5eed_cafe
     return (0..<count).compactMap { _ in
       guard let near = liveSlot(index, view, &state), let far = liveSlot(index, view, &state)
       else { return nil }
-      return zip(collection.vector(of: near), collection.vector(of: far)).map {
+      return zip(index.vector(Int(near)) ?? [], index.vector(Int(far)) ?? []).map {
         0.8 * $0 + 0.2 * $1
       }
     }.filter { query in
-      collection.definition.metric != .cosine || query.contains { $0 != 0 }
+      index.parameters.metric != .cosine || query.contains { $0 != 0 }
     }
   }
 

@@ -8,7 +8,8 @@ struct PinnedCollection: Sendable {
   let definition: CollectionDefinition
   let count: Int
   let dataDigest: Digest
-  let snapshot: IndexSnapshot
+  /// The generation that serves, then the other one if there is one.
+  let generations: [PinnedGeneration]
   /// The collection in the manifest before, whose blocks stand for what did not change since.
   let previous: CollectionManifest?
 
@@ -17,11 +18,33 @@ struct PinnedCollection: Sendable {
     of state: DatabaseState, previous: Manifest?
   ) -> [PinnedCollection] {
     state.sortedCollections.map { collection in
-      PinnedCollection(
+      let previous = previous?.collections.first { $0.id == collection.id }
+      return PinnedCollection(
         definition: collection.definition, count: collection.count,
-        dataDigest: collection.dataDigest, snapshot: collection.index.beginCheckpoint(),
-        previous: previous?.collections.first { $0.id == collection.id })
+        dataDigest: collection.dataDigest,
+        generations: collection.pinGenerations(previous: previous), previous: previous)
     }
+  }
+}
+
+/// One generation's arrays as they were when the checkpoint began.
+struct PinnedGeneration: Sendable {
+  let number: UInt32
+  let state: [UInt8]
+  /// Nil where the manifest before has all of it: `state` is from there.
+  let snapshot: IndexSnapshot?
+
+  init(_ number: UInt32, _ snapshot: IndexSnapshot) {
+    self.number = number
+    self.snapshot = snapshot
+    state = snapshot.state
+  }
+
+  /// The generation as it was in the manifest before.
+  init(_ number: UInt32, carrying state: [UInt8]) {
+    self.number = number
+    self.state = state
+    snapshot = nil
   }
 }
 
@@ -69,14 +92,16 @@ final class CheckpointJob: Sendable {
     return state.withLock { $0.outcome } ?? .failure(.databaseClosed)
   }
 
+  private var generations: [PinnedGeneration] { collections.flatMap(\.generations) }
+
   /// Writes blocks that changed, then pack, then manifest. Runs in the background, once.
   func write() {
     let outcome: Result<Done, VecDBError>
     do {
       outcome = .success(try writeAll())
-      for collection in collections { collection.snapshot.finish() }
+      for generation in generations { generation.snapshot?.finish() }
     } catch {
-      for collection in collections { collection.snapshot.abandon() }
+      for generation in generations { generation.snapshot?.abandon() }
       outcome = .failure(VecDBError(wrapping: error))
     }
     let waiting = state.withLock { state in
@@ -107,17 +132,44 @@ final class CheckpointJob: Sendable {
   private func write(
     _ collection: PinnedCollection, to writer: CheckpointWriter
   ) throws -> CollectionManifest {
-    let snapshot = collection.snapshot
-    let arrays = try snapshot.arrays.enumerated().map { number, array in
-      try writer.writeArray(
-        name: array.name, rowStrideBytes: array.strideBytes, lengthBytes: array.lengthBytes,
-        previous: try collection.previous?.array(array.name).map { try blocks.list(of: $0) },
-        dirtyBlocks: array.dirtyBlocks
-      ) { block, buffer in buffer.copyBytes(from: snapshot.read(array: number, block: block)) }
+    var arrays: [ArrayManifest] = []
+    for generation in collection.generations {
+      guard let snapshot = generation.snapshot else {
+        arrays += try carry(generation, of: collection, to: writer)
+        continue
+      }
+      for (number, array) in snapshot.arrays.enumerated() {
+        let name = StoredGenerations.arrayName(array.name, of: generation.number)
+        arrays.append(
+          try writer.writeArray(
+            name: name, rowStrideBytes: array.strideBytes, lengthBytes: array.lengthBytes,
+            previous: try collection.previous?.array(name).map { try blocks.list(of: $0) },
+            dirtyBlocks: array.dirtyBlocks
+          ) { block, buffer in
+            buffer.copyBytes(from: snapshot.read(array: number, block: block))
+          })
+      }
     }
+    let states = StoredGenerations(
+      generations: collection.generations.map { ($0.number, $0.state) })
     return CollectionManifest(
-      id: collection.definition.id, name: collection.definition.name, state: snapshot.state,
+      id: collection.definition.id, name: collection.definition.name, state: states.encode(),
       graphDigest: nil, dataDigest: collection.dataDigest, count: UInt64(collection.count),
       arrays: arrays)
+  }
+
+  /// Takes a generation's arrays over from the manifest before.
+  private func carry(
+    _ generation: PinnedGeneration, of collection: PinnedCollection, to writer: CheckpointWriter
+  ) throws -> [ArrayManifest] {
+    let arrays = collection.previous?.arrays.filter {
+      StoredGenerations.isArray($0.name, of: generation.number)
+    }
+    return try (arrays ?? []).map { array in
+      try writer.writeArray(
+        name: array.name, rowStrideBytes: array.rowStrideBytes, lengthBytes: array.lengthBytes,
+        previous: try blocks.list(of: array), dirtyBlocks: []
+      ) { _, _ in }
+    }
   }
 }

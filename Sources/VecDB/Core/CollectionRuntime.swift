@@ -6,27 +6,40 @@ import VectorIndex
 /// A collection at work: its definition and its index. Readers hold it as long as they like; the
 /// writer alone changes it.
 final class CollectionRuntime: Sendable {
+  /// As the collection was created or opened; a rebuild may have changed the index options since
+  /// (see `options`), and nothing else.
   let definition: CollectionDefinition
-  let index: IndexGeneration
-  /// Efforts measured for recall targets.
-  let calibration = Calibration()
-  /// Answers to filters asked for lately.
+  /// Answers to filters asked for lately. They outlive a rebuild, since slots keep their numbers.
   let filters = FilterCache()
+  /// The searches' times, while somebody wants to know them.
+  let latency = SearchLatency()
+  /// The rebuild that is under way and the generation that does not serve.
+  let rebuilds: Guarded<Rebuilds>
+  private let serving: SwappableReference<Generation>
   private let isDropped = Atomic(false)
 
   var id: UInt32 { definition.id }
 
+  /// The generation that serves. A search takes it once and stays with it.
+  var generation: Generation { serving.load() }
+  var index: IndexGeneration { generation.index }
+  var options: IndexOptions { generation.options }
+  var calibration: Calibration { generation.calibration }
+
   /// An empty collection.
-  init(_ definition: CollectionDefinition, threads: Int) throws {
-    self.definition = definition
-    index = try IndexGeneration(
+  convenience init(_ definition: CollectionDefinition, threads: Int) throws {
+    let index = try IndexGeneration(
       parameters: definition.indexParameters, options: VectorIndex.IndexOptions(threads: threads))
+    self.init(
+      definition, generation: Generation(number: 1, options: definition.options, index: index),
+      rebuilds: Rebuilds())
   }
 
   /// A collection whose index was opened from a manifest.
-  init(_ definition: CollectionDefinition, index: IndexGeneration) {
+  init(_ definition: CollectionDefinition, generation: Generation, rebuilds: Rebuilds) {
     self.definition = definition
-    self.index = index
+    serving = SwappableReference(generation)
+    self.rebuilds = Guarded(rebuilds)
   }
 
   var slotCount: UInt32 { UInt32(index.assignedSlotCount) }
@@ -64,6 +77,9 @@ final class CollectionRuntime: Sendable {
 
   func publish(lsn: UInt64) { index.publish(lsn: lsn) }
 
+  /// Makes another generation serve. For the writer.
+  func serve(_ generation: Generation) { serving.store(generation) }
+
   /// Applies a write to the index. Keys, vectors and values are copied.
   func apply(_ batch: DecodedBatch.WriteBatch, lsn: UInt64) throws {
     guard batch.dimensions == definition.dimensions, batch.firstSlot == slotCount else {
@@ -87,11 +103,14 @@ final class CollectionRuntime: Sendable {
 
 extension CollectionDefinition {
   var indexParameters: IndexParameters {
-    get throws {
-      try IndexParameters(
-        dimensions: dimensions, metric: metric.indexMetric, degree: options.m,
-        efConstruction: options.efConstruction, seed: seed)
-    }
+    get throws { try indexParameters(with: options) }
+  }
+
+  /// The parameters of a generation with other options.
+  func indexParameters(with options: IndexOptions) throws -> IndexParameters {
+    try IndexParameters(
+      dimensions: dimensions, metric: metric.indexMetric, degree: options.m,
+      efConstruction: options.efConstruction, seed: seed)
   }
 }
 

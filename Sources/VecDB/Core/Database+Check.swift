@@ -88,7 +88,7 @@ extension Engine {
       let definition = runtime.definition
       return CollectionStats(
         name: definition.name, dimensions: definition.dimensions, metric: definition.metric,
-        m: definition.options.m, efConstruction: definition.options.efConstruction,
+        m: runtime.options.m, efConstruction: runtime.options.efConstruction,
         count: own.count, slots: own.slots, graphCount: own.graphCount,
         dead: own.slots - own.count, indexBytes: own.indexBytes, dataDigest: own.dataDigest.hex,
         graphDigest: nil)

@@ -105,6 +105,11 @@ extension DatabaseState {
         if isNew {
           marks.set(name, isSet ? .init(lsn: position.lsn, timeMilliseconds: time) : nil)
         }
+      case .rebuild(let header, let batch):
+        if isNew {
+          try collection(header.collection, lsn: position.lsn)
+            .apply(batch, header, lsn: position.lsn)
+        }
       }
     }
     if isNew {

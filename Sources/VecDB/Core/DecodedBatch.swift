@@ -8,6 +8,7 @@ enum DecodedBatch {
   case drop(collection: UInt32)
   case write(WriteBatch)
   case mark(name: String, isSet: Bool, timeMilliseconds: Int64)
+  case rebuild(RebuildBatch.Header, RebuildBatch)
   case acknowledgement([UInt8])
 
   struct WriteBatch {
@@ -77,6 +78,9 @@ enum DecodedBatch {
       let time: Int64 = try reader.read("time of the mark")
       try reader.expectEnd("end of batch")
       return .mark(name: name, isSet: isSet == 1, timeMilliseconds: time)
+    case .rebuildBegin, .rebuildSwap, .rebuildRollback, .rebuildRetire:
+      let (header, batch) = try RebuildBatch.decode(kind, &reader)
+      return .rebuild(header, batch)
     }
   }
 

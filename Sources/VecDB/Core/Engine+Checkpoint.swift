@@ -19,12 +19,13 @@ extension Engine {
     }
   }
 
-  /// The checkpoint that is running, or a new one; nil if the newest manifest has everything.
-  func startCheckpoint() throws -> (job: CheckpointJob, isNew: Bool)? {
+  /// The checkpoint that is running, or a new one; nil if the newest manifest has everything, unless
+  /// one is wanted `always`: a rebuild changes blocks without a batch.
+  func startCheckpoint(always: Bool = false) throws -> (job: CheckpointJob, isNew: Bool)? {
     checkpointer.finish(self, waiting: false)
     if let running = checkpointer.running { return (running, false) }
     try requireHealthy()
-    guard state.lsn > checkpointer.newest.lsn else { return nil }
+    guard always || state.lsn > checkpointer.newest.lsn else { return nil }
     return (try checkpointer.begin(self), true)
   }
 
@@ -65,27 +66,27 @@ extension Engine {
 // MARK: Catalog
 
 extension DatabaseState {
-  private static let catalogVersion: UInt32 = 1
+  private static let catalogVersion: UInt32 = 2
 
-  /// UInt32 version, UInt32 next collection id, UInt32 count, then each definition by id.
+  /// UInt32 version, UInt32 next collection id, UInt32 count, then each entry by id.
   func encodeCatalog() -> [UInt8] {
     var writer = ByteWriter()
     writer.write(Self.catalogVersion)
     writer.write(nextCollectionID)
     writer.write(UInt32(collections.count))
-    for collection in sortedCollections { collection.definition.encode(to: &writer) }
+    for collection in sortedCollections { collection.catalogEntry.encode(to: &writer) }
     return writer.bytes
   }
 
   /// Reads what `encodeCatalog` wrote.
   static func decodeCatalog(
     _ bytes: [UInt8], at location: String
-  ) throws -> (nextCollectionID: UInt32, definitions: [CollectionDefinition]) {
+  ) throws -> (nextCollectionID: UInt32, entries: [CatalogEntry]) {
     try bytes.withUnsafeBytes { buffer in
       var reader = ByteReader(buffer)
       do {
         let version: UInt32 = try reader.read("catalog version")
-        guard version == catalogVersion else {
+        guard (1...catalogVersion).contains(version) else {
           throw StoreError(
             .unknownVersion, "the catalog has format version \(version)", at: location,
             remedy: "Open the database with a newer vecdb.")
@@ -93,9 +94,11 @@ extension DatabaseState {
         let next: UInt32 = try reader.read("next collection id")
         let count: UInt32 = try reader.read("collection count")
         guard Int(count) <= Limits.maximumCollections else { throw reader.failure("count") }
-        let definitions = try (0..<count).map { _ in try CollectionDefinition(from: &reader) }
+        let entries = try (0..<count).map { _ in
+          try CatalogEntry(from: &reader, version: version)
+        }
         try reader.expectEnd("end of catalog")
-        return (next, definitions)
+        return (next, entries)
       } catch let failure as ByteReader.Failure {
         throw StoreError(
           .corrupt, "the catalog cannot be read: \(failure)", at: location,

@@ -25,7 +25,9 @@ extension BatchPayload {
   static func rowsTouched(by payload: [UInt8]) -> Int {
     guard payload.count >= 2, let kind = Kind(rawValue: payload[1]) else { return 0 }
     switch kind {
-    case .createCollection, .mark, .acknowledgement: return 0
+    case .createCollection, .mark, .acknowledgement, .rebuildBegin, .rebuildSwap, .rebuildRollback,
+      .rebuildRetire:
+      return 0
     case .dropCollection: return 1 << 40
     case .write:
       // Collection and first slot come before the two counts.

@@ -197,31 +197,16 @@ extension Opening {
   static func openState(
     _ manifest: Manifest, blocks: BlockStore, threads: Int
   ) throws -> DatabaseState {
-    let (next, definitions) = try DatabaseState.decodeCatalog(
+    let (next, entries) = try DatabaseState.decodeCatalog(
       manifest.catalog, at: "manifest at LSN \(manifest.lsn)")
-    let collections = try definitions.map { definition in
-      guard let stored = manifest.collections.first(where: { $0.id == definition.id }) else {
+    let collections = try entries.map { entry in
+      guard let stored = manifest.collections.first(where: { $0.id == entry.definition.id }) else {
         throw StoreError(
-          .corrupt, "the manifest lacks the arrays of '\(definition.name)'",
+          .corrupt, "the manifest lacks the arrays of '\(entry.definition.name)'",
           at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
       }
-      let index = try IndexGeneration(
-        opening: stored.state, options: VectorIndex.IndexOptions(threads: threads),
-        prover: try prover(of: stored, blocks)
-      ) { name, lengthBytes, base in
-        guard let array = stored.array(name), array.lengthBytes == lengthBytes else {
-          throw StoreError(
-            .corrupt, "array '\(name)' of '\(definition.name)' is missing or has another length",
-            at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
-        }
-        try blocks.mapArray(array, at: base)
-      }
-      guard index.parameters == (try definition.indexParameters) else {
-        throw StoreError(
-          .corrupt, "the index of '\(definition.name)' has other parameters than the catalog",
-          at: "manifest at LSN \(manifest.lsn)", remedy: "Restore the database from a backup.")
-      }
-      return CollectionRuntime(definition, index: index)
+      return try CollectionRuntime(
+        opening: entry, stored, of: manifest, blocks: blocks, threads: threads)
     }
     return DatabaseState(
       lsn: manifest.lsn, chain: manifest.chain, nextCollectionID: next, collections: collections,
@@ -229,13 +214,14 @@ extension Opening {
       threads: threads)
   }
 
-  /// Compares blocks of a collection with the hashes in the manifest.
-  private static func prover(
-    of stored: CollectionManifest, _ blocks: BlockStore
+  /// Compares blocks of a collection's generation with the hashes in the manifest.
+  static func prover(
+    of stored: CollectionManifest, generation: UInt32, _ blocks: BlockStore
   ) throws -> BlockProver {
     let lists = Dictionary(
       uniqueKeysWithValues: try stored.arrays.map { ($0.name, try blocks.list(of: $0)) })
     return BlockProver { [name = stored.name] array, block, bytes in
+      let array = StoredGenerations.arrayName(array, of: generation)
       guard let hashes = lists[array]?.hashes, hashes.indices.contains(block),
         SHA256.hash(bytes) != hashes[block]
       else { return nil }

@@ -19,6 +19,10 @@ final class Telemetry: Sendable {
   private let checkpoints = Counter(label: "vecdb_checkpoints_total")
   private let failedCheckpoints = Counter(label: "vecdb_checkpoints_failed_total")
   private let checkpointTime = Timer(label: "vecdb_checkpoint_seconds")
+  private let rebuilds = Counter(label: "vecdb_rebuilds_begun_total")
+  private let refusedRebuilds = Counter(label: "vecdb_rebuilds_refused_total")
+  private let swaps = Counter(label: "vecdb_rebuilds_swapped_total")
+  private let rollbacks = Counter(label: "vecdb_rebuilds_rolled_back_total")
   private let poisonings = Counter(label: "vecdb_poisoned_total")
   private let fullDisks = Counter(label: "vecdb_disk_full_total")
   private let overloads = Counter(label: "vecdb_overloaded_total")
@@ -78,6 +82,16 @@ final class Telemetry: Sendable {
     poisonings.increment()
     activity.withLock { $0.poisonings += 1 }
   }
+
+  // MARK: Rebuilds
+
+  func beganRebuild() { rebuilds.increment() }
+
+  func refusedRebuild() { refusedRebuilds.increment() }
+
+  func swapped() { swaps.increment() }
+
+  func rolledBack() { rollbacks.increment() }
 
   func refusedForSpace() {
     fullDisks.increment()

@@ -27,6 +27,10 @@ public struct Configuration: Sendable {
   /// Bytes a second that a backup sends at most, so that searches and writes keep the disk; nil
   /// does not limit it. What the repository has already does not count. Default nil.
   public var backupBytesPerSecond: Int?
+  /// Whether an index is rebuilt when that is worth it. Default `suggest`.
+  public var rebuildPolicy = RebuildPolicy.suggest
+  /// Whether rebuilds are worked on by threads of the database; otherwise `stepRebuilds` does it.
+  package var rebuildsInBackground = true
   /// Bytes a second that the scrub in the background reads and compares with hashes and checksums;
   /// nil turns it off. It runs at the lowest priority. Default 16 MiB, some 2 % of a core.
   public var scrubBytesPerSecond: Int? = 16 << 20

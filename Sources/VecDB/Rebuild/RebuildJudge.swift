@@ -1,0 +1,135 @@
+import Dispatch
+import VectorIndex
+
+/// What the gate measured, and why it refused if it did.
+public struct RebuildGateReport: Sendable, Hashable, Codable {
+  /// The LSN at which both generations were measured.
+  public var lsn: UInt64
+  /// Live records there.
+  public var records: Int
+  public var queries: Int
+  public var k: Int
+  public var efSearch: Int
+  public var oldRecall: Double
+  public var newRecall: Double
+  /// The recall that was to be reached.
+  public var requiredRecall: Double
+  /// Median time of a search, in microseconds.
+  public var oldMicroseconds: Double
+  public var newMicroseconds: Double
+  /// What was found wrong, each with by how much; empty if the gate passed.
+  public var refusals: [String]
+
+  public var isPassed: Bool { refusals.isEmpty }
+}
+
+/// The gate: holds a candidate against the generation that serves, at one batch that both show.
+///
+/// What it compares: every live record bit for bit, the rules of the graph (which prove that each
+/// record can be reached), recall of canary queries against exact answers, and the time of a
+/// search. Runs on the thread that builds, beside searches and writes.
+struct RebuildJudge {
+  let gate: RebuildGate
+  let old: IndexGeneration
+  let new: IndexGeneration
+  let isCancelled: @Sendable () -> Bool
+
+  /// Both views must be of the same batch. Throws `cancelled`.
+  func judge(oldView: ReadView, newView: ReadView) throws -> RebuildGateReport {
+    var report = RebuildGateReport(
+      lsn: oldView.lsn, records: 0, queries: 0, k: gate.k, efSearch: gate.efSearch, oldRecall: 0,
+      newRecall: 0, requiredRecall: 0, oldMicroseconds: 0, newMicroseconds: 0, refusals: [])
+    let difference = old.difference(from: new, at: oldView, newView)
+    report.records = difference.count
+    report.refusals += Self.refusals(of: difference)
+    let violations = new.checkInvariants()
+    if let first = violations.first {
+      report.refusals.append(
+        "the graph breaks its rules, \(violations.count) times or more: \(first)")
+    }
+    // Searching a graph that is not sound could take for ever, and would prove nothing.
+    guard report.refusals.isEmpty else { return report }
+    try measure(&report, oldView, newView)
+    if report.newRecall < report.requiredRecall {
+      report.refusals.append(
+        "recall@\(gate.k) at efSearch \(gate.efSearch) is \(Self.text(report.newRecall)), "
+          + "\(Self.text(report.requiredRecall - report.newRecall)) below the required "
+          + "\(Self.text(report.requiredRecall)) (the old generation has "
+          + "\(Self.text(report.oldRecall)))")
+    }
+    if report.newMicroseconds > report.oldMicroseconds * gate.latencyFactor {
+      let factor = report.newMicroseconds / max(0.001, report.oldMicroseconds)
+      report.refusals.append(
+        "a search takes \(Int(report.newMicroseconds)) µs, \(Self.text(factor)) times the old "
+          + "generation's \(Int(report.oldMicroseconds)) µs; allowed are "
+          + "\(Self.text(gate.latencyFactor)) times")
+    }
+    return report
+  }
+
+  static func refusals(of difference: IndexGeneration.Difference) -> [String] {
+    var refusals: [String] = []
+    if difference.missing > 0 {
+      refusals.append(
+        "\(difference.missing) of \(difference.count) live records are missing from it")
+    }
+    if difference.surplus > 0 {
+      refusals.append("\(difference.surplus) records are in it that are not alive")
+    }
+    if difference.altered > 0 {
+      refusals.append(
+        "\(difference.altered) of \(difference.count) live records have another vector, key or "
+          + "hash in it")
+    }
+    return refusals
+  }
+
+  private func measure(
+    _ report: inout RebuildGateReport, _ oldView: ReadView, _ newView: ReadView
+  ) throws {
+    let sample = Canaries.queryVectors(old, count: gate.queries, at: oldView)
+    report.queries = sample.count
+    var wanted = 0
+    var (oldFound, newFound) = (0, 0)
+    var (oldTimes, newTimes): ([UInt64], [UInt64]) = ([], [])
+    for query in sample {
+      if isCancelled() { throw VecDBError(.cancelled, "the rebuild was interrupted") }
+      let truth = try Canaries.worstTrueDistance(old, query, k: gate.k, at: oldView)
+      wanted += truth.count
+      // Alternately, each warmed up by its own first search, so that both see the same noise.
+      for round in 0..<3 {
+        let oldResult = try timed(old, query, oldView)
+        let newResult = try timed(new, query, newView)
+        guard round > 0 else {
+          oldFound += min(truth.count, oldResult.outcome.hits.count { $0.distance <= truth.worst })
+          newFound += min(truth.count, newResult.outcome.hits.count { $0.distance <= truth.worst })
+          continue
+        }
+        oldTimes.append(oldResult.nanoseconds)
+        newTimes.append(newResult.nanoseconds)
+      }
+    }
+    report.oldRecall = wanted == 0 ? 1 : Double(oldFound) / Double(wanted)
+    report.newRecall = wanted == 0 ? 1 : Double(newFound) / Double(wanted)
+    report.requiredRecall = gate.minimumRecall ?? max(0, report.oldRecall - gate.recallTolerance)
+    report.oldMicroseconds = Self.median(oldTimes) / 1_000
+    report.newMicroseconds = Self.median(newTimes) / 1_000
+  }
+
+  private func timed(
+    _ index: IndexGeneration, _ query: [Float], _ view: ReadView
+  ) throws -> (outcome: SearchOutcome, nanoseconds: UInt64) {
+    let started = DispatchTime.now().uptimeNanoseconds
+    let outcome = try index.search(query, k: gate.k, ef: gate.efSearch, at: view)
+    return (outcome, DispatchTime.now().uptimeNanoseconds - started)
+  }
+
+  private static func median(_ values: [UInt64]) -> Double {
+    values.isEmpty ? 0 : Double(values.sorted()[values.count / 2])
+  }
+
+  /// Four digits behind the point at most.
+  static func text(_ value: Double) -> String {
+    "\((value * 10_000).rounded() / 10_000)"
+  }
+}

@@ -1,0 +1,105 @@
+/// What a rebuild does next: prepare, build, catch up, validate, swap, grace, retire.
+///
+/// Pure. What lasts is elsewhere: the phase in the log, the progress in the candidate itself. So a
+/// machine that begins anew, after a crash or in a restored copy, goes on where that leaves it.
+struct RebuildMachine: Sendable, Hashable {
+  enum Stage: String, Sendable, Codable, CaseIterable {
+    /// Slots are taken over and the codes are trained.
+    case preparing
+    /// The graph is built over the slots of the pinned LSN.
+    case building
+    /// The batches since then are applied.
+    case catchingUp
+    /// The gate measures.
+    case validating
+    /// The gate passed; the new generation is about to serve.
+    case swapping
+    /// The gate refused, and the candidate is kept for inspection.
+    case refused
+    /// The new generation serves and the old one follows.
+    case grace
+  }
+
+  /// What is seen before each step.
+  struct Observation: Sendable, Hashable {
+    var phase: RebuildState.Phase
+    /// Slots at the pinned LSN, those taken over and those in the graph.
+    var slots: Int
+    var adopted = 0
+    var inserted = 0
+    /// Whether the candidate has all of the pinned LSN.
+    var isAtOrigin = false
+    /// Batches that the serving generation shows and the other one lacks.
+    var lag: UInt64 = 0
+    /// What the gate found; nil before.
+    var passed: Bool?
+    var refusal = ""
+    var keepsRefused = false
+    /// Whether searches take longer than the budget allows.
+    var isTooSlow = false
+    var graceLeftMilliseconds: Int64 = 0
+    /// Whether the progress since the last checkpoint is worth one.
+    var isCheckpointDue = false
+  }
+
+  enum Action: Sendable, Hashable {
+    case adopt
+    case insert
+    /// Apply what the serving generation was given since.
+    case follow
+    case checkpoint
+    case judge
+    case swap
+    /// Give the candidate up, for this reason.
+    case drop(String)
+    /// Give the old generation up.
+    case retire
+    /// Nothing for now.
+    case rest(milliseconds: Int)
+  }
+
+  /// With fewer batches to go, the swap takes the rest along.
+  static let smallLag: UInt64 = 8
+
+  private(set) var stage = Stage.preparing
+  /// Whether the candidate, complete, was checkpointed before the swap.
+  private var isSaved = false
+
+  mutating func next(_ seen: Observation) -> Action {
+    guard seen.phase == .building else {
+      stage = .grace
+      if seen.graceLeftMilliseconds <= 0 { return .retire }
+      return seen.lag > 0 ? .follow : .rest(milliseconds: 10)
+    }
+    guard seen.isAtOrigin else {
+      isSaved = false
+      stage = seen.adopted < seen.slots ? .preparing : .building
+      if seen.isTooSlow { return .rest(milliseconds: 50) }
+      if seen.isCheckpointDue { return .checkpoint }
+      return stage == .preparing ? .adopt : .insert
+    }
+    if seen.passed == false {
+      if seen.keepsRefused {
+        stage = .refused
+        return .rest(milliseconds: 200)
+      }
+      return .drop(seen.refusal)
+    }
+    // Falling behind is not cured by waiting: catching up goes on whatever the searches' times.
+    if seen.lag > Self.smallLag {
+      stage = .catchingUp
+      return .follow
+    }
+    guard seen.passed == true else {
+      stage = .validating
+      return seen.isTooSlow ? .rest(milliseconds: 50) : .judge
+    }
+    stage = .swapping
+    guard isSaved else {
+      // So that a crash after the swap finds the new generation in a manifest.
+      isSaved = true
+      return .checkpoint
+    }
+    return .swap
+  }
+}

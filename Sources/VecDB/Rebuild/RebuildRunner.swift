@@ -1,0 +1,360 @@
+import Bytes
+import Dispatch
+import Foundation
+import VectorIndex
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+/// Works on the rebuilds of a database, step by step, on threads of its own: at a low priority of
+/// the scheduler while a candidate is built, at the ordinary one where others wait for it.
+///
+/// What it decides itself (swap, refusal, end of the grace period) it has the writer log; the
+/// machine says what is next.
+final class RebuildRunner: Sendable {
+  private enum Lane: Int, CaseIterable {
+    case background
+    case urgent
+  }
+
+  private struct State {
+    var jobs: [UInt32: RebuildJob] = [:]
+    var isRunning: [Bool] = [false, false]
+    var isStopped = false
+  }
+
+  /// What the scheduler takes from a thread of this niceness goes to searches and writes.
+  private static let niceness: Int32 = 10
+  /// Records that are applied in one step while catching up.
+  private static let followStep = 512
+
+  private let queue: WriteQueue
+  private let engine: Engine
+  private let state = Guarded(State())
+  private let threads = DispatchGroup()
+  let advisor: RebuildAdvisor
+
+  init(queue: WriteQueue, engine: Engine) {
+    self.queue = queue
+    self.engine = engine
+    advisor = RebuildAdvisor(policy: engine.configuration.rebuildPolicy)
+  }
+
+  /// Takes up whatever the catalog has to be worked on. To be called when a rebuild was begun.
+  func wake() {
+    refreshJobs()
+    if engine.configuration.rebuildsInBackground { startThreads() }
+  }
+
+  /// The job of a collection, if a rebuild is under way.
+  func job(of runtime: CollectionRuntime) -> RebuildJob? {
+    refreshJobs()
+    return state.withLock { $0.jobs[runtime.id] }
+  }
+
+  /// Ends the threads after the step that they are in.
+  func abandon() { state.withLock { $0.isStopped = true } }
+
+  /// As `abandon`, and returns when they have ended.
+  func stop() async {
+    abandon()
+    await withCheckedContinuation { continuation in
+      threads.notify(queue: .global()) { continuation.resume() }
+    }
+  }
+
+  private var isStopped: Bool { state.withLock { $0.isStopped } }
+
+  private func refreshJobs() {
+    let runtimes = engine.shared.catalog.all
+    state.withLock { state in
+      var jobs: [UInt32: RebuildJob] = [:]
+      for runtime in runtimes {
+        guard let rebuild = runtime.rebuilds.withLock({ $0.state }) else { continue }
+        if let known = state.jobs[runtime.id], known.number == rebuild.number,
+          known.runtime === runtime
+        {
+          jobs[runtime.id] = known
+        } else {
+          let job = RebuildJob(runtime, rebuild)
+          runtime.latency.observe()
+          jobs[runtime.id] = job
+        }
+      }
+      for (id, job) in state.jobs where jobs[id] !== job { job.runtime.latency.stopObserving() }
+      state.jobs = jobs
+    }
+  }
+
+  // MARK: Threads
+
+  private func startThreads() {
+    for lane in Lane.allCases {
+      let mustStart = state.withLock { state in
+        guard !state.isStopped, !state.isRunning[lane.rawValue],
+          state.jobs.values.contains(where: { $0.isUrgent == (lane == .urgent) })
+        else { return false }
+        state.isRunning[lane.rawValue] = true
+        return true
+      }
+      guard mustStart else { continue }
+      threads.enter()
+      let thread = Thread { [self] in
+        // On Linux, the priority of the calling thread alone.
+        if lane == .background {
+          setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
+        }
+        run(lane)
+        threads.leave()
+      }
+      thread.name = "vecdb.rebuild"
+      thread.stackSize = 1 << 20
+      thread.start()
+    }
+  }
+
+  private func run(_ lane: Lane) {
+    while true {
+      refreshJobs()
+      let mine = state.withLock { state -> [RebuildJob] in
+        let mine = state.jobs.values.filter { $0.isUrgent == (lane == .urgent) }
+        if mine.isEmpty || state.isStopped { state.isRunning[lane.rawValue] = false }
+        return state.isStopped ? [] : mine
+      }
+      // What changed lanes is taken up by the other one's thread.
+      guard !mine.isEmpty else { return startThreads() }
+      var rest = Int.max
+      for job in mine where !isStopped { rest = min(rest, step(job)) }
+      if rest > 0 { wait(milliseconds: rest) }
+      startThreads()
+    }
+  }
+
+  private func wait(milliseconds: Int) {
+    var left = milliseconds
+    while left > 0, !isStopped {
+      usleep(UInt32(min(left, 20)) * 1_000)
+      left -= 20
+    }
+  }
+
+  /// Does the next step of every rebuild on the calling thread; false if there is none. For tests,
+  /// with the background threads turned off.
+  func stepAll() -> Bool {
+    refreshJobs()
+    let jobs = state.withLock { Array($0.jobs.values) }
+    for job in jobs { _ = step(job) }
+    return !jobs.isEmpty
+  }
+
+  // MARK: Steps
+
+  /// One step of a rebuild. Returns for how many milliseconds to leave it alone.
+  private func step(_ job: RebuildJob) -> Int {
+    do {
+      guard let (seen, rebuild, other) = try job.observe(now: Engine.nowMilliseconds()) else {
+        return 0
+      }
+      let action = job.live.withLock { $0.machine.next(seen) }
+      let started = DispatchTime.now().uptimeNanoseconds
+      try perform(action, job, rebuild, other)
+      if case .rest(let milliseconds) = action { return milliseconds }
+      guard case .insert = action else { return 0 }
+      return try pauseForRate(job, before: seen.inserted, other, started)
+    } catch {
+      let text = "\(VecDBError(wrapping: error))"
+      let isNew = job.live.withLock { live in
+        defer { live.trouble = text }
+        return live.trouble != text
+      }
+      if isNew, !isStopped {
+        engine.configuration.logger.error(
+          "the rebuild of '\(job.runtime.definition.name)' is held up: \(text)")
+      }
+      return 500
+    }
+  }
+
+  private func perform(
+    _ action: RebuildMachine.Action, _ job: RebuildJob, _ rebuild: RebuildState,
+    _ other: Generation
+  ) throws {
+    let runtime = job.runtime
+    let (budget, isBoosted) = job.live.withLock { ($0.budget, $0.isBoosted) }
+    let threads =
+      isBoosted || rebuild.phase == .grace
+      ? engine.configuration.resolvedThreads : budget.threads
+    switch action {
+    case .adopt:
+      let leader = runtime.index
+      try change(other, job) { index in
+        index.threads = threads
+        _ = try index.adopt(
+          leader, at: rebuild.origin, count: Int(rebuild.slotCount),
+          limit: CollectionRuntime.adoptionStep)
+      }
+    case .insert:
+      try change(other, job) { index in
+        index.threads = threads
+        _ = try index.insertAdopted(at: rebuild.origin)
+      }
+    case .follow:
+      try change(other, job) { index in
+        index.threads = threads
+        let leader = runtime.index
+        _ = try index.follow(leader, through: leader.view().lsn, limit: Self.followStep)
+      }
+    case .checkpoint:
+      job.live.withLock { live in
+        live.savedDone = live.done
+        live.savedNanoseconds = DispatchTime.now().uptimeNanoseconds
+      }
+      try checkpoint()
+    case .judge: try judge(job, rebuild, other)
+    case .swap: try swap(job, rebuild, other)
+    case .drop(let reason): try end(job, rebuild, "the gate refused it: \(reason)")
+    case .retire: try end(job, rebuild, "")
+    case .rest: break
+    }
+  }
+
+  /// Changes the generation that does not serve, if it still does not.
+  private func change(
+    _ other: Generation, _ job: RebuildJob, _ body: (IndexGeneration) throws -> Void
+  ) throws {
+    try other.step { index in
+      guard job.state != nil, job.runtime.rebuilds.withLock({ $0.other }) === other else { return }
+      try body(index)
+    }
+  }
+
+  private func pauseForRate(
+    _ job: RebuildJob, before: Int, _ other: Generation, _ started: UInt64
+  ) throws -> Int {
+    guard let rate = job.live.withLock({ $0.budget.recordsPerSecond }) else { return 0 }
+    let inserted = other.index.graphSlotCount - before
+    let spent = Int((DispatchTime.now().uptimeNanoseconds - started) / 1_000_000)
+    return max(0, inserted * 1_000 / rate - spent)
+  }
+
+  /// Writes what the arrays are now, whether there are new batches or not.
+  private func checkpoint() throws {
+    while true {
+      let started = try queue.exclusivelyBlocking { try $0.startCheckpoint(always: true) }
+      guard let (job, isNew) = started else { return }
+      let outcome = job.outcome(waiting: true)
+      try queue.exclusivelyBlocking { $0.checkpointer.finish($0, waiting: true) }
+      // One that was running already has an older state.
+      guard isNew else { continue }
+      _ = try outcome?.get()
+      return
+    }
+  }
+
+  // MARK: Gate, swap, end
+
+  private func judge(_ job: RebuildJob, _ rebuild: RebuildState, _ other: Generation) throws {
+    let leader = job.runtime.index
+    let view = leader.view()
+    try change(other, job) { index in
+      _ = try index.follow(leader, through: view.lsn)
+      index.publish(lsn: view.lsn)
+    }
+    // The writer may take the candidate only for a swap, which comes after this.
+    let report = try RebuildJudge(
+      gate: rebuild.plan.gate, old: leader, new: other.index
+    ) { [weak self] in self?.isStopped ?? true }.judge(
+      oldView: view, newView: other.index.view())
+    job.live.withLock { $0.report = report }
+    let logger = engine.configuration.logger
+    let name = job.runtime.definition.name
+    if report.isPassed {
+      logger.info(
+        """
+        generation \(rebuild.number) of '\(name)' passed its gate: recall \(report.newRecall), \
+        \(Int(report.newMicroseconds)) µs a search; before: \(report.oldRecall), \
+        \(Int(report.oldMicroseconds)) µs
+        """)
+    } else {
+      engine.telemetry.refusedRebuild()
+      logger.warning(
+        """
+        generation \(rebuild.number) of '\(name)' was refused: \
+        \(report.refusals.joined(separator: "; "))
+        """)
+    }
+  }
+
+  private func swap(_ job: RebuildJob, _ rebuild: RebuildState, _ other: Generation) throws {
+    let runtime = job.runtime
+    let refusals = try queue.exclusivelyBlocking { engine -> [String] in
+      guard job.state == rebuild, runtime.rebuilds.withLock({ $0.other }) === other else {
+        return []
+      }
+      let lsn = engine.state.lsn
+      try runtime.complete(other, rebuild, through: lsn)
+      let leader = runtime.index
+      let (digest, refusals) = other.exclusively { index in
+        (
+          other.graphDigest(at: lsn),
+          index.dataDigest == leader.dataDigest && index.liveCount == leader.liveCount
+            ? []
+            : [
+              "its data digest is not that of the old generation (\(index.liveCount) live records "
+                + "and \(leader.liveCount))"
+            ]
+        )
+      }
+      guard refusals.isEmpty else { return refusals }
+      _ = try engine.write([
+        RebuildBatch.swap(lsn: lsn, digest: digest).encode(runtime.header(rebuild.number))
+      ])
+      engine.telemetry.swapped()
+      engine.configuration.logger.info(
+        """
+        generation \(rebuild.number) of '\(runtime.definition.name)' serves from LSN \
+        \(engine.state.lsn) on
+        """)
+      return []
+    }
+    guard refusals.isEmpty else {
+      return job.live.withLock { $0.report?.refusals = refusals }
+    }
+    if job.state?.phase == .grace { try checkpoint() }
+  }
+
+  private func end(_ job: RebuildJob, _ rebuild: RebuildState, _ reason: String) throws {
+    try queue.exclusivelyBlocking { engine in
+      guard job.state == rebuild else { return }
+      try engine.endRebuild(job.runtime, rebuild, reason)
+    }
+    try returnSpace()
+  }
+
+  /// The blocks of a generation that was given up are needed by the older of the two manifests
+  /// that are kept: two new ones let them go.
+  func returnSpace() throws {
+    for _ in 0..<2 { try checkpoint() }
+  }
+}
+
+extension CollectionRuntime {
+  func header(_ number: UInt32) -> RebuildBatch.Header {
+    RebuildBatch.Header(
+      collection: id, number: number, timeMilliseconds: Engine.nowMilliseconds())
+  }
+}
+
+extension Engine {
+  /// Logs the end of a rebuild: its candidate, or the old generation, is given up.
+  func endRebuild(
+    _ runtime: CollectionRuntime, _ rebuild: RebuildState, _ reason: String
+  ) throws {
+    // Reasons are for people, and limited in the format.
+    let short = String(decoding: Array(reason.utf8.prefix(2_000)), as: UTF8.self)
+    _ = try write([RebuildBatch.retire(reason: short).encode(runtime.header(rebuild.number))])
+  }
+}

@@ -1,0 +1,273 @@
+import Bytes
+import Dispatch
+import VectorIndex
+
+/// Rebuilding the index while it serves.
+extension VectorCollection {
+  /// Builds a new generation of the index with other parameters beside the one that serves, and
+  /// returns when it serves.
+  ///
+  /// The new generation is built in the background from the state at one LSN, catches up from then
+  /// on, is measured against the old one (see ``RebuildGate``), and takes over between two batches:
+  /// each search sees one generation or the other. Searches and writes go on all the time. The old
+  /// generation is kept caught up for ``RebuildOptions/graceSeconds``, during which
+  /// ``rollBackRebuild()`` is instant.
+  ///
+  /// The rebuild is part of the log: after a crash, or in a restored copy, it goes on when the
+  /// database is opened. Ending the task that waits here does not end the rebuild.
+  ///
+  /// Cost: the memory of a second index and the time to build one, on
+  /// ``RebuildBudget/threads`` threads.
+  /// - Throws: `alreadyExists` if a rebuild is under way, `limitExceeded` if the new generation
+  ///   would not fit the budget, `verificationFailed` if the gate refuses it, naming what and by
+  ///   how much, `cancelled`. In all these cases the old generation serves on.
+  @discardableResult
+  public func rebuild(
+    _ options: RebuildOptions = RebuildOptions(),
+    progress: (@Sendable (RebuildStatus) -> Void)? = nil
+  ) async throws -> RebuildReport {
+    let begun = try await beginRebuild(options)
+    return try await waitForRebuild(generation: begun.generation, progress: progress)
+  }
+
+  /// As ``rebuild(_:progress:)``, and returns at once.
+  @discardableResult
+  public func beginRebuild(
+    _ options: RebuildOptions = RebuildOptions()
+  ) async throws -> RebuildStatus {
+    try await beginRebuild(options, cause: .request, reason: "requested")
+  }
+
+  func beginRebuild(
+    _ options: RebuildOptions, cause: RebuildPlan.Cause, reason: String
+  ) async throws -> RebuildStatus {
+    try VecDBError.translating { try requireUsable() }
+    let runtime = runtime
+    let name = name
+    try await database.queue.exclusively { engine in
+      try runtime.requireLive()
+      if let running = runtime.rebuilds.withLock({ $0.state }) {
+        throw VecDBError(
+          .alreadyExists,
+          running.phase == .building
+            ? "generation \(running.number) is being built"
+            : "generation \(running.number) serves, and the old one is kept for a rollback",
+          at: name,
+          remedy: running.phase == .building
+            ? "Wait for it, or cancel it."
+            : "Retire the old generation first, or roll back.")
+      }
+      let plan = try runtime.plan(options, cause: cause, reason: reason)
+      let number = runtime.rebuilds.withLock { $0.lastNumber } + 1
+      _ = try engine.write([RebuildBatch.begin(plan).encode(runtime.header(number))])
+      engine.telemetry.beganRebuild()
+      engine.configuration.logger.info(
+        """
+        generation \(number) of '\(name)' is being built, M \(plan.options.m), efConstruction \
+        \(plan.options.efConstruction): \(reason)
+        """)
+    }
+    database.rebuilds.wake()
+    return try rebuildStatus()
+  }
+
+  /// Waits until that generation serves.
+  func waitForRebuild(
+    generation: UInt32, progress: (@Sendable (RebuildStatus) -> Void)?
+  ) async throws -> RebuildReport {
+    let started = DispatchTime.now()
+    while true {
+      try VecDBError.translating { try requireUsable() }
+      let status = try rebuildStatus()
+      progress?(status)
+      let (state, outcome) = runtime.rebuilds.withLock { ($0.state, $0.outcome) }
+      if let state, state.number == generation {
+        if state.phase == .grace { return report(state, status, since: started) }
+        if status.stage == RebuildMachine.Stage.refused.rawValue, let gate = status.gate {
+          throw refused(gate.refusals.joined(separator: "; "), "It is kept: cancel it when done.")
+        }
+      } else {
+        let reason = outcome.map { $0.number == generation ? $0.reason : "" } ?? ""
+        guard reason.hasPrefix("the gate refused it") else {
+          throw VecDBError(.cancelled, "the rebuild was ended: \(reason)", at: name)
+        }
+        throw refused(reason, "Rebuild with other parameters or another gate.")
+      }
+      try await Task.sleep(nanoseconds: 50_000_000)
+    }
+  }
+
+  private func refused(_ reason: String, _ remedy: String) -> VecDBError {
+    VecDBError(
+      .verificationFailed, reason, at: name, remedy: "The old generation serves on. " + remedy)
+  }
+
+  private func report(
+    _ state: RebuildState, _ status: RebuildStatus, since started: DispatchTime
+  ) -> RebuildReport {
+    let elapsed = DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds
+    return RebuildReport(
+      collection: name, generation: state.number, m: state.plan.options.m,
+      efConstruction: state.plan.options.efConstruction, originLSN: state.origin,
+      swapLSN: state.swapLSN, records: count, seconds: Double(elapsed) / 1e9,
+      graceSeconds: state.plan.graceSeconds, gate: status.gate)
+  }
+
+  /// Where the rebuild stands, from any thread.
+  public func rebuildStatus() throws -> RebuildStatus {
+    try VecDBError.translating { try requireUsable() }
+    let rebuilds = runtime.rebuilds.withLock { $0 }
+    var status = RebuildStatus(
+      collection: name, stage: "none", generation: runtime.generation.number,
+      m: runtime.options.m, efConstruction: runtime.options.efConstruction, originLSN: 0, done: 0,
+      total: 0, recordsPerSecond: 0, secondsLeft: nil, lag: 0, isPaused: false,
+      searchMilliseconds: nil, budget: nil, graceSecondsLeft: nil, reason: "", gate: nil,
+      lastOutcome: rebuilds.outcome?.text ?? "",
+      proposal: database.rebuilds.advisor.proposal(for: runtime)?.reason ?? "")
+    guard let state = rebuilds.state, let job = database.rebuilds.job(of: runtime) else {
+      return status
+    }
+    let live = job.live.withLock { $0 }
+    status.stage = state.phase == .grace ? "grace" : live.machine.stage.rawValue
+    status.generation = state.number
+    status.m = state.plan.options.m
+    status.efConstruction = state.plan.options.efConstruction
+    status.originLSN = state.origin
+    (status.done, status.total) = (live.done, max(live.total, Int(state.slotCount)))
+    status.lag = live.lag
+    status.isPaused = live.isTooSlow
+    status.searchMilliseconds = live.searchMilliseconds
+    status.budget = live.budget
+    status.reason = live.trouble.isEmpty ? state.plan.reason : "held up: \(live.trouble)"
+    status.gate = live.report
+    switch state.phase {
+    case .building:
+      status.recordsPerSecond = live.recordsPerSecond
+      if live.machine.stage == .building, live.recordsPerSecond > 0 {
+        status.secondsLeft = Double(status.total - status.done) / live.recordsPerSecond
+      }
+    case .grace:
+      let end = state.swappedMilliseconds + Int64(state.plan.graceSeconds) * 1_000
+      status.graceSecondsLeft = max(0, Double(end - Engine.nowMilliseconds()) / 1_000)
+    }
+    return status
+  }
+
+  /// Changes what the running rebuild may take, from its next step on.
+  public func setRebuildBudget(_ budget: RebuildBudget) throws {
+    try VecDBError.translating {
+      try requireUsable()
+      try budget.requireValid(at: name)
+    }
+    guard let job = database.rebuilds.job(of: runtime) else { throw noRebuild() }
+    job.live.withLock { $0.budget = budget }
+  }
+
+  /// Gives the candidate up. The index that serves was never touched.
+  ///
+  /// - Throws: `notFound` if none is being built.
+  @discardableResult
+  public func cancelRebuild() async throws -> Receipt {
+    try await endRebuild(.building, reason: "cancelled on request")
+  }
+
+  /// Gives the old generation up before the grace period ends; its memory and disk space are
+  /// returned.
+  ///
+  /// - Throws: `notFound` if none is kept.
+  @discardableResult
+  public func retireRebuild() async throws -> Receipt {
+    try await endRebuild(.grace, reason: "retired on request")
+  }
+
+  private func endRebuild(_ phase: RebuildState.Phase, reason: String) async throws -> Receipt {
+    try VecDBError.translating { try requireUsable() }
+    let runtime = runtime
+    let missing = noRebuild()
+    let receipt = try await database.queue.exclusively { engine in
+      guard let state = runtime.rebuilds.withLock({ $0.state }), state.phase == phase else {
+        throw missing
+      }
+      try engine.endRebuild(runtime, state, reason)
+      return engine.receipt
+    }
+    try await database.returnSpaceOfRebuild()
+    return receipt
+  }
+
+  /// Makes the old generation serve again, which takes milliseconds, and gives the new one up.
+  ///
+  /// Nothing that was written is lost: the old generation was kept caught up.
+  /// - Throws: `notFound` outside the grace period.
+  @discardableResult
+  public func rollBackRebuild(reason: String = "on request") async throws -> Receipt {
+    try VecDBError.translating { try requireUsable() }
+    let runtime = runtime
+    let missing = noRebuild()
+    let receipt = try await database.queue.exclusively { engine in
+      let (rebuild, other) = runtime.rebuilds.withLock { ($0.state, $0.other) }
+      guard let state = rebuild, state.phase == .grace else { throw missing }
+      if let problem = other?.index.prover?.failure {
+        throw VecDBError(
+          .corrupt, "the old generation is damaged: \(problem)", at: runtime.definition.name,
+          remedy: "Retire it; the new one is not touched by this.")
+      }
+      _ = try engine.write([
+        RebuildBatch.rollback(reason: reason).encode(runtime.header(state.number))
+      ])
+      engine.telemetry.rolledBack()
+      engine.configuration.logger.warning(
+        "'\(runtime.definition.name)' was rolled back to generation \(state.previous): \(reason)")
+      return engine.receipt
+    }
+    database.returnSpaceOfRebuildInBackground()
+    return receipt
+  }
+
+  private func noRebuild() -> VecDBError {
+    VecDBError(
+      .notFound, "there is no rebuild in that stage", at: name,
+      remedy: "`vecdb rebuild DB COLL --status` tells where it stands.")
+  }
+}
+
+extension Database {
+  /// Has the disk space of a generation that was given up returned.
+  func returnSpaceOfRebuild() async throws {
+    for _ in 0..<2 { try await checkpoint(always: true) }
+  }
+
+  func returnSpaceOfRebuildInBackground() {
+    let runner = rebuilds
+    let logger = engine.configuration.logger
+    DispatchQueue.global(qos: .utility).async {
+      do { try runner.returnSpace() } catch {
+        logger.warning("the space of a generation is returned by a later checkpoint: \(error)")
+      }
+    }
+  }
+}
+
+extension CollectionRuntime {
+  /// Throws `invalidArgument` or `limitExceeded`.
+  func plan(
+    _ wanted: RebuildOptions, cause: RebuildPlan.Cause, reason: String
+  ) throws -> RebuildPlan {
+    try wanted.requireValid(at: definition.name)
+    let new = IndexOptions(
+      m: wanted.m ?? options.m, efConstruction: wanted.efConstruction ?? options.efConstruction)
+    do { _ = try definition.indexParameters(with: new) } catch {
+      throw VecDBError(.invalidArgument, "\(error)", at: definition.name)
+    }
+    let needed = index.sizeBytes + max(0, (new.m - options.m) * 8 * index.assignedSlotCount)
+    if let limit = wanted.budget.memoryBytes, needed > limit {
+      throw VecDBError(
+        .limitExceeded,
+        "the new generation would need about \(needed) bytes; the budget allows \(limit)",
+        at: definition.name, remedy: "Raise the budget's memory, or choose a smaller M.")
+    }
+    return RebuildPlan(
+      options: new, gate: wanted.gate, budget: wanted.budget, graceSeconds: wanted.graceSeconds,
+      keepsRefused: wanted.keepsRefused, cause: cause, reason: reason)
+  }
+}

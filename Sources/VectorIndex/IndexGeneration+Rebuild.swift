@@ -1,0 +1,226 @@
+import Bytes
+import Glibc
+import Synchronization
+
+/// Building a generation from another one that goes on serving.
+///
+/// The new generation is a function of the old one's state at the batch `origin`, of its own
+/// parameters and of the batches after `origin`: first it takes over the slots as they were then
+/// (`adopt`), then it inserts them into its graph as one batch (`insertAdopted`), then it applies
+/// what the old one was given since, batch by batch (`follow`). Slots keep their numbers. Slots that
+/// were dead at `origin` are *absent*: they have no vector, no key and no node.
+///
+/// All of it reads only what the old generation has published, so that it runs beside the old one's
+/// writer. It relies on a slot being given out once: while a generation is built from another, the
+/// other's dead slots must not be used again.
+extension IndexGeneration {
+  /// Takes over up to `limit` further slots of those below `count` that `source` had at `origin`.
+  /// Returns whether slots are left. The first call trains the quantiser.
+  package func adopt(
+    _ source: IndexGeneration, at origin: UInt64, count: Int, limit: Int
+  ) throws(IndexError) -> Bool {
+    let first = slotCount.load(ordering: .relaxed)
+    guard first < count else { return false }
+    let leavesOutDead = source.livingSlotCount(at: origin, below: count) >= Self.trainingThreshold
+    if first == 0, count >= Self.trainingThreshold {
+      trainToAdopt(source, at: origin, count: count, living: leavesOutDead)
+    }
+    let end = min(count, first + max(1, limit))
+    var births: [Birth?] = []
+    births.reserveCapacity(end - first)
+    for slot in first..<end {
+      let isLeftOut =
+        source.isAbsent(slot)
+        || (leavesOutDead && slot > 0 && source.diedLSN(slot) <= origin)
+      births.append(isLeftOut ? nil : try source.birth(of: slot))
+    }
+    let present = births.compactMap { $0 }
+    let new = try reserve(births: present)
+    for array in arrays.perSlot { try array.reserve(end) }
+    for array in arrays.perSlot { try array.extend(to: end) }
+    let empty = Birth(key: [], vector: [], hash: .zero)
+    try appendColumns(births.map { $0 ?? empty }, first: first, new: new)
+    var (dead, absent) = (0, 0)
+    for (index, birth) in births.enumerated() {
+      let slot = first + index
+      guard let birth else {
+        writeAbsent(slot)
+        dead += 1
+        absent += 1
+        continue
+      }
+      try write(birth, slot: slot, lsn: source.bornLSN(slot))
+      let died = source.diedLSN(slot)
+      if died <= origin {
+        deathWord(slot).pointee.store(died, ordering: .relaxed)
+        dataDigest.remove(birth.hash)
+        dead += 1
+      }
+    }
+    deadCount.store(deadCount.load(ordering: .relaxed) + dead, ordering: .releasing)
+    absentCount.store(absentCount.load(ordering: .relaxed) + absent, ordering: .releasing)
+    slotCount.store(end, ordering: .releasing)
+    return end < count
+  }
+
+  /// Inserts the next sub-batch of the adopted slots. Returns whether any are left; when none are,
+  /// the generation is as of `origin`, and `follow` may go on from there.
+  package func insertAdopted(at origin: UInt64) throws(IndexError) -> Bool {
+    let slots = slotCount.load(ordering: .relaxed)
+    let isWanted = isTrained.load(ordering: .relaxed) && slots >= Self.tailLimit
+    if isWanted, try currentBuilder().insertNext(),
+      graphCount.load(ordering: .relaxed) < slots
+    {
+      return true
+    }
+    appliedLSN = max(appliedLSN, origin)
+    return false
+  }
+
+  /// Applies what `leader` was given after this generation's last batch, in the same batches, until
+  /// `lsn` (which the leader must have published) is reached or about `limit` records were taken.
+  /// Returns whether `lsn` is reached.
+  package func follow(
+    _ leader: IndexGeneration, through lsn: UInt64, limit: Int = .max
+  ) throws(IndexError) -> Bool {
+    guard lsn > appliedLSN else { return true }
+    let end = leader.slotCount.load(ordering: .acquiring)
+    var deaths = leader.deaths(after: appliedLSN, through: lsn, unlessAsMany: deadSlotCount)[...]
+    var slot = slotCount.load(ordering: .relaxed)
+    var taken = 0
+    while true {
+      let nextBirth = slot < end ? leader.bornLSN(slot) : .max
+      let next = min(nextBirth, deaths.first?.lsn ?? .max)
+      guard next <= lsn else { break }
+      if taken >= limit { return false }
+      var births: [Birth] = []
+      while slot < end, leader.bornLSN(slot) == next {
+        births.append(try leader.birth(of: slot))
+        slot += 1
+      }
+      let dying = deaths.prefix { $0.lsn == next }
+      deaths = deaths.dropFirst(dying.count)
+      try apply(lsn: next, deaths: dying.map(\.slot), births: births)
+      taken += births.count + dying.count
+    }
+    appliedLSN = lsn
+    return true
+  }
+
+  // MARK: What is read of the old generation
+
+  private func livingSlotCount(at lsn: UInt64, below count: Int) -> Int {
+    (0..<count).reduce(0) { $0 + (!isAbsent($1) && diedLSN($1) > lsn ? 1 : 0) }
+  }
+
+  /// Deaths in the order of their batches; none are looked for where there are no new ones.
+  private func deaths(
+    after first: UInt64, through last: UInt64, unlessAsMany known: Int
+  ) -> [(lsn: UInt64, slot: UInt32)] {
+    guard deadSlotCount != known else { return [] }
+    var found: [(lsn: UInt64, slot: UInt32)] = []
+    for slot in 0..<slotCount.load(ordering: .acquiring) {
+      let died = diedLSN(slot)
+      if died > first, died <= last { found.append((died, UInt32(slot))) }
+    }
+    return found.sorted { ($0.lsn, $0.slot) < ($1.lsn, $1.slot) }
+  }
+
+  /// A slot as the batch that brought it had it, as far as an index needs it.
+  private func birth(of slot: Int) throws(IndexError) -> Birth {
+    guard let vector = vector(slot), let hash = recordHash(slot),
+      let key = withKey(slot, { Array($0) })
+    else { throw .corruptState("slot \(slot) cannot be read") }
+    var values: [ColumnValue] = []
+    for number in 0..<columnCount.load(ordering: .acquiring) {
+      guard let column = columns[number] else { continue }
+      let id = column.ids.row(slot).load(as: UInt32.self)
+      switch id {
+      case Column.missingID: continue
+      case Column.overflowID:
+        // Any value too long for the dictionary will do: none of it is kept.
+        let long = [UInt8](repeating: 0, count: Column.valueLimitBytes + 1)
+        values.append(ColumnValue(field: column.field, value: long))
+      default:
+        guard let value = column.value(entry: Int(id - Column.firstEntryID)) else {
+          throw .corruptState("a column of slot \(slot) cannot be read")
+        }
+        values.append(ColumnValue(field: column.field, value: Array(value)))
+      }
+    }
+    return Birth(key: key, vector: vector, hash: hash, columns: values)
+  }
+
+  // MARK: Writing
+
+  /// Trains on the first slots that will be present, as if they had come in one batch.
+  private func trainToAdopt(
+    _ source: IndexGeneration, at origin: UInt64, count: Int, living: Bool
+  ) {
+    let sample = Array(
+      (0..<count).lazy.filter {
+        !source.isAbsent($0) && (!living || source.diedLSN($0) > origin)
+      }.prefix(Quantizer.sampleLimit))
+    guard !sample.isEmpty else { return }
+    setQuantizer(
+      makeQuantizer(count: sample.count) { index, vector in
+        _ = source.copyVector(sample[index], to: vector)
+      })
+  }
+
+  private func writeAbsent(_ slot: Int) {
+    arrays.links.row(slot).initializeMemory(
+      as: UInt32.self, repeating: IndexArrays.none, count: parameters.baseDegree)
+    arrays.parents.row(slot).storeBytes(of: IndexArrays.none, as: UInt32.self)
+    exactRowWord(slot).pointee.store(IndexArrays.none, ordering: .relaxed)
+  }
+}
+
+/// Holding two generations of the same records against each other.
+extension IndexGeneration {
+  /// How two generations differ in the records that are visible at one batch.
+  package struct Difference: Sendable, Hashable {
+    /// Visible in the first.
+    package var count = 0
+    /// Of these, not visible in the second.
+    package var missing = 0
+    /// Visible in the second alone.
+    package var surplus = 0
+    /// Visible in both with another vector, key or hash.
+    package var altered = 0
+
+    package var isNone: Bool { missing == 0 && surplus == 0 && altered == 0 }
+  }
+
+  /// Compares every slot of both, bit for bit; both views must be of the same batch.
+  package func difference(
+    from other: IndexGeneration, at view: ReadView, _ otherView: ReadView
+  ) -> Difference {
+    var result = Difference()
+    let dimensions = parameters.dimensions
+    let own = UnsafeMutablePointer<Float>.allocate(capacity: dimensions)
+    let others = UnsafeMutablePointer<Float>.allocate(capacity: dimensions)
+    defer {
+      own.deallocate()
+      others.deallocate()
+    }
+    for slot in 0..<max(view.slotCount, otherView.slotCount) {
+      let isHere = isVisible(slot, in: view)
+      let isThere = other.isVisible(slot, in: otherView)
+      if isHere { result.count += 1 }
+      guard isHere, isThere else {
+        if isHere { result.missing += 1 }
+        if isThere { result.surplus += 1 }
+        continue
+      }
+      let isEqual =
+        recordHash(slot) == other.recordHash(slot)
+        && copyVector(slot, to: UnsafeMutableBufferPointer(start: own, count: dimensions))
+        && other.copyVector(slot, to: UnsafeMutableBufferPointer(start: others, count: dimensions))
+        && memcmp(own, others, dimensions * 4) == 0
+        && withKey(slot, { Array($0) }) == other.withKey(slot, { Array($0) })
+      if !isEqual { result.altered += 1 }
+    }
+    return result
+  }
+}
