@@ -227,6 +227,7 @@ struct DrillRun {
     let path = try stage.copy("\(name)-a")
     let digest = try await clock.phase("work and backup") { () -> String in
       let database = try await Database.open(at: path, configuration: DrillStage.configuration)
+      _ = try await database.backup(to: repository)
       let collection = try database.collection(stage.collection)
       try await collection.upsert(stage.records("kept-", count: 500))
       _ = try await database.mark("before-the-mistake")
@@ -320,8 +321,7 @@ extension DrillStage {
   func records(_ prefix: String, count: Int) -> [Record] {
     var generator = DrillGenerator(seed: UInt64(prefix.utf8.count) + 7)
     return (0..<count).map { number in
-      Record(
-        key: "\(prefix)\(number)", vector: (0..<dimensions).map { _ in generator.normal() })
+      Record(key: "\(prefix)\(number)", vector: vector(number, &generator))
     }
   }
 }

@@ -8,6 +8,8 @@ struct DrillStage {
   let collection: String
   let dimensions: Int
   let recall: Double
+  /// Vectors of the database; what a rehearsal writes lies around them.
+  let samples: [[Float]]
   static let loadRows = 40_000
 
   var base: String { directory + "/base" }
@@ -38,9 +40,12 @@ struct DrillStage {
         at: source ?? base)
     }
     let recall = try database.measureRecall(queries: 100).drillRecall
+    let samples = try database.collection(info.name)
+      .scroll(after: nil, limit: 1_000, filter: nil, includeVectors: true).records.map(\.vector)
     try await database.close()
     let stage = DrillStage(
-      directory: directory, collection: info.name, dimensions: info.dimensions, recall: recall)
+      directory: directory, collection: info.name, dimensions: info.dimensions, recall: recall,
+      samples: samples)
     try stage.writeLoad()
     return stage
   }
@@ -75,9 +80,16 @@ struct DrillStage {
     }
     defer { fclose(file) }
     for row in 0..<Self.loadRows {
-      let numbers = (0..<dimensions).map { _ in "\(generator.normal())" }
+      let numbers = vector(row, &generator).map { "\($0)" }
       fputs("{\"key\":\"\(Self.key(row))\",\"vector\":[\(numbers.joined(separator: ","))]}\n", file)
     }
+  }
+
+  /// A vector near one of the database's own.
+  func vector(_ number: Int, _ generator: inout DrillGenerator) -> [Float] {
+    let sample = samples[number % samples.count]
+    let scale = 0.1 * sample.reduce(0) { $0 + abs($1) } / Float(max(1, sample.count))
+    return sample.map { $0 + generator.normal() * scale }
   }
 
   static func key(_ row: Int) -> String { "drill-load-\(row)" }

@@ -45,7 +45,7 @@ enum HTTPQuestion {
       throw failure("nobody answers")
     }
     let bytes = Array(request.utf8)
-    guard send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue)) == bytes.count else {
+    guard send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
       throw failure("the question cannot be sent")
     }
     var answer: [UInt8] = []

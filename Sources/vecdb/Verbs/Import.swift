@@ -33,6 +33,8 @@ struct Import: AsyncParsableCommand {
   var batch = 1000
   @Option(help: "Stop after this many rows.")
   var limit: Int?
+  @Option(help: "Write at most this many rows a second.")
+  var rate: Int?
   @Option(help: "Threads that build the index; 0 is one per core.")
   var threads = 0
   @Option(
@@ -50,6 +52,7 @@ struct Import: AsyncParsableCommand {
     guard (0...1024).contains(threads) else {
       throw ValidationError("--threads is \(threads); it must be 0 to 1024.")
     }
+    if let rate, rate < 1 { throw ValidationError("--rate must be above 0.") }
     if let limit, limit < 0 { throw ValidationError("--limit must not be negative.") }
   }
 
@@ -108,7 +111,8 @@ struct Import: AsyncParsableCommand {
     try requireDimensions(source.vectors, collection)
     let journal = try receipts.map { try ReceiptJournal(path: $0) }
     var importer = Importer(
-      collection: collection, batchRows: batch, limit: limit, receipts: journal)
+      collection: collection, batchRows: batch, limit: limit, receipts: journal,
+      rate: rate)
     do { try await importer.run(source) } catch {
       if importer.rows > 0 {
         Terminal.clearLine()
