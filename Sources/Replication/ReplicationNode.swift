@@ -144,7 +144,7 @@ public final class ReplicationNode: @unchecked Sendable {
     configuration.createIfMissing = false
     let database = try await Database.open(at: path, configuration: configuration)
     let record = try database.nodeRecord()
-    var policy = try Self.policy(try await database.acknowledgementPolicy())
+    let policy = try Self.policy(try await database.acknowledgementPolicy())
     let shipper = Shipper(
       database: database, queue: queue, options: options, record: record, policy: policy)
     shipper.onStepDown = { [weak self] epoch in self?.steppedDown(epoch) }
@@ -171,11 +171,33 @@ public final class ReplicationNode: @unchecked Sendable {
         return try await self.answer(text)
       }
     }
-    if !record.isFollower, let wanted = options.acknowledgement?.policy, wanted != policy {
-      // The record of the new policy is the last write of the old one.
-      try await database.setAcknowledgementPolicy(wanted.encoded())
-      policy = wanted
-      await onQueue { [policy] in shipper.replacePolicy(policy) }
+    guard !record.isFollower, let wanted = options.acknowledgement?.policy, wanted != policy
+    else { return }
+    if policy.isAsynchronous {
+      try await Self.replacePolicy(of: database, shipper, by: wanted)
+      return
+    }
+    // The record of the new policy is the last write of the old one, and waits like it.
+    let logger = options.logger
+    Task { [weak self] in
+      do {
+        while let self, !self.isStopping, !(await self.isWritable) {
+          try await Task.sleep(nanoseconds: 50_000_000)
+        }
+        try await Self.replacePolicy(of: database, shipper, by: wanted)
+      } catch { logger.error("the acknowledgement policy cannot be changed: \(error)") }
+    }
+  }
+
+  private static func replacePolicy(
+    of database: Database, _ shipper: Shipper, by policy: AcknowledgementPolicy
+  ) async throws {
+    try await database.setAcknowledgementPolicy(policy.encoded())
+    await withCheckedContinuation { continuation in
+      shipper.queue.async {
+        shipper.replacePolicy(policy)
+        continuation.resume()
+      }
     }
   }
 

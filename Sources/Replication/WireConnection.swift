@@ -26,10 +26,19 @@ final class WireConnection: @unchecked Sendable {
   var peer: String { channel.remoteAddress.map { "\($0)" } ?? "a peer" }
 
   func send(_ message: Message) {
-    guard !isClosed else { return }
+    guard !isClosed else { return tellLate() }
     let bytes = message.encoded(sequence: sequence)
     sequence += 1
     channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
+  }
+
+  /// For a delegate that came after the end.
+  private func tellLate() {
+    guard delegate != nil else { return }
+    queue.async { [self] in
+      delegate?.closed(self, reason: "the connection was closed")
+      delegate = nil
+    }
   }
 
   /// As `send`, and calls back on the queue when the bytes are on their way.

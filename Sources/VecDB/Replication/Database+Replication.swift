@@ -62,6 +62,13 @@ extension Database {
   /// Binds the node: durable, and obeyed by every write after it, on return.
   package func bind(_ record: NodeRecord) async throws {
     try await queue.exclusively { engine in
+      // What was bound meanwhile is never taken back.
+      var record = record
+      let present = try NodeRecord.read(in: engine.directory.path, engine.fileSystem)
+      if present.isAbove(record) {
+        record.epochCounter = present.epochCounter
+        record.epochID = present.epochID
+      }
       try record.write(in: engine.directory.path, engine.fileSystem)
       engine.writeRefusal = record.refusal(
         epoch: engine.log.identity.currentEpoch, path: engine.directory.path)

@@ -36,6 +36,12 @@ package struct NodeRecord: Sendable, Hashable {
     return writer.bytes
   }
 
+  /// Whether this record knows a higher epoch.
+  func isAbove(_ other: NodeRecord) -> Bool {
+    (epochCounter, epochID.high, epochID.low)
+      > (other.epochCounter, other.epochID.high, other.epochID.low)
+  }
+
   package static func path(in directory: String) -> String { directory + "/node" }
 
   /// Throws `.corrupt` or `.unknownVersion`.
