@@ -33,6 +33,7 @@ let package = Package(
   name: "vecdb",
   products: [
     .library(name: "VecDB", targets: ["VecDB"]),
+    .library(name: "Replication", targets: ["Replication"]),
     .executable(name: "vecdb", targets: ["vecdb"]),
     .library(name: "VecDBEncryption", targets: ["VecDBEncryption"]),
   ],
@@ -46,6 +47,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
   ],
   targets: kernelTargets + fuzzTargets + [
     .systemLibrary(
@@ -73,10 +75,20 @@ let package = Package(
         .product(
           name: "CryptoExtras", package: "swift-crypto", condition: .when(traits: ["Encryption"])),
       ]),
+    .target(name: "ReplicationProtocol", dependencies: ["LogStore", "Bytes"]),
+    .target(
+      name: "Replication",
+      dependencies: [
+        "VecDB", "ReplicationProtocol",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     .executableTarget(
       name: "vecdb",
       dependencies: [
-        "VecDB",
+        "VecDB", "Replication",
         .target(name: "VecDBEncryption", condition: .when(traits: ["Encryption"])),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -101,6 +113,8 @@ let package = Package(
         "VecDB", "BlockStore", "SimulatedDisk", .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "VecDBEncryptionTests", dependencies: ["VecDBEncryption", "VecDB"]),
+    .testTarget(name: "ReplicationProtocolTests", dependencies: ["ReplicationProtocol"]),
+    .testTarget(name: "ReplicationTests", dependencies: ["Replication", "VecDB"]),
     .testTarget(name: "CommandTests", dependencies: ["VecDB", "vecdb"]),
   ],
   swiftLanguageModes: [.v6]

@@ -261,6 +261,13 @@ final class LogSegment {
     try fileSystem.syncDirectory(directoryName(path))
   }
 
+  /// Gives a segment without frames another history of epochs. Durable on return.
+  func replaceIdentity(_ identity: LogIdentity) throws {
+    var new = header
+    new.identity = identity
+    try writeHeader(new)
+  }
+
   /// Lets go of the file without any write.
   func close() {
     writer?.close()

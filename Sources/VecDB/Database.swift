@@ -26,6 +26,8 @@ public final class Database: Sendable {
   let rebuilds: RebuildRunner
   /// Answers other processes; nil where that is turned off or cannot be.
   let control = Guarded<ControlServer?>(nil)
+  /// Answers what other processes ask of the replication layer.
+  package let nodeHandler = Guarded<(@Sendable (String) async throws -> String)?>(nil)
   let scrubber = Guarded<Scrubber?>(nil)
 
   private init(engine: Engine) {

@@ -51,6 +51,13 @@ struct BackupRun: Sendable {
     } else {
       let current = engine.log.identity.currentEpoch
       try repository.claimEpoch(counter: current.counter, id: current.id.number)
+      if let newer = try repository.claimedEpochs().last, newer.counter > current.counter {
+        throw StoreError(
+          .invalidArgument,
+          "the repository knows epoch \(newer.counter), and this copy is of epoch "
+            + "\(current.counter): another copy has become the primary", at: repository.location,
+          remedy: "Let this copy follow the new primary with `vecdb rejoin`.")
+      }
       try publish(isNew: !published, measureCanary: measureCanary, started: started)
     }
     report.seconds = Self.seconds(since: started)

@@ -64,7 +64,7 @@ extension Database {
 
   /// Makes index and records durable at one LSN and keeps both files as they are, until
   /// `recordsHolds` is lowered again.
-  private func holdRestorePoint() async throws -> BlockPin {
+  func holdRestorePoint() async throws -> BlockPin {
     var patience = 3
     while true {
       // One backup at a time: a second one needs a later state of records.

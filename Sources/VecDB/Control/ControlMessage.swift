@@ -21,6 +21,8 @@ package struct ControlRequest: Codable, Sendable, Hashable {
     case removeMark
     case marks
     case read
+    /// Something for the replication layer of the owner.
+    case node
   }
 
   package var verb: Verb
@@ -47,6 +49,8 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var keys: [String]?
   package var includeVector: Bool?
   package var search: ControlSearch?
+  /// node: what is asked, in a form that the replication layer knows.
+  package var node: String?
 
   package init(_ verb: Verb) { self.verb = verb }
 }
@@ -73,6 +77,7 @@ package struct ControlAnswer: Codable, Sendable {
   package var found: ControlSearchResult?
   package var archive: ArchiveReport?
   package var collection: CollectionInfo?
+  package var node: String?
 
   package init() {}
 }

@@ -160,6 +160,13 @@ extension Database {
         target: request.target, progress: progress)
     case .mark: answer.mark = try await mark(request.name ?? "")
     case .removeMark: answer.receipt = try await removeMark(request.name ?? "")
+    case .node:
+      guard let handler = nodeHandler.withLock({ $0 }) else {
+        throw VecDBError(
+          .invalidArgument, "the process that has this database open does not replicate it",
+          at: path, remedy: "Start it with `vecdb serve` or `vecdb replica`.")
+      }
+      answer.node = try await handler(request.node ?? "")
     case .marks: answer.marks = try await marks()
     case .read:
       answer = try await onBackground {

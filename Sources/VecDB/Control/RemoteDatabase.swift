@@ -193,6 +193,13 @@ extension RemoteDatabase {
     return try Self.part(try await perform(request).mark)
   }
 
+  /// Asks the owner's replication layer.
+  package func node(_ text: String) async throws -> String {
+    var request = ControlRequest(.node)
+    request.node = text
+    return try Self.part(try await perform(request).node)
+  }
+
   package func removeMark(_ name: String) async throws -> Receipt {
     var request = ControlRequest(.removeMark)
     request.name = name

@@ -16,6 +16,8 @@ final class DatabaseState {
   private(set) var nextCollectionID: UInt32 = 1
   /// Named points of the history; the index and the records know nothing of them.
   private(set) var marks = Marks()
+  /// When the primary acknowledges writes, in the form of the replication protocol; empty: alone.
+  private(set) var acknowledgement: [UInt8] = []
   let threads: Int
 
   init(threads: Int) {
@@ -27,8 +29,9 @@ final class DatabaseState {
   /// The state of a manifest; `collections` were opened from its blocks.
   init(
     lsn: UInt64, chain: Digest, nextCollectionID: UInt32, collections: [CollectionRuntime],
-    marks: Marks, threads: Int
+    marks: Marks, acknowledgement: [UInt8], threads: Int
   ) {
+    self.acknowledgement = acknowledgement
     self.lsn = lsn
     self.chain = chain
     self.nextCollectionID = nextCollectionID
@@ -96,6 +99,8 @@ extension DatabaseState {
           try collection(write.collection, lsn: position.lsn).apply(write, lsn: position.lsn)
         }
         Self.appendChanges(of: write, to: &changes)
+      case .acknowledgement(let policy):
+        if isNew { acknowledgement = policy }
       case .mark(let name, let isSet, let time):
         if isNew {
           marks.set(name, isSet ? .init(lsn: position.lsn, timeMilliseconds: time) : nil)

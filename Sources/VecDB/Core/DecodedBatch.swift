@@ -11,6 +11,7 @@ enum DecodedBatch {
   case mark(name: String, isSet: Bool, timeMilliseconds: Int64)
   case maintenance(collection: UInt32, IndexGeneration.MaintenanceStep)
   case rebuild(RebuildBatch.Header, RebuildBatch)
+  case acknowledgement([UInt8])
 
   /// The collection that it concerns; nil if it concerns none or all.
   var collectionID: UInt32? {
@@ -19,7 +20,8 @@ enum DecodedBatch {
     case .drop(let collection): collection
     case .write(let write): write.collection
     case .rebuild(let header, _): header.collection
-    case .mark: nil
+    case .maintenance(let collection, _): collection
+    case .mark, .acknowledgement: nil
     }
   }
 
@@ -87,6 +89,10 @@ enum DecodedBatch {
       return .drop(collection: collection)
     case .write:
       return .write(try decodeWrite(&reader, isReusing: isReusing))
+    case .acknowledgement:
+      let policy = Array(try reader.readCounted(maximum: 1 << 16, "acknowledgement policy"))
+      try reader.expectEnd("end of batch")
+      return .acknowledgement(policy)
     case .mark:
       let isSet: UInt8 = try reader.read("whether the mark is set")
       guard isSet <= 1 else { throw reader.failure("whether the mark is set") }

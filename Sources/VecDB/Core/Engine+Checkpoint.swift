@@ -48,7 +48,8 @@ extension Engine {
   /// up to a limit, a repository that does not have it yet.
   func removeWhatIsNotNeeded() throws {
     _ = try blocks.collectGarbage()
-    let needed = try min(blocks.trimmableLSN(), records.durableLSN)
+    var needed = try min(blocks.trimmableLSN(), records.durableLSN)
+    if let kept = replication?.neededLSN(log) { needed = min(needed, kept) }
     let trimmable = try holds.trimmable(
       through: needed, log: log, limitBytes: configuration.archiveLogBytes)
     if trimmable > 0 { try log.trim(through: trimmable) }
@@ -61,7 +62,7 @@ extension Engine {
       epochCounter: epochCounter, lsn: state.lsn, chain: state.chain,
       timeMilliseconds: Self.nowMilliseconds(), catalog: state.encodeCatalog(),
       collections: [], records: nil, recordsLSN: records.durableLSN,
-      annotations: try state.marks.annotations())
+      annotations: try state.annotations())
   }
 }
 

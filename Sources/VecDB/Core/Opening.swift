@@ -111,7 +111,7 @@ enum Opening {
       databaseID: identity.databaseID.number, epochs: identity.encoded(),
       epochCounter: identity.currentEpoch.counter, lsn: state.lsn, chain: state.chain,
       timeMilliseconds: Engine.nowMilliseconds(), catalog: state.encodeCatalog(),
-      collections: [], recordsLSN: state.lsn, annotations: try state.marks.annotations())
+      collections: [], recordsLSN: state.lsn, annotations: try state.annotations())
     let collections = PinnedCollection.pinAll(of: state, previous: previous)
     let job = CheckpointJob(manifest: manifest, collections: collections, blocks: blocks)
     job.write()
@@ -152,10 +152,13 @@ extension Opening {
     let state = try openState(manifest, blocks: blocks, threads: configuration.resolvedThreads)
     let checkpointer = Checkpointer(newest: manifest)
     try replay(log, into: state, records, checkpointer)
-    return Engine(
+    let node = try NodeRecord.read(in: directory.path, files)
+    let engine = Engine(
       directory: directory, fileSystem: files, configuration: configuration, lock: lock, log: log,
       records: records, blocks: blocks, state: state, checkpointer: checkpointer,
       holds: try LogHolds(directory: directory, fileSystem: files, logger: configuration.logger))
+    engine.writeRefusal = node.refusal(epoch: log.identity.currentEpoch, path: directory.path)
+    return engine
   }
 
   /// The order that the Architecture article states: nobody is ahead of the log, and the log
@@ -209,7 +212,8 @@ extension Opening {
     }
     return DatabaseState(
       lsn: manifest.lsn, chain: manifest.chain, nextCollectionID: next, collections: collections,
-      marks: try Marks(in: manifest), threads: threads)
+      marks: try Marks(in: manifest), acknowledgement: try AcknowledgementRecord.read(in: manifest),
+      threads: threads)
   }
 
   /// Compares blocks of a collection's generation with the hashes in the manifest.
