@@ -19,6 +19,7 @@ package struct ControlRequest: Codable, Sendable, Hashable {
     case marks
     /// Something for the replication layer of the owner.
     case node
+    case read
   }
 
   package var verb: Verb
@@ -26,12 +27,16 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var repository: String?
   /// stats: whether graph digests are computed.
   package var graphDigests: Bool?
-  /// mark, removeMark: the name.
+  /// mark, removeMark: the name. read: the collection's.
   package var name: String?
   /// check: whether recall is measured as well.
   package var recall: Bool?
   /// node: what is asked, in a form that the replication layer knows.
   package var node: String?
+  /// read: the keys to look up, and whether with their vectors; or a search.
+  package var keys: [String]?
+  package var includeVector: Bool?
+  package var search: ControlSearch?
 
   package init(_ verb: Verb) { self.verb = verb }
 }
@@ -55,6 +60,8 @@ package struct ControlAnswer: Codable, Sendable {
   package var marks: [MarkInfo]?
   package var receipt: Receipt?
   package var node: String?
+  package var records: [ControlRecord]?
+  package var found: ControlSearchResult?
 
   package init() {}
 }

@@ -152,6 +152,12 @@ extension Database {
       }
       answer.node = try await handler(request.node ?? "")
     case .marks: answer.marks = try await marks()
+    case .read:
+      answer = try await onBackground {
+        var answer = ControlAnswer()
+        try self.read(request, into: &answer)
+        return answer
+      }
     case .check:
       answer.check = try await check(progress: progress)
       if request.recall == true {
