@@ -1,8 +1,8 @@
 import NIOCore
 import VecDB
 
-/// How connections between nodes are protected. `Replication` itself has only plaintext on
-/// loopback; TLS is in the product `ReplicationTLS`.
+/// How connections between nodes are protected. What there is: plaintext, on loopback alone.
+/// Between hosts, a tunnel that authenticates both sides brings the peer to loopback.
 public struct TransportSecurity: Sendable {
   package typealias Handlers = @Sendable (_ host: String?) throws -> [any ChannelHandler]
 
@@ -25,7 +25,7 @@ public struct TransportSecurity: Sendable {
     guard !isLoopbackOnly || address.isLoopback else {
       throw VecDBError(
         .invalidArgument, "\(address) is not on this machine, and the connection is not protected",
-        at: "\(address)", remedy: "Use TLS, or 127.0.0.1.")
+        at: "\(address)", remedy: "Use 127.0.0.1, and a tunnel between hosts.")
     }
   }
 }

@@ -8,7 +8,7 @@ extension GraphBuilder {
     let slot = batch[place]
     let scratch = worker.scratch
     let generation = generation
-    samples[slot - batch.lowerBound] = NeighbourGrowth()
+    samples[place] = NeighbourGrowth()
     guard !generation.isAbsent(slot) else { return }
     let query = generation.storedQuery(slot, into: scratch.signedQuery, scratch: scratch.dots)
     batch.slots.withUnsafeBufferPointer { slots in
