@@ -15,13 +15,14 @@ extension SnapshotRepository {
     throw refuse()
   }
   package func blocks() throws -> [Digest] { throw refuse() }
-  package func deleteBlock(_ hash: Digest) throws { throw refuse() }
+  package func deleteBlock(_ stored: Digest) throws { throw refuse() }
   package func synchronize() throws { throw refuse() }
   package func putManifest(_ manifest: Manifest) throws { throw refuse() }
   package func manifests() throws -> [ManifestEntry] { throw refuse() }
   package func getManifest(_ entry: ManifestEntry) throws -> Manifest { throw refuse() }
   package func deleteManifest(_ entry: ManifestEntry) throws { throw refuse() }
   package func putLog(_ piece: LogPiece, _ bytes: [UInt8]) throws { throw refuse() }
+  package func replaceLog(_ piece: LogPiece, _ bytes: [UInt8]) throws { throw refuse() }
   package func logPieces() throws -> [LogPiece] { throw refuse() }
   package func getLog(_ piece: LogPiece) throws -> [UInt8] { throw refuse() }
   package func deleteLog(_ piece: LogPiece) throws { throw refuse() }
