@@ -110,18 +110,22 @@ import VecDB
     for metric in [Metric.l2, .cosine, .dot] {
       try await withCollection(dimensions: 3, metric) { database, items in
         var generator = SeededGenerator(seed: 2)
-        let records = (0..<2_500).map {
-          Record(key: "\($0)", vector: generator.vector(3), metadata: ["even": .bool($0 % 2 == 0)])
+        let records: [Record] = (0..<2_500).map { number in
+          let isEven = MetadataValue.bool(number % 2 == 0)
+          return Record(
+            key: "\(number)", vector: generator.vector(3), metadata: ["even": isEven])
         }
         try await items.upsert(records)
         #expect(try await items.delete(where: Field("even") == true).deleted == 1_250)
         #expect(try await items.delete(where: Field("even") == true).deleted == 0)
         try await items.delete(records.map(\.key))
         #expect(items.count == 0)
-        for options in [
-          SearchOptions(), .init(exact: true), .init(recall: 0.9),
-          .init(filter: Field("even") == false),
-        ] {
+        let filter: Filter = Field("even") == false
+        let ways: [SearchOptions] = [
+          SearchOptions(), SearchOptions(exact: true), SearchOptions(recall: 0.9),
+          SearchOptions(filter: filter),
+        ]
+        for options in ways {
           #expect(try items.search([1, 1, 1], k: 5, options: options).hits.isEmpty)
         }
         #expect(try database.measureRecall().collections[0].recall == 1)
@@ -134,15 +138,14 @@ import VecDB
   /// Conditions on fields that nothing has, or of other types, match nothing and are no errors.
   @Test func filtersThatMatchNothing() async throws {
     try await withCollection(dimensions: 2) { _, items in
-      try await items.upsert(
-        (0..<2_000).map {
-          Record(
-            key: "\($0)", vector: [Float($0), 1],
-            metadata: [
-              "n": .integer(Int64($0)), "text": "t\($0 % 7)", "flag": .bool($0 % 2 == 0),
-              "tags": [.string("a")],
-            ])
-        })
+      let records: [Record] = (0..<2_000).map { number in
+        let metadata: Metadata = [
+          "n": .integer(Int64(number)), "text": .string("t\(number % 7)"),
+          "flag": .bool(number % 2 == 0), "tags": .array([.string("a")]),
+        ]
+        return Record(key: "\(number)", vector: [Float(number), 1], metadata: metadata)
+      }
+      try await items.upsert(records)
       let nothing = [
         "absent == 1", "absent != 1", "exists(absent)", "n == '1'", "n < 'a'", "text >= 3",
         "flag == 1", "flag > 0.5", "tags == 'a'", "text contains 't'", "n in ()", "n < 0",
