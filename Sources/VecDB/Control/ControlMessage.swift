@@ -20,6 +20,7 @@ package struct ControlRequest: Codable, Sendable, Hashable {
     case mark
     case removeMark
     case marks
+    case read
   }
 
   package var verb: Verb
@@ -38,10 +39,14 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var repair: Bool?
   /// stats: whether graph digests are computed.
   package var graphDigests: Bool?
-  /// mark, removeMark: the name.
+  /// mark, removeMark: the name. read: the collection's.
   package var name: String?
   /// check: whether recall is measured as well.
   package var recall: Bool?
+  /// read: the keys to look up, and whether with their vectors; or a search.
+  package var keys: [String]?
+  package var includeVector: Bool?
+  package var search: ControlSearch?
 
   package init(_ verb: Verb) { self.verb = verb }
 }
@@ -66,6 +71,8 @@ package struct ControlAnswer: Codable, Sendable {
   package var receipt: Receipt?
   package var archive: ArchiveReport?
   package var collection: CollectionInfo?
+  package var records: [ControlRecord]?
+  package var found: ControlSearchResult?
 
   package init() {}
 }

@@ -161,6 +161,12 @@ extension Database {
     case .mark: answer.mark = try await mark(request.name ?? "")
     case .removeMark: answer.receipt = try await removeMark(request.name ?? "")
     case .marks: answer.marks = try await marks()
+    case .read:
+      answer = try await onBackground {
+        var answer = ControlAnswer()
+        try self.read(request, into: &answer)
+        return answer
+      }
     case .check:
       answer.check = try await check(progress: progress)
       if request.recall == true {
