@@ -1,5 +1,4 @@
 #if Encryption
-  import Bytes
   import Crypto
   import FoundationEssentials
   import VecDB
