@@ -83,6 +83,7 @@ public final class Database: Sendable {
         engine: try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration))
       database.startControl()
       database.rebuilds.wake()
+      database.rebuilds.startAdvice()
       database.startScrub()
       return database
     }

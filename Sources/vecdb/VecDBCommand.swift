@@ -26,7 +26,8 @@ struct VecDBCommand: AsyncParsableCommand {
     version: "0.1.0",
     subcommands: [
       Create.self, Import.self, Query.self, Get.self, Delete.self, Drop.self, Export.self,
-      Stats.self, Check.self, Checkpoint.self, Mark.self, Backup.self, Backups.self, Verify.self,
+      Stats.self, Check.self, Checkpoint.self, Rebuild.self, Mark.self, Backup.self, Backups.self,
+      Verify.self,
       Restore.self, Prune.self, Bench.self,
     ])
 

@@ -17,6 +17,7 @@ package struct ControlRequest: Codable, Sendable, Hashable {
     case mark
     case removeMark
     case marks
+    case rebuild
   }
 
   package var verb: Verb
@@ -28,6 +29,8 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var name: String?
   /// check: whether recall is measured as well.
   package var recall: Bool?
+
+  package var rebuild: RebuildRequest?
 
   package init(_ verb: Verb) { self.verb = verb }
 }
@@ -50,6 +53,7 @@ package struct ControlAnswer: Codable, Sendable {
   package var mark: MarkInfo?
   package var marks: [MarkInfo]?
   package var receipt: Receipt?
+  package var rebuild: RebuildAnswer?
 
   package init() {}
 }

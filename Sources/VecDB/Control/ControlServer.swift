@@ -145,6 +145,11 @@ extension Database {
     case .mark: answer.mark = try await mark(request.name ?? "")
     case .removeMark: answer.receipt = try await removeMark(request.name ?? "")
     case .marks: answer.marks = try await marks()
+    case .rebuild:
+      guard let rebuild = request.rebuild else {
+        throw VecDBError(.invalidArgument, "the request does not say what to rebuild")
+      }
+      answer.rebuild = try await perform(rebuild, progress: progress)
     case .check:
       answer.check = try await check(progress: progress)
       if request.recall == true {
