@@ -18,6 +18,13 @@ import VectorIndex
   private static func tampered(_ index: IndexGeneration, _ sabotage: Sabotage) throws
     -> IndexGeneration
   {
+    // All blocks, though some have been in a checkpoint already.
+    let probe = index.beginCheckpoint()
+    let names = probe.arrays.map { ($0.name, $0.lengthBytes) }
+    probe.abandon()
+    for (name, length) in names {
+      for block in 0...(length >> 20) { index.markDirty(array: name, block: block) }
+    }
     let snapshot = index.beginCheckpoint()
     defer { snapshot.abandon() }
     var state = snapshot.state

@@ -9,7 +9,7 @@ import VecDB
   }
 
   private static func graphDigest(_ database: Database) async throws -> String {
-    try await database.stats(graphDigests: true).collections[0].graphDigest ?? ""
+    try database.stats(graphDigests: true).collections[0].graphDigest ?? ""
   }
 
   private static var options: RebuildOptions {
@@ -157,8 +157,8 @@ import VecDB
     try await items.beginRebuild(options)
     try Self.stepUntil("grace", items, database)
     let during = try database.stats()
-    #expect(during.packBytes > before.packBytes + before.collections[0].indexBytes / 4)
-    weak var old = items.otherGeneration
+    #expect(during.packBytes > before.packBytes)
+    weak let old = items.otherGeneration
     #expect(old != nil)
     try await items.retireRebuild()
     #expect(old == nil, "the arrays of the old generation are gone")

@@ -11,7 +11,7 @@ import VectorIndex
 ///   dimensions; deaths × UInt32 slot; births × (counted key, counted canonical metadata, Int64
 ///   expiry, 32-byte record hash); zeros up to a multiple of 4; births × dimensions × float32
 /// - 4 mark: UInt8 1 set or 0 removed, counted name, Int64 time in milliseconds since 1970
-/// - 6 to 9, rebuilds: see `RebuildBatch`
+/// - 6 to 10, rebuilds: see `RebuildBatch`
 enum BatchPayload {
   static let version: UInt8 = 1
 
@@ -24,6 +24,7 @@ enum BatchPayload {
     case rebuildSwap = 7
     case rebuildRollback = 8
     case rebuildRetire = 9
+    case exchange = 10
   }
 }
 

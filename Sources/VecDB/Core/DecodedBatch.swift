@@ -73,7 +73,7 @@ enum DecodedBatch {
       let time: Int64 = try reader.read("time of the mark")
       try reader.expectEnd("end of batch")
       return .mark(name: name, isSet: isSet == 1, timeMilliseconds: time)
-    case .rebuildBegin, .rebuildSwap, .rebuildRollback, .rebuildRetire:
+    case .rebuildBegin, .rebuildSwap, .rebuildRollback, .rebuildRetire, .exchange:
       let (header, batch) = try RebuildBatch.decode(kind, &reader)
       return .rebuild(header, batch)
     }

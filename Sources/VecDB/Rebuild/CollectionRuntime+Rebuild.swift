@@ -65,6 +65,7 @@ extension CollectionRuntime {
     case .rollback(let reason):
       let state = try requireRebuild(header, .grace, lsn: lsn)
       try rollBack(state, header, lsn: lsn, reason: reason)
+    case .exchange: throw mismatch("an exchange concerns two collections", lsn)
     case .retire(let reason):
       let state = try requireRebuild(header, nil, lsn: lsn)
       end(

@@ -29,6 +29,19 @@ extension Engine {
       """)
   }
 
+  /// Logs that two collections exchange their names; returns the batch's LSN. For the writer.
+  func exchange(_ first: CollectionRuntime, _ second: CollectionRuntime) throws -> UInt64 {
+    for collection in [first, second] where collection.rebuilds.withLock({ $0.state }) != nil {
+      throw VecDBError(
+        .alreadyExists, "a rebuild is under way", at: collection.definition.name,
+        remedy: "Wait for it, cancel it, or retire the old generation.")
+    }
+    let header = RebuildBatch.Header(
+      collection: first.id, number: second.id, timeMilliseconds: Self.nowMilliseconds())
+    _ = try write([RebuildBatch.exchange.encode(header)])
+    return state.lsn
+  }
+
   /// Logs the end of a rebuild: its candidate, or the old generation, is given up. For the writer.
   func endRebuild(
     _ runtime: CollectionRuntime, _ rebuild: RebuildState, _ reason: String
@@ -43,5 +56,10 @@ extension CollectionRuntime {
   func header(_ number: UInt32) -> RebuildBatch.Header {
     RebuildBatch.Header(
       collection: id, number: number, timeMilliseconds: Engine.nowMilliseconds())
+  }
+
+  /// When it was last exchanged with another one; 0 if never.
+  var exchangedLSN: UInt64 {
+    rebuilds.withLock { $0.outcome }.flatMap { $0.kind == .moved ? $0.lsn : nil } ?? 0
   }
 }

@@ -48,6 +48,8 @@ struct RebuildOutcome: Sendable, Hashable {
     case rolledBack = 2
     /// The old generation was given up after the grace period.
     case retired = 3
+    /// The collection was exchanged with another one, at the end of a migration.
+    case moved = 4
   }
 
   var kind: Kind

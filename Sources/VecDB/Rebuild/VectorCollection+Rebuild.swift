@@ -211,6 +211,7 @@ extension Database {
   }
 
   func returnSpaceOfRebuildInBackground() {
+    guard engine.configuration.rebuildsInBackground else { return }
     let runner = rebuilds
     let logger = engine.configuration.logger
     DispatchQueue.global(qos: .utility).async {
