@@ -19,6 +19,16 @@ import PackageDescription
   let kernelDependencies: [Target.Dependency] = []
 #endif
 
+// The fuzzers need flags of their own; scripts/fuzz asks for them.
+let fuzzTargets: [Target] =
+  Context.environment["VECDB_FUZZ"] == nil
+  ? []
+  : [
+    .executableTarget(
+      name: "fuzz", dependencies: ["VecDB", "LogStore", "BlockStore", "VectorIndex"],
+      path: "Tests/Fuzz", swiftSettings: [.unsafeFlags(["-parse-as-library"])])
+  ]
+
 let package = Package(
   name: "vecdb",
   products: [
@@ -30,7 +40,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
   ],
-  targets: kernelTargets + [
+  targets: kernelTargets + fuzzTargets + [
     .systemLibrary(
       name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CVectorShims"),
@@ -71,7 +81,7 @@ let package = Package(
     .testTarget(
       name: "VecDBTests",
       dependencies: [
-        "VecDB", "SimulatedDisk", .product(name: "Logging", package: "swift-log"),
+        "VecDB", "BlockStore", "SimulatedDisk", .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "CommandTests", dependencies: ["VecDB", "vecdb"]),
   ],

@@ -22,6 +22,10 @@ final class LogSegment {
   private(set) var contentBytes: Int
   /// Size of the WAL up to the last commit; nothing lies behind it.
   private(set) var walBytes = 0
+  /// A WAL that was found on opening ends in the middle of a sector where the padding behind its
+  /// last commit was torn off: a write there that is torn itself could take the commit with it. So
+  /// it is emptied before anything is appended.
+  private var mustEmptyWAL = false
   private let fileSystem: any FileSystem
   /// Held until the segment is sealed.
   private var writer: SQLiteConnection?
@@ -163,6 +167,7 @@ final class LogSegment {
       path: path, header: header, end: header.start, contentBytes: mainBytes + walBytes,
       fileSystem: fileSystem, writer: isWritable ? database : nil)
     segment.walBytes = walBytes
+    segment.mustEmptyWAL = walBytes > 0
     if last != 0 { segment.end = try segment.frame(UInt64(bitPattern: last)).position }
     try segment.checkEnd()
     return segment
@@ -277,10 +282,12 @@ final class LogSegment {
       throw StoreError(.locked, "another connection reads the log segment", at: path)
     }
     walBytes = 0
+    mustEmptyWAL = false
   }
 
   private func write(_ body: (SQLiteConnection) throws -> Void) throws {
     guard let writer else { throw StoreError(.invalidArgument, "the segment is sealed", at: path) }
+    if mustEmptyWAL { try emptyWAL() }
     do {
       try writer.transaction { try body(writer) }
     } catch let error as StoreError where error.kind == .diskFull {

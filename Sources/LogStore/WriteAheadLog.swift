@@ -367,6 +367,14 @@ package final class WriteAheadLog: @unchecked Sendable {
     }
   }
 
+  /// Lets go of the files as they are. The log cannot be used afterwards.
+  package func abandon() {
+    lock.withLock { _ in
+      for segment in segments { segment.close() }
+      poison = StoreError(.invalidArgument, "the log is closed", at: directory)
+    }
+  }
+
   /// Moves everything into the main files and lets go of them, so that the next open is fast. The
   /// log cannot be used afterwards.
   package func close() throws {

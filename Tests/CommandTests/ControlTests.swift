@@ -38,6 +38,13 @@ import VecDB
     let backup = try await run("backup", path, repository, "--json")
     #expect(backup.status == 0, "\(backup.errors)")
     #expect(try backup.objects[0]["repository"] as? String == repository)
+    // Reading goes through the owner, and says the same as reading the files later.
+    let get = try await run("get", path, "items", "k1")
+    #expect(get.status == 0 && get.output.contains("\"key\":\"k1\""), "\(get.errors)")
+    let query = try await run("query", path, "items", "--key", "k1", "-k", "3", "--json")
+    #expect(query.status == 0, "\(query.errors)")
+    let missing = try await run("get", path, "items", "no such key")
+    #expect(missing.status == 1)
     // Verbs that need the database to themselves still say who has it.
     let refused = try await run("export", path, "items")
     #expect(refused.status == 1 && refused.errors.contains("process"))
@@ -45,6 +52,10 @@ import VecDB
     try await database.close()
     #expect(!FileManager.default.fileExists(atPath: path + "/control.sock"))
     let alone = try await run("stats", path, "--json")
+    #expect(try await run("get", path, "items", "k1").output == get.output)
+    #expect(
+      try await run("query", path, "items", "--key", "k1", "-k", "3", "--json").output
+        == query.output)
     // Sizes of files may differ; what the database is may not.
     for field in ["path", "lsn", "epoch", "chain", "dataDigest", "databaseID", "kernels"] {
       #expect(

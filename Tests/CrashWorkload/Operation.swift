@@ -8,7 +8,7 @@ enum Operation {
 
   static let dimensions = 24
   /// Keys of a writer; no two writers share one.
-  private static let keys = 160
+  private static let keys = 120
 
   init(seed: UInt64, writer: Int, step: Int) {
     var generator = SplitMix64(

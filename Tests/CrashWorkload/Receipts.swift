@@ -9,6 +9,8 @@ struct Receipts {
   struct Failure: Error, CustomStringConvertible { var description: String }
 
   private(set) var acknowledged: [Int: [Int]] = [:]
+  /// Steps that were refused whole, for want of space or room.
+  private(set) var refusedCount = 0
   /// The step after the last one of which the outcome is known.
   private(set) var next: [Int: Int] = [:]
 
@@ -26,7 +28,11 @@ struct Receipts {
         throw Failure(description: "\(path): step \(step) of writer \(writer) is out of order")
       }
       next[writer] = step + 1
-      if words[2] == "+" { acknowledged[writer, default: []].append(step) }
+      if words[2] == "+" {
+        acknowledged[writer, default: []].append(step)
+      } else {
+        refusedCount += 1
+      }
     }
   }
 

@@ -9,8 +9,11 @@ struct Verification {
   let seed: UInt64
   let writers: Int
 
+  private static let proofKey = "after"
+
   struct Outcome: Codable {
     var acknowledged = 0
+    var refused = 0
     var records = 0
     var reopenMilliseconds = 0.0
     var problems: [String] = []
@@ -20,6 +23,7 @@ struct Verification {
     var outcome = Outcome()
     let known = try Receipts(path: receipts)
     outcome.acknowledged = known.acknowledgedCount
+    outcome.refused = known.refusedCount
     let started = Date()
     let database: Database
     do {
@@ -38,13 +42,15 @@ struct Verification {
       return outcome
     }
     let collection = try database.collection("c")
-    let found = try collection.scroll(limit: 100_000).records
+    let found = try collection.scroll(limit: 10_000).records
     outcome.records = found.count
     if collection.count != found.count {
       outcome.problems.append("counts \(collection.count) records and lists \(found.count)")
     }
+    // What an earlier proof wrote stays where its removal found no space.
+    let written = found.filter { $0.key != Self.proofKey }
     try resolve(
-      Dictionary(uniqueKeysWithValues: found.map { ($0.key, $0) }), known, &outcome)
+      Dictionary(uniqueKeysWithValues: written.map { ($0.key, $0) }), known, &outcome)
     for record in found.prefix(300) {
       let hit = try collection.search(record.vector, k: 1).hits.first
       if hit?.distance != 0 { outcome.problems.append("a search misses '\(record.key)'") }
@@ -56,10 +62,10 @@ struct Verification {
     }
     do {
       let new = Record(
-        key: "after", vector: Array(repeating: 2, count: Operation.dimensions))
+        key: Self.proofKey, vector: Array(repeating: 2, count: Operation.dimensions))
       try await collection.upsert(new)
-      if try collection.get("after") != new { outcome.problems.append("a new write is lost") }
-      try await collection.delete(["after"])
+      if try collection.get(Self.proofKey) != new { outcome.problems.append("a new write is lost") }
+      try await collection.delete([Self.proofKey])
     } catch let error as VecDBError where error.code == .diskFull {
       // Reading must work on a full disk; writing may be refused.
     }

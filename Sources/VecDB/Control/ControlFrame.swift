@@ -8,7 +8,7 @@ package enum ControlFrame {
   static let version: UInt8 = 1
   static let headerBytes = 12
   /// The longest request, so that garbage cannot make the owner hold much.
-  static let requestLimitBytes = 64 << 10
+  static let requestLimitBytes = 1 << 20
   /// The longest answer: statistics of a thousand collections stay far below it.
   static let answerLimitBytes = 16 << 20
 

@@ -18,6 +18,7 @@ package struct ControlRequest: Codable, Sendable, Hashable {
     case removeMark
     case marks
     case rebuild
+    case read
   }
 
   package var verb: Verb
@@ -25,10 +26,14 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var repository: String?
   /// stats: whether graph digests are computed.
   package var graphDigests: Bool?
-  /// mark, removeMark: the name.
+  /// mark, removeMark: the name. read: the collection's.
   package var name: String?
   /// check: whether recall is measured as well.
   package var recall: Bool?
+  /// read: the keys to look up, and whether with their vectors; or a search.
+  package var keys: [String]?
+  package var includeVector: Bool?
+  package var search: ControlSearch?
 
   package var rebuild: RebuildRequest?
 
@@ -54,6 +59,8 @@ package struct ControlAnswer: Codable, Sendable {
   package var marks: [MarkInfo]?
   package var receipt: Receipt?
   package var rebuild: RebuildAnswer?
+  package var records: [ControlRecord]?
+  package var found: ControlSearchResult?
 
   package init() {}
 }

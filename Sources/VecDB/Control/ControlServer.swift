@@ -150,6 +150,12 @@ extension Database {
         throw VecDBError(.invalidArgument, "the request does not say what to rebuild")
       }
       answer.rebuild = try await perform(rebuild, progress: progress)
+    case .read:
+      answer = try await onBackground {
+        var answer = ControlAnswer()
+        try self.read(request, into: &answer)
+        return answer
+      }
     case .check:
       answer.check = try await check(progress: progress)
       if request.recall == true {

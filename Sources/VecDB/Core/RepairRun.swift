@@ -55,21 +55,52 @@ struct RepairRun {
         .invalidArgument, "the repository holds backups of another database",
         at: source.location, remedy: "Name this database's own repository.")
     }
-    let result = try blocks.repair { hash in
-      do { return try source?.getBlock(hash) } catch let error as StoreError
-        where error.kind == .notFound || error.kind == .corrupt
-      {
-        return nil
-      }
+    let newest = blocks.manifestNumbers.first.flatMap { blocks.manifest(number: $0.number) }
+    let run = self
+    var derived = newest.map { manifest in
+      DerivedBlocks(
+        blocks: blocks, manifest: manifest, threads: configuration.resolvedThreads
+      ) { run.openRecords(manifest) }
     }
-    report.fetchedBlocks = result.fetchedBlocks
-    report.fetchedBytes = result.fetchedBytes
+    var (fetched, bytes) = (0, 0)
+    let result = try blocks.repair { hash in
+      do {
+        if let block = try source?.getBlock(hash) {
+          (fetched, bytes) = (fetched + 1, bytes + block.count)
+          return block
+        }
+      } catch let error as StoreError where error.kind == .notFound || error.kind == .corrupt {
+        return try derived?.block(hash)
+      }
+      return try derived?.block(hash)
+    }
+    (report.fetchedBlocks, report.fetchedBytes) = (fetched, bytes)
     guard result.missing.isEmpty else {
       report.missing = result.missing.map { "\($0.message) (\($0.location)). \(whereFrom)" }
       return false
     }
     report.repairs += result.damage.map { "rewritten: \($0.message) (\($0.location))" }
+    if let count = derived?.count, count > 0 {
+      report.repairs.append("rebuilt: \(count) blocks of the index from its vectors and records")
+    }
     return true
+  }
+
+  /// The records, to rebuild from; nil if they cannot be read.
+  private func openRecords(_ manifest: Manifest) -> RecordStore? {
+    do {
+      let id = try LogIdentity(decoding: manifest.epochs, at: "the newest manifest").databaseID
+      return try RecordStore.open(path: directory.records, fileSystem: files, databaseID: id)
+    } catch {
+      configuration.logger.warning("nothing can be rebuilt from the records: \(error)")
+      return nil
+    }
+  }
+
+  private func close(_ records: RecordStore?) {
+    do { try records?.close() } catch {
+      configuration.logger.error("closing the records failed: \(error)")
+    }
   }
 
   private var whereFrom: String {
@@ -81,16 +112,81 @@ struct RepairRun {
   /// The log is primary data: it can be read whole, or the database must be restored.
   private mutating func requireLog() throws -> Bool {
     do {
-      let log = try WriteAheadLog.open(
-        directory: directory.log, fileSystem: files, options: configuration.logOptions)
-      defer { try? log.close() }
-      try log.verify()
+      try verifyLog()
       return true
     } catch let error as StoreError where error.kind == .corrupt || error.kind == .notFound {
-      report.missing.append(
-        "the log: \(error.message) (\(error.location)). Restore the newest state from a repository")
+      let survey = try WriteAheadLog.survey(directory: directory.log, fileSystem: files)
+      if try setAsideWhatIsNotNeeded(survey) { return true }
+      report.missing += try describe(error, survey)
       return false
     }
+  }
+
+  private func verifyLog() throws {
+    let log = try WriteAheadLog.open(
+      directory: directory.log, fileSystem: files, options: configuration.logOptions,
+      coveredThrough: newestManifest().lsn)
+    do { try log.verify() } catch {
+      log.abandon()
+      throw error
+    }
+    try log.close()
+  }
+
+  private func newestManifest() throws -> Manifest {
+    let blocks = try BlockStore(directory: directory.path, fileSystem: files)
+    guard let manifest = try blocks.newestManifest()?.manifest else {
+      throw StoreError(.corrupt, "there is no manifest", at: directory.path)
+    }
+    return manifest
+  }
+
+  /// Segments that are damaged and of which checkpoint and records hold everything are put aside,
+  /// with those before them. False if a damaged one is needed.
+  private mutating func setAsideWhatIsNotNeeded(_ survey: [SegmentSurvey]) throws -> Bool {
+    let manifest = try newestManifest()
+    guard let last = survey.lastIndex(where: { $0.problem != nil }),
+      survey.indices.contains(last + 1), let records = openRecords(manifest)
+    else { return false }
+    let covered = min(manifest.lsn, records.appliedLSN)
+    close(records)
+    guard survey[last + 1].firstLSN <= covered + 1 else { return false }
+    let doomed = survey[...last].map(\.path)
+    try WriteAheadLog.setAside(doomed, fileSystem: files)
+    do { try verifyLog() } catch let error as StoreError where error.kind == .corrupt {
+      return false
+    }
+    report.repairs += survey[...last].compactMap { segment in
+      segment.problem.map {
+        "put aside: \($0.message) (\(segment.path)); the checkpoint at LSN \(manifest.lsn) holds "
+          + "what was in it"
+      }
+    }
+    return true
+  }
+
+  /// Which LSNs cannot be had here, and what still can.
+  private func describe(_ error: StoreError, _ survey: [SegmentSurvey]) throws -> [String] {
+    let manifest = try newestManifest()
+    var lines: [String] = []
+    for (index, segment) in survey.enumerated() {
+      guard let problem = segment.problem else { continue }
+      let end =
+        survey.indices.contains(index + 1)
+        ? "to \(survey[index + 1].firstLSN - 1)" : "on, to an end that is not known"
+      lines.append(
+        "the log: LSN \(segment.firstLSN) \(end) cannot be read: \(problem.message) "
+          + "(\(problem.location))")
+    }
+    if lines.isEmpty { lines.append("the log: \(error.message) (\(error.location))") }
+    var rest = "The checkpoint here is of LSN \(manifest.lsn)"
+    if let source {
+      let reach = try source.manifests().map(\.lsn).max() ?? 0
+      let archived = try source.logPieces().map(\.lastLSN).max() ?? 0
+      rest += "; the repository reaches LSN \(max(reach, archived))"
+    }
+    lines[lines.count - 1] += ". \(rest). Restore the newest state from a repository"
+    return lines
   }
 
   /// Builds the key index anew if that is all that is wrong with the records; what else is wrong
@@ -99,22 +195,29 @@ struct RepairRun {
     do {
       let records = try RecordStore.open(
         path: directory.records, fileSystem: files, databaseID: databaseID())
-      defer { try? records.close() }
-      guard try !records.quickCheck(isThorough: true).isEmpty else { return }
-      try records.rebuildKeyIndex()
-      guard try records.quickCheck(isThorough: true).isEmpty else { return }
+      let isRebuilt: Bool
+      do { isRebuilt = try rebuildKeyIndex(of: records) } catch {
+        close(records)
+        throw error
+      }
+      // What was rebuilt counts once it is durable.
+      try records.close()
+      guard isRebuilt else { return }
       report.repairs.append("rebuilt: the key index of the records (\(directory.records))")
     } catch let error as StoreError where error.kind == .corrupt || error.kind == .notFound {
       return
     }
   }
 
+  /// Whether the key index was damaged and nothing else is.
+  private func rebuildKeyIndex(of records: RecordStore) throws -> Bool {
+    guard try !records.quickCheck(isThorough: true).isEmpty else { return false }
+    try records.rebuildKeyIndex()
+    return try records.quickCheck(isThorough: true).isEmpty
+  }
+
   private func databaseID() throws -> UniqueID {
-    let blocks = try BlockStore(directory: directory.path, fileSystem: files)
-    guard let manifest = try blocks.newestManifest()?.manifest else {
-      throw StoreError(.corrupt, "there is no manifest", at: directory.path)
-    }
-    return try LogIdentity(decoding: manifest.epochs, at: "the newest manifest").databaseID
+    try LogIdentity(decoding: newestManifest().epochs, at: "the newest manifest").databaseID
   }
 
   /// Opens the database and checks everything; with damaged records, once more after they were
@@ -169,8 +272,9 @@ struct RepairRun {
 
   private func joiningManifest(in source: DirectoryRepository) throws -> Manifest? {
     let log = try WriteAheadLog.open(
-      directory: directory.log, fileSystem: files, options: configuration.logOptions)
-    defer { try? log.close() }
+      directory: directory.log, fileSystem: files, options: configuration.logOptions,
+      coveredThrough: newestManifest().lsn)
+    defer { log.abandon() }
     for entry in try source.manifests().reversed()
     where entry.lsn <= log.end.lsn && entry.lsn + 1 >= log.firstLSN {
       let manifest = try source.getManifest(entry)

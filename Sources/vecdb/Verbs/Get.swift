@@ -20,11 +20,11 @@ struct Get: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    try await Session.run(target.database) { database in
-      let collection = try database.collection(target.collection)
+    try await Session.runShared(target.database) { database in
+      let collection = try await CollectionReader(database, collection: target.collection)
       var missing: [String] = []
       for key in keys {
-        if let record = try collection.get(key, includeVector: !noVector) {
+        if let record = try await collection.get(key, !noVector) {
           Output.bytes(JSONText.line(record, includeVector: !noVector))
         } else {
           missing.append(key)

@@ -56,8 +56,8 @@ struct Query: AsyncParsableCommand {
 
   func run() async throws {
     let filter = try parseFilter(filter)
-    try await Session.run(target.database) { database in
-      let collection = try database.collection(target.collection)
+    try await Session.runShared(target.database) { database in
+      let collection = try await CollectionReader(database, collection: target.collection)
       let options = SearchOptions(
         efSearch: ef ?? SearchOptions.defaultEfSearch, recall: recall, filter: filter,
         exact: exact, includeMetadata: !noMetadata, includeVector: includeVector)
@@ -71,19 +71,19 @@ struct Query: AsyncParsableCommand {
                 + "\(collection.dimensions)", source.bytes, row: index,
               remedy: "Query with vectors of the collection's dimension.")
           }
-          try answer(row.vector, in: collection, options, query: index)
+          try await answer(row.vector, in: collection, options, query: index)
           index += 1
         }
       } else {
-        let query = try singleQuery(collection)
-        try answer(query, in: collection, options, query: 0)
+        let query = try await singleQuery(collection)
+        try await answer(query, in: collection, options, query: 0)
       }
     }
   }
 
-  private func singleQuery(_ collection: VectorCollection) throws -> [Float] {
+  private func singleQuery(_ collection: CollectionReader) async throws -> [Float] {
     if let key {
-      guard let record = try collection.get(key) else {
+      guard let record = try await collection.get(key, true) else {
         throw VecDBError(
           .notFound, "there is no record with this key", at: "\(target.collection), key \(key)",
           remedy: "List the keys with vecdb export.")
@@ -107,11 +107,11 @@ struct Query: AsyncParsableCommand {
   }
 
   private func answer(
-    _ vector: [Float], in collection: VectorCollection, _ options: SearchOptions, query: Int
-  ) throws {
+    _ vector: [Float], in collection: CollectionReader, _ options: SearchOptions, query: Int
+  ) async throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let result = try collection.search(vector, k: k, options: options)
+    let result = try await collection.search(vector, k, options)
     let time = clock.now - start
     write(result, query: query)
     if explain { write(explanationOf: result, time: time) }

@@ -1,0 +1,171 @@
+import Bytes
+import Foundation
+
+/// A search on the wire. Vectors travel as the bits of their floats, metadata as canonical bytes, so
+/// that the peer gets what the owner would have got.
+package struct ControlSearch: Codable, Sendable, Hashable {
+  var vector: Data
+  var k: Int
+  var efSearch: Int
+  var recall: Double?
+  /// As text; see ``Filter``.
+  var filter: String?
+  var exact: Bool
+  var includeMetadata: Bool
+  var includeVector: Bool
+
+  init(_ vector: [Float], k: Int, _ options: SearchOptions) {
+    self.vector = vector.bits
+    self.k = k
+    efSearch = options.efSearch
+    recall = options.recall
+    filter = options.filter.map { "\($0)" }
+    exact = options.exact
+    includeMetadata = options.includeMetadata
+    includeVector = options.includeVector
+  }
+
+  var options: SearchOptions {
+    get throws {
+      SearchOptions(
+        efSearch: efSearch, recall: recall, filter: try filter.map { try Filter(parsing: $0) },
+        exact: exact, includeMetadata: includeMetadata, includeVector: includeVector)
+    }
+  }
+}
+
+/// A record or a hit on the wire.
+package struct ControlRecord: Codable, Sendable, Hashable {
+  var key: String
+  var distance: Float?
+  var vector: Data?
+  var metadata: Data?
+
+  init(_ record: Record) throws {
+    key = record.key
+    vector = record.vector.bits
+    metadata = Data(try record.metadata.canonicalBytes())
+  }
+
+  init(_ hit: Hit) throws {
+    key = hit.key
+    distance = hit.distance
+    vector = hit.vector?.bits
+    metadata = try hit.metadata.map { Data(try $0.canonicalBytes()) }
+  }
+
+  var record: Record {
+    get throws {
+      Record(
+        key: key, vector: try vector.map { try Array(bits: $0) } ?? [],
+        metadata: try metadata.map { try Metadata(canonicalBytes: Array($0)) } ?? [:])
+    }
+  }
+
+  var hit: Hit {
+    get throws {
+      Hit(
+        key: key, distance: distance ?? .nan,
+        metadata: try metadata.map { try Metadata(canonicalBytes: Array($0)) },
+        vector: try vector.map { try Array(bits: $0) })
+    }
+  }
+}
+
+/// What a search found, without the hits, which travel as records.
+package struct ControlSearchResult: Codable, Sendable, Hashable {
+  var hits: [ControlRecord]
+  var lsn: UInt64
+  var efSearch: Int
+  var plan: String
+  var distances: Int
+  var hops: Int
+  var matching: Int?
+  var selectivity: Double?
+  var isFilterCached: Bool
+
+  init(_ result: SearchResult) throws {
+    hits = try result.hits.map { try ControlRecord($0) }
+    lsn = result.lsn
+    efSearch = result.efSearch
+    plan = result.plan
+    distances = result.distances
+    hops = result.hops
+    matching = result.matching
+    selectivity = result.selectivity
+    isFilterCached = result.isFilterCached
+  }
+
+  var result: SearchResult {
+    get throws {
+      SearchResult(
+        hits: try hits.map { try $0.hit }, lsn: lsn, efSearch: efSearch, plan: plan,
+        distances: distances, hops: hops, matching: matching, selectivity: selectivity,
+        isFilterCached: isFilterCached)
+    }
+  }
+}
+
+extension [Float] {
+  fileprivate var bits: Data {
+    var writer = ByteWriter(reservingCapacity: count * 4)
+    for value in self { writer.write(value.bitPattern) }
+    return Data(writer.bytes)
+  }
+
+  fileprivate init(bits: Data) throws {
+    guard bits.count % 4 == 0 else {
+      throw VecDBError(.invalidArgument, "a vector has \(bits.count) bytes")
+    }
+    self = try [UInt8](bits).withUnsafeBytes { buffer in
+      var reader = ByteReader(buffer)
+      return try (0..<buffer.count / 4).map { _ in
+        Float(bitPattern: try reader.read("vector"))
+      }
+    }
+  }
+}
+
+extension Database {
+  /// Answers a look-up or a search of another process, from what is published at that moment.
+  func read(_ request: ControlRequest, into answer: inout ControlAnswer) throws {
+    let collection = try collection(request.name ?? "")
+    if let search = request.search {
+      let vector = try [Float](bits: search.vector)
+      answer.found = try ControlSearchResult(
+        collection.search(vector, k: search.k, options: search.options))
+    } else {
+      answer.records = try (request.keys ?? []).compactMap { key in
+        try collection.get(key, includeVector: request.includeVector ?? true).map {
+          try ControlRecord($0)
+        }
+      }
+    }
+  }
+}
+
+extension RemoteDatabase {
+  /// The record with this key; nil if there is none.
+  package func get(
+    _ key: String, in collection: String, includeVector: Bool = true
+  ) async throws -> Record? {
+    var request = ControlRequest(.read)
+    request.name = collection
+    request.keys = [key]
+    request.includeVector = includeVector
+    return try await perform(request).records?.first?.record
+  }
+
+  /// As `VectorCollection.search`, done by the owner on what it has published.
+  package func search(
+    _ vector: [Float], k: Int, options: SearchOptions, in collection: String
+  ) async throws -> SearchResult {
+    var request = ControlRequest(.read)
+    request.name = collection
+    request.search = ControlSearch(vector, k: k, options)
+    guard let found = try await perform(request).found else {
+      throw VecDBError(.inputOutput, "the owner of the database gave an answer of another kind")
+    }
+    return try found.result
+  }
+}
