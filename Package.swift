@@ -100,7 +100,11 @@ let package = Package(
       name: "SimulatedDisk", dependencies: ["CSQLite", "Files", "Bytes"],
       path: "Tests/SimulatedDisk"),
     .executableTarget(
-      name: "crash-workload", dependencies: ["VecDB"], path: "Tests/CrashWorkload"),
+      name: "crash-workload", dependencies: ["VecDB", "BlockStore", "Files"],
+      path: "Tests/CrashWorkload"),
+    .executableTarget(
+      name: "rebuild-workload", dependencies: ["VecDB", "VectorIndex", "Bytes"],
+      path: "Tests/RebuildWorkload"),
     .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
     .testTarget(name: "FilesTests", dependencies: ["Files", "SimulatedDisk", "CSQLite"]),
     .testTarget(name: "VectorKernelsTests", dependencies: ["VectorKernels"]),

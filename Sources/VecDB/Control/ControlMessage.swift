@@ -20,6 +20,7 @@ package struct ControlRequest: Codable, Sendable, Hashable {
     case mark
     case removeMark
     case marks
+    case rebuild
     case read
     /// Something for the replication layer of the owner.
     case node
@@ -52,6 +53,8 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   /// node: what is asked, in a form that the replication layer knows.
   package var node: String?
 
+  package var rebuild: RebuildRequest?
+
   package init(_ verb: Verb) { self.verb = verb }
 }
 
@@ -73,6 +76,7 @@ package struct ControlAnswer: Codable, Sendable {
   package var mark: MarkInfo?
   package var marks: [MarkInfo]?
   package var receipt: Receipt?
+  package var rebuild: RebuildAnswer?
   package var records: [ControlRecord]?
   package var found: ControlSearchResult?
   package var archive: ArchiveReport?

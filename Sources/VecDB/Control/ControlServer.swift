@@ -168,6 +168,11 @@ extension Database {
       }
       answer.node = try await handler(request.node ?? "")
     case .marks: answer.marks = try await marks()
+    case .rebuild:
+      guard let rebuild = request.rebuild else {
+        throw VecDBError(.invalidArgument, "the request does not say what to rebuild")
+      }
+      answer.rebuild = try await perform(rebuild, progress: progress)
     case .read:
       answer = try await onBackground {
         var answer = ControlAnswer()

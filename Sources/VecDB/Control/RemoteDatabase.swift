@@ -210,6 +210,15 @@ extension RemoteDatabase {
     try Self.part(try await perform(ControlRequest(.marks)).marks)
   }
 
+  /// What the owner does about a rebuild. It does not end with this process.
+  package func rebuild(
+    _ wanted: RebuildRequest, progress: ProgressHandler? = nil
+  ) async throws -> RebuildAnswer {
+    var request = ControlRequest(.rebuild)
+    request.rebuild = wanted
+    return try Self.part(try await perform(request, progress: progress).rebuild)
+  }
+
   private static func part<Value>(_ value: Value?) throws -> Value {
     guard let value else {
       throw VecDBError(.inputOutput, "the owner of the database gave an answer of another kind")

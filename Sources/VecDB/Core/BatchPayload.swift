@@ -14,7 +14,7 @@ import VectorIndex
 /// - 4 mark: UInt8 1 set or 0 removed, counted name, Int64 time in milliseconds since 1970
 /// - 5 maintenance: UInt32 collection id, UInt8 step, UInt32 first slot, UInt32 end; step 1 repairs the
 ///   links of these slots, step 2 (0, 0) frees dead slots that nothing leads to
-/// - 6 to 9, rebuilds: see `RebuildBatch`
+/// - 6 to 10, rebuilds: see `RebuildBatch`
 /// - 11 acknowledgement: counted policy, in the form of the replication protocol
 enum BatchPayload {
   static let version: UInt8 = 1
@@ -31,6 +31,7 @@ enum BatchPayload {
     case rebuildSwap = 7
     case rebuildRollback = 8
     case rebuildRetire = 9
+    case exchange = 10
     case acknowledgement = 11
   }
 }

@@ -111,8 +111,13 @@ extension DatabaseState {
         }
       case .rebuild(let header, let batch):
         if isNew {
-          try collection(header.collection, lsn: position.lsn)
-            .apply(batch, header, lsn: position.lsn)
+          let first = try collection(header.collection, lsn: position.lsn)
+          if batch == .exchange {
+            let second = try collection(header.number, lsn: position.lsn)
+            exchange(first, second, header, lsn: position.lsn)
+          } else {
+            try first.apply(batch, header, lsn: position.lsn)
+          }
         }
       }
     }
@@ -142,6 +147,17 @@ extension DatabaseState {
     }
     collections[definition.id] = try CollectionRuntime(definition, threads: threads)
     nextCollectionID = definition.id + 1
+  }
+
+  /// Handles of either become useless, so that nobody takes one for the other.
+  private func exchange(
+    _ first: CollectionRuntime, _ second: CollectionRuntime, _ header: RebuildBatch.Header,
+    lsn: UInt64
+  ) {
+    let outcome = RebuildOutcome(
+      kind: .moved, number: 0, lsn: lsn, milliseconds: header.timeMilliseconds, reason: "")
+    collections[first.id] = first.renamed(to: second.definition.name, outcome)
+    collections[second.id] = second.renamed(to: first.definition.name, outcome)
   }
 
   private func drop(_ id: UInt32, lsn: UInt64) throws {

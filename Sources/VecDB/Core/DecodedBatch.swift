@@ -112,7 +112,7 @@ enum DecodedBatch {
       case 2: return .maintenance(collection: collection, .collect)
       default: throw reader.failure("maintenance step")
       }
-    case .rebuildBegin, .rebuildSwap, .rebuildRollback, .rebuildRetire:
+    case .rebuildBegin, .rebuildSwap, .rebuildRollback, .rebuildRetire, .exchange:
       let (header, batch) = try RebuildBatch.decode(kind, &reader)
       return .rebuild(header, batch)
     }

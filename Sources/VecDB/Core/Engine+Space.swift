@@ -26,8 +26,7 @@ extension BatchPayload {
     guard payload.count >= 2, let kind = Kind(rawValue: payload[1]) else { return 0 }
     switch kind {
     case .createCollection, .mark, .acknowledgement, .maintenance, .rebuildBegin, .rebuildSwap,
-      .rebuildRollback,
-      .rebuildRetire:
+      .rebuildRollback, .rebuildRetire, .exchange:
       return 0
     case .dropCollection: return 1 << 40
     case .write:
