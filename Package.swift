@@ -33,12 +33,21 @@ let package = Package(
   name: "vecdb",
   products: [
     .library(name: "VecDB", targets: ["VecDB"]),
+    .library(name: "Replication", targets: ["Replication"]),
     .executable(name: "vecdb", targets: ["vecdb"]),
+    .library(name: "VecDBEncryption", targets: ["VecDBEncryption"]),
+  ],
+  traits: [
+    .trait(
+      name: "Encryption",
+      description: "Encrypted backup repositories: VecDBEncryption, and the command's --key-file.")
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
   ],
   targets: kernelTargets + fuzzTargets + [
     .systemLibrary(
@@ -57,17 +66,45 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
       ]),
+    // Empty without the trait, so that nobody compiles BoringSSL who does not encrypt.
+    .target(
+      name: "VecDBEncryption",
+      dependencies: [
+        "VecDB", "Bytes",
+        .product(name: "Crypto", package: "swift-crypto", condition: .when(traits: ["Encryption"])),
+        .product(
+          name: "CryptoExtras", package: "swift-crypto", condition: .when(traits: ["Encryption"])),
+      ]),
+    .target(name: "ReplicationProtocol", dependencies: ["LogStore", "Bytes"]),
+    .target(
+      name: "Replication",
+      dependencies: [
+        "VecDB", "ReplicationProtocol",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "Logging", package: "swift-log"),
+      ]),
     .executableTarget(
       name: "vecdb",
       dependencies: [
-        "VecDB",
+        "VecDB", "Replication",
+        .target(name: "VecDBEncryption", condition: .when(traits: ["Encryption"])),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
+    .executableTarget(
+      name: "vecdb-kernels", dependencies: ["VectorKernels"], path: "Benchmarks/Kernels"),
+    .executableTarget(
+      name: "vecdb-levers", dependencies: ["VectorIndex", "Bytes"], path: "Benchmarks/Levers"),
     .target(
       name: "SimulatedDisk", dependencies: ["CSQLite", "Files", "Bytes"],
       path: "Tests/SimulatedDisk"),
     .executableTarget(
-      name: "crash-workload", dependencies: ["VecDB"], path: "Tests/CrashWorkload"),
+      name: "crash-workload", dependencies: ["VecDB", "BlockStore", "Files"],
+      path: "Tests/CrashWorkload"),
+    .executableTarget(
+      name: "rebuild-workload", dependencies: ["VecDB", "VectorIndex", "Bytes"],
+      path: "Tests/RebuildWorkload"),
     .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
     .testTarget(name: "FilesTests", dependencies: ["Files", "SimulatedDisk", "CSQLite"]),
     .testTarget(name: "VectorKernelsTests", dependencies: ["VectorKernels"]),
@@ -79,6 +116,9 @@ let package = Package(
       dependencies: [
         "VecDB", "BlockStore", "SimulatedDisk", .product(name: "Logging", package: "swift-log"),
       ]),
+    .testTarget(name: "VecDBEncryptionTests", dependencies: ["VecDBEncryption", "VecDB"]),
+    .testTarget(name: "ReplicationProtocolTests", dependencies: ["ReplicationProtocol"]),
+    .testTarget(name: "ReplicationTests", dependencies: ["Replication", "VecDB"]),
     .testTarget(name: "CommandTests", dependencies: ["VecDB", "vecdb"]),
   ],
   swiftLanguageModes: [.v6]

@@ -95,3 +95,19 @@ find_data() {
   labels=$root/Benchmarks/Data/fashion-mnist-10k/labels.jsonl.gz
   queries=$root/Benchmarks/Data/fashion-mnist-10k/queries.npy.gz
 }
+
+# plain_data DIR ROWS WORK: as find_data, unpacked; sets base and queries to .npy files, and rows to
+# ROWS or what there is.
+plain_data() {
+  local wanted=$2 work=$3 name
+  find_data "$1" "$work"
+  [ "$wanted" -ge "$rows" ] || rows=$wanted
+  for name in base queries; do
+    case ${!name} in
+      *.gz)
+        gzip -dc "${!name}" >"$work/$name.npy"
+        printf -v "$name" %s "$work/$name.npy"
+        ;;
+    esac
+  done
+}

@@ -39,6 +39,7 @@ def each(queries, threads, one):
 class Hnswlib(Engine):
     module = "hnswlib"
     title = "hnswlib (float32, M 16, efConstruction 200)"
+    ef_construction = 200
 
     def _make(self):
         import hnswlib
@@ -47,7 +48,7 @@ class Hnswlib(Engine):
 
     def build(self, base, path, threads):
         index = self._make()
-        index.init_index(len(base), M=16, ef_construction=200)
+        index.init_index(len(base), M=16, ef_construction=self.ef_construction)
         index.add_items(base, num_threads=threads)
         return lambda: index.save_index(path)
 
@@ -58,6 +59,11 @@ class Hnswlib(Engine):
     def search(self, queries, k, ef, threads):
         self.index.set_ef(ef)
         return self.index.knn_query(queries, k, num_threads=threads)[0]
+
+
+class Hnswlib128(Hnswlib):
+    title = "hnswlib (float32, M 16, efConstruction 128, as vecdb's default)"
+    ef_construction = 128
 
 
 class FaissHnsw(Engine):
@@ -286,6 +292,6 @@ class Zvec(Engine):
 
 
 ENGINES = {
-    "hnswlib": Hnswlib, "faiss-hnsw": FaissHnsw, "faiss-sq8": FaissSQ8, "usearch": Usearch,
-    "scann": Scann, "vsag": Vsag, "ngt": Ngt, "zvec": Zvec,
+    "hnswlib": Hnswlib, "hnswlib-128": Hnswlib128, "faiss-hnsw": FaissHnsw, "faiss-sq8": FaissSQ8,
+    "usearch": Usearch, "scann": Scann, "vsag": Vsag, "ngt": Ngt, "zvec": Zvec,
 }

@@ -11,11 +11,12 @@ from pathlib import Path
 from engines import ENGINES
 
 TARGETS = [0.95, 0.99]
-Point = namedtuple("Point", "setting recall qps resident_bytes anonymous_bytes")
+Point = namedtuple("Point", "setting recall qps resident_bytes anonymous_bytes vector_bytes",
+                   defaults=[0])
 
 
 def title(engine):
-    return ENGINES[engine].title if engine in ENGINES else "vecdb (M 16, efConstruction 200)"
+    return ENGINES[engine].title if engine in ENGINES else "vecdb (M 16, efConstruction 128)"
 
 
 def first_line(*command):
@@ -87,7 +88,8 @@ class Results:
                 settings.setdefault(line["setting"], []).append(line)
         return [
             Point(setting, lines[0]["recall"], max(line[clock] for line in lines),
-                  lines[-1].get("resident_bytes"), lines[-1].get("anonymous_bytes"))
+                  lines[-1].get("resident_bytes"), lines[-1].get("anonymous_bytes"),
+                  lines[-1].get("vector_bytes", 0))
             for setting, lines in settings.items()
         ]
 
@@ -107,14 +109,16 @@ class Results:
     def _write_builds(self):
         counts = sorted({threads for _, threads in self.builds})
         print("\nBuild, seconds. vecdb's is the whole durable import through its log, zvec's and "
-              "NGT's end on disk too; the others' in memory. Memory is what the process grew by "
-              "from before opening to after the searches at 0.99; \"no file\" is what of it the kernel "
-              "cannot take back, while pages of mapped files go when they are not used. Ratios are "
-              "to vecdb.\n")
+              "NGT's end on disk too; the others' in memory. Memory is what the process's "
+              "data, without programs and libraries, grew by from before opening to after the "
+              "searches at 0.99; \"f32 from files\" are the pages of "
+              "vecdb's float32 vectors that re-ranking touched, clean pages of files that the kernel "
+              "takes back when they are not used; the ratio leaves them out; \"no file\" is memory "
+              "that no file backs. Ratios are to vecdb.\n")
         head = [f"{count} thread(s): CPU s | wall s | CPU ratio" for count in counts]
         print("| engine | " + " | ".join(head)
-              + " | resident MB at 0.99 | ratio | no file, MB |")
-        print("| --- |" + " ---: | ---: | ---: |" * len(counts) + " ---: | ---: | ---: |")
+              + " | resident MB at 0.99 | f32 from files | ratio | no file, MB |")
+        print("| --- |" + " ---: | ---: | ---: |" * len(counts) + " ---: | ---: | ---: | ---: |")
         own = self.at("vecdb", self.options.threads[0], 0.99)
         for engine in self.engines:
             cells = []
@@ -124,11 +128,12 @@ class Results:
                     f"{cpu:.1f} | {wall:.1f} | {cpu / self.builds['vecdb', count][1]:.2f}")
             point = self.at(engine, self.options.threads[0], 0.99)
             if point and point.resident_bytes:
-                ratio = f"{point.resident_bytes / own.resident_bytes:.2f}" if own else "-"
-                cells.append(f"{point.resident_bytes / 1e6:.0f} | {ratio} "
-                             f"| {point.anonymous_bytes / 1e6:.0f}")
+                cold = point.resident_bytes - point.vector_bytes
+                ratio = (f"{cold / (own.resident_bytes - own.vector_bytes):.2f}" if own else "-")
+                cells.append(f"{point.resident_bytes / 1e6:.0f} | {point.vector_bytes / 1e6:.0f} "
+                             f"| {ratio} | {point.anonymous_bytes / 1e6:.0f}")
             else:
-                cells.append("- | - | -")
+                cells.append("- | - | - | -")
             print(f"| {engine} | " + " | ".join(cells) + " |")
 
     def _write_searches(self, threads):

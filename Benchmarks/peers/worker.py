@@ -20,9 +20,18 @@ from vectors import hits, read_vecs
 
 
 def memory_bytes():
-    """Resident bytes, and those of them that no file backs."""
-    fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-    return np.array([int(fields[name].split()[0]) * 1024 for name in ("VmRSS", "RssAnon")])
+    """Resident bytes but for the pages of programs and libraries, and those that no file backs."""
+    program = os.path.realpath("/proc/self/exe")
+    resident, anonymous, counts = 0, 0, True
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        field, _, rest = line.partition(":")
+        if field == "Rss":
+            resident += int(rest.split()[0]) * 1024 * counts
+        elif field == "Anonymous":
+            anonymous += int(rest.split()[0]) * 1024 * counts
+        elif "-" in line.split(" ", 1)[0]:
+            counts = not (".so" in line or line.endswith(program))
+    return np.array([resident, anonymous])
 
 
 def build(engine, directory, path, threads):

@@ -9,9 +9,20 @@ package struct TransferProgress: Sendable, Equatable {
   package var totalBlocks = 0
   package var doneBytes = 0
   package var totalBytes = 0
-  /// What had to be sent; the rest was there.
+  /// What had to be sent, in the form in which it is stored; the rest was there.
   package var sentBlocks = 0
   package var sentBytes = 0
+
+  mutating func add(_ bytes: Int, sent: Int) {
+    doneBlocks += 1
+    totalBlocks += 1
+    doneBytes += bytes
+    totalBytes += bytes
+    if sent > 0 {
+      sentBlocks += 1
+      sentBytes += sent
+    }
+  }
 }
 
 /// Moves the blocks of a manifest between the local disk and a repository, proving every hash on
@@ -19,6 +30,11 @@ package struct TransferProgress: Sendable, Equatable {
 package struct BlockTransfer: Sendable {
   /// How many blocks are moved at the same time; at least 1.
   package var threads: Int
+  /// Whether the work yields the processor to everything else.
+  package var isLowPriority = false
+  /// Where blocks may be found that then need not be fetched; nil for one that is not there. What it
+  /// returns must have been compared with the hash.
+  package var nearby: (@Sendable (Digest) -> [UInt8]?)?
   /// Called after every block, by one thread at a time; what it throws ends the transfer.
   package var progress: @Sendable (TransferProgress) throws -> Void
 
@@ -34,26 +50,36 @@ package struct BlockTransfer: Sendable {
     var description: String
     var hash: Digest
     var lengthBytes: Int
+    /// The block that was in its place before.
+    var base: Digest?
   }
 
   /// Stores all blocks and lists of the arrays in the repository that are not there yet. The caller
   /// holds a `BlockPin` on the manifest that they belong to, and publishes the manifest
-  /// afterwards.
+  /// afterwards. What changed little since `previous`, a manifest of the repository, is stored as a
+  /// difference.
   package func publish(
-    _ manifest: Manifest, from store: BlockStore, to repository: any Repository
+    _ manifest: Manifest, from store: BlockStore, to repository: any Repository,
+    previous: Manifest? = nil
   ) throws -> TransferProgress {
-    let items = try Self.items(of: manifest) { try store.list(of: $0) }
+    let bases = Bases(previous, in: repository)
+    let items = try Self.items(of: manifest, bases: bases) { try store.list(of: $0) }
     return try run(items) { item in
-      if try repository.hasBlock(item.hash, lengthBytes: item.lengthBytes) { return false }
-      return try store.read(item.hash).withUnsafeBytes { try repository.putBlock(item.hash, $0) }
+      if try repository.hasBlock(item.hash, lengthBytes: item.lengthBytes) { return 0 }
+      return try store.read(item.hash).withUnsafeBytes {
+        try repository.putBlock(item.hash, $0, basedOn: item.base)
+      }
     }
   }
 
   /// Cuts a file that does not change meanwhile into blocks and stores those that the repository
-  /// lacks. The result is restored by `fetchFile`.
+  /// lacks. The result is restored by `fetchFile`. `previous` is the same file in a manifest of the
+  /// repository.
   package func publishFile(
-    _ path: String, name: String, fileSystem: any FileSystem, to repository: any Repository
+    _ path: String, name: String, fileSystem: any FileSystem, to repository: any Repository,
+    previous: ArrayManifest? = nil
   ) throws -> (array: ArrayManifest, progress: TransferProgress) {
+    let old = Bases.list(of: previous, in: repository)
     let handle = try fileSystem.open(path, .read)
     let size = try handle.sizeBytes()
     let count = BlockList.blockCount(lengthBytes: size)
@@ -63,7 +89,7 @@ package struct BlockTransfer: Sendable {
         description: "block \($0) of file '\(name)'", hash: .zero,
         lengthBytes: BlockList.blockLengthBytes($0, of: size))
     }
-    let progress = try run(
+    var progress = try run(
       items,
       indexed: { index, item in
         var bytes = [UInt8](repeating: 0, count: item.lengthBytes)
@@ -75,12 +101,16 @@ package struct BlockTransfer: Sendable {
         }
         let hash = SHA256.hash(bytes)
         hashes.withLock { $0[index] = hash }
-        return try bytes.withUnsafeBytes { try repository.putBlock(hash, $0) }
+        let base = index < old.count ? old[index] : nil
+        return try bytes.withUnsafeBytes { try repository.putBlock(hash, $0, basedOn: base) }
       })
     let list = try BlockList(hashes: hashes.withLock { $0 }, lengthBytes: size)
     let encoded = list.encode()
     let hash = SHA256.hash(encoded)
-    try encoded.withUnsafeBytes { _ = try repository.putBlock(hash, $0) }
+    let sent = try encoded.withUnsafeBytes {
+      try repository.putBlock(hash, $0, basedOn: previous?.list)
+    }
+    progress.add(encoded.count, sent: sent)
     let array = ArrayManifest(name: name, rowStrideBytes: 1, lengthBytes: size, list: hash)
     return (array, progress)
   }
@@ -103,17 +133,21 @@ package struct BlockTransfer: Sendable {
       let part = Array(items[start..<min(start + window, items.count)])
       let wanted = part.filter { !writer.has($0.hash) }
       let fetched = Guarded([Digest: [UInt8]]())
-      _ = try BlockTransfer(threads: threads).run(wanted) { item in
+      let nearby = nearby
+      done.sentBytes += try BlockTransfer(threads: threads).run(wanted) { item in
+        if let bytes = nearby?(item.hash), bytes.count == item.lengthBytes {
+          fetched.withLock { $0[item.hash] = bytes }
+          return 0
+        }
         let bytes = try Self.fetch(item, from: repository)
         fetched.withLock { $0[item.hash] = bytes }
-        return true
-      }
+        return bytes.count
+      }.sentBytes
       let blocks = fetched.withLock { $0 }
       for item in part {
         if let bytes = blocks[item.hash] {
           try bytes.withUnsafeBytes { try writer.write($0, hash: item.hash) }
           done.sentBlocks += 1
-          done.sentBytes += item.lengthBytes
         } else {
           try writer.reuse(item.hash)
         }
@@ -137,12 +171,17 @@ package struct BlockTransfer: Sendable {
         description: "block \($0) of file '\(array.name)'", hash: list.hashes[$0],
         lengthBytes: list.blockLengthBytes($0))
     }
+    let nearby = nearby
     let progress = try run(
       items,
       indexed: { index, item in
-        let bytes = try Self.fetch(item, from: repository)
+        let own = nearby?(item.hash)
+        let bytes = try own ?? Self.fetch(item, from: repository)
+        guard bytes.count == item.lengthBytes else {
+          throw StoreError(.corrupt, "\(item.description) has another length", at: path)
+        }
         try bytes.withUnsafeBytes { try handle.write($0, at: index * blockSizeBytes) }
-        return true
+        return own == nil ? bytes.count : 0
       })
     try handle.sync()
     try fileSystem.syncDirectory(directoryName(path))
@@ -165,38 +204,70 @@ package struct BlockTransfer: Sendable {
 
   /// All blocks and lists of a manifest, each once: the blocks of an array in order, then its list.
   static func items(
-    of manifest: Manifest, list: (ArrayManifest) throws -> BlockList
+    of manifest: Manifest, bases: Bases = Bases(nil, in: nil),
+    list: (ArrayManifest) throws -> BlockList
   ) throws -> [Item] {
     var items: [Item] = []
     var seen = Set<Digest>()
-    for (description, array) in manifest.namedArrays {
+    for (collection, description, array) in manifest.placedArrays {
       let list = try list(array)
+      let previous = bases.array(array.name, of: collection, unless: array.list)
       for (index, hash) in list.hashes.enumerated() where seen.insert(hash).inserted {
+        let base = previous.map { index < $0.blocks.count ? $0.blocks[index] : nil } ?? nil
         items.append(
           Item(
             description: "block \(index) of \(description)", hash: hash,
-            lengthBytes: list.blockLengthBytes(index)))
+            lengthBytes: list.blockLengthBytes(index), base: base))
       }
       if seen.insert(array.list).inserted {
         items.append(
           Item(
             description: "the list of \(description)", hash: array.list,
-            lengthBytes: BlockList.encodedSizeBytes(lengthBytes: array.lengthBytes)))
+            lengthBytes: BlockList.encodedSizeBytes(lengthBytes: array.lengthBytes),
+            base: previous?.list))
       }
     }
     return items
   }
 
+  /// What stood in the place of each block in an earlier manifest of a repository. What cannot be
+  /// read there is left out: the block is stored in full then.
+  struct Bases {
+    let previous: Manifest?
+    let repository: (any Repository)?
+
+    init(_ previous: Manifest?, in repository: (any Repository)?) {
+      self.previous = previous
+      self.repository = repository
+    }
+
+    /// Nil if the array is new or the same as before.
+    func array(
+      _ name: String, of collection: UInt32?, unless list: Digest
+    ) -> (list: Digest, blocks: [Digest])? {
+      let place = previous?.placedArrays.first {
+        $0.collection == collection && $0.array.name == name
+      }
+      guard let array = place?.array, array.list != list else { return nil }
+      return (array.list, Self.list(of: array, in: repository))
+    }
+
+    static func list(of array: ArrayManifest?, in repository: (any Repository)?) -> [Digest] {
+      guard let array, let list = try? repository?.list(of: array) else { return [] }
+      return list.hashes
+    }
+  }
+
   private func run(
-    _ items: [Item], _ move: @Sendable (Item) throws -> Bool
+    _ items: [Item], _ move: @escaping @Sendable (Item) throws -> Int
   ) throws -> TransferProgress {
     try run(items, indexed: { try move($1) })
   }
 
-  /// Moves every item on `threads` threads; `move` returns whether it had to be sent. The first
+  /// Moves every item on `threads` threads; `move` returns how many bytes had to be sent. The first
   /// error stops all threads and is thrown.
   private func run(
-    _ items: [Item], indexed move: @Sendable (Int, Item) throws -> Bool
+    _ items: [Item], indexed move: @escaping @Sendable (Int, Item) throws -> Int
   ) throws -> TransferProgress {
     struct Shared {
       var progress = TransferProgress()
@@ -208,18 +279,18 @@ package struct BlockTransfer: Sendable {
       $0.progress.totalBytes = items.reduce(0) { $0 + $1.lengthBytes }
     }
     let next = Atomic(0)
-    DispatchQueue.concurrentPerform(iterations: min(threads, items.count)) { _ in
+    let work: @Sendable () -> Void = {
       while shared.withLock({ $0.failure == nil }) {
         let index = next.add(1, ordering: .relaxed).oldValue
         guard index < items.count else { return }
         do {
-          let isSent = try move(index, items[index])
+          let sent = try move(index, items[index])
           try shared.withLock { shared in
             shared.progress.doneBlocks += 1
             shared.progress.doneBytes += items[index].lengthBytes
-            if isSent {
+            if sent > 0 {
               shared.progress.sentBlocks += 1
-              shared.progress.sentBytes += items[index].lengthBytes
+              shared.progress.sentBytes += sent
             }
             try progress(shared.progress)
           }
@@ -227,6 +298,12 @@ package struct BlockTransfer: Sendable {
           shared.withLock { $0.failure = $0.failure ?? error }
         }
       }
+    }
+    let count = min(threads, items.count)
+    if isLowPriority {
+      try LowPriorityThread.perform(count, work)
+    } else {
+      DispatchQueue.concurrentPerform(iterations: count) { _ in work() }
     }
     return try shared.withLock { shared in
       if let failure = shared.failure { throw failure }

@@ -67,13 +67,19 @@ package struct Manifest: Sendable, Hashable {
 
   /// Every array with the words that errors name it by: those of all collections, then `records`.
   package var namedArrays: [(description: String, array: ArrayManifest)] {
-    var all: [(String, ArrayManifest)] = []
+    placedArrays.map { ($0.description, $0.array) }
+  }
+
+  /// As `namedArrays`, with the id of the collection; nil for `records`.
+  package var placedArrays: [(collection: UInt32?, description: String, array: ArrayManifest)] {
+    var all: [(UInt32?, String, ArrayManifest)] = []
     for collection in collections {
       for array in collection.arrays {
-        all.append(("array '\(array.name)' of collection '\(collection.name)'", array))
+        let description = "array '\(array.name)' of collection '\(collection.name)'"
+        all.append((collection.id, description, array))
       }
     }
-    if let records { all.append(("file '\(records.name)'", records)) }
+    if let records { all.append((nil, "file '\(records.name)'", records)) }
     return all
   }
 }

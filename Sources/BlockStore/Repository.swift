@@ -52,11 +52,22 @@ package protocol Repository: Sendable {
   /// `hash` is the bytes' SHA-256. Durable after `synchronize`.
   @discardableResult
   func putBlock(_ hash: Digest, _ bytes: UnsafeRawBufferPointer) throws -> Bool
+  /// As above; may store the block as the difference to another block that is there. Returns how many
+  /// bytes were stored, 0 if it was there.
+  func putBlock(_ hash: Digest, _ bytes: UnsafeRawBufferPointer, basedOn base: Digest?) throws
+    -> Int
+  /// The blocks that a block is kept as a difference to, nearest first; none if it is kept in full.
+  func bases(of hash: Digest) throws -> [Digest]
   /// The bytes of a block, compared with its hash. Throws `.notFound` or `.corrupt`.
   func getBlock(_ hash: Digest) throws -> [UInt8]
-  /// All blocks, in the order of their names.
+  /// Checks what is kept of a block beside what `getBlock` reads. Throws `.corrupt`.
+  func checkSpareForm(of hash: Digest) throws
+  /// The name that a block is stored under: its hash, or in an encrypted repository a keyed one.
+  func storedName(of hash: Digest) -> Digest
+  /// The stored names of all blocks, ascending.
   func blocks() throws -> [Digest]
-  func deleteBlock(_ hash: Digest) throws
+  /// Deletes a block by its stored name.
+  func deleteBlock(_ stored: Digest) throws
 
   /// Returns when all blocks put so far are durable under their names.
   func synchronize() throws
@@ -72,6 +83,8 @@ package protocol Repository: Sendable {
   /// Publishes a piece of the log; durable on return. No effect if the same bytes are there under
   /// the same name; `.alreadyExists` if others are.
   func putLog(_ piece: LogPiece, _ bytes: [UInt8]) throws
+  /// Puts a piece in place of a damaged one of that name.
+  func replaceLog(_ piece: LogPiece, _ bytes: [UInt8]) throws
   /// All pieces, ascending.
   func logPieces() throws -> [LogPiece]
   /// The bytes of a piece as they were put. They carry checks of their own, which the caller makes.
@@ -86,6 +99,18 @@ package protocol Repository: Sendable {
 }
 
 extension Repository {
+  package func putBlock(
+    _ hash: Digest, _ bytes: UnsafeRawBufferPointer, basedOn base: Digest?
+  ) throws -> Int {
+    try putBlock(hash, bytes) ? bytes.count : 0
+  }
+
+  package func bases(of hash: Digest) throws -> [Digest] { [] }
+
+  package func checkSpareForm(of hash: Digest) throws {}
+
+  package func storedName(of hash: Digest) -> Digest { hash }
+
   /// The newest manifest at or below an LSN and epoch, if there is one.
   package func newestManifest(
     epochCounter: UInt64 = .max, lsn: UInt64 = .max

@@ -54,8 +54,23 @@ package struct RepositoryVerifier: Sendable {
     }
     report.checkedBlocks = checked.blocks.count
     report.checkedBytes = done.doneBytes
-    report.unusedBlocks = try repository.blocks().count { !checked.blocks.contains($0) }
+    report.unusedBlocks = try unusedBlocks(checked)
     return report
+  }
+
+  /// Blocks that neither a manifest names nor another block is a difference to.
+  private func unusedBlocks(_ checked: Checked) throws -> Int {
+    var used = Set<Digest>()
+    for hash in checked.blocks {
+      used.insert(repository.storedName(of: hash))
+      guard checked.failures[hash] == nil else { continue }
+      do {
+        for base in try repository.bases(of: hash) { used.insert(repository.storedName(of: base)) }
+      } catch let error as StoreError where Self.isDamage(error) {
+        continue
+      }
+    }
+    return try repository.blocks().count { !used.contains($0) }
   }
 
   private static func isDamage(_ error: StoreError) -> Bool {
@@ -82,6 +97,7 @@ package struct RepositoryVerifier: Sendable {
       if checked.blocks.insert(hash).inserted {
         do {
           let bytes = try repository.getBlock(hash)
+          try repository.checkSpareForm(of: hash)
           if bytes.count != list.blockLengthBytes(index) {
             checked.failures[hash] = StoreError(
               .corrupt, "the block has \(bytes.count) bytes",

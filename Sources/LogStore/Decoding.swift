@@ -33,26 +33,26 @@ extension ByteReader {
     }
   }
 
-  mutating func readUniqueID(_ field: String) throws -> UniqueID {
+  package mutating func readUniqueID(_ field: String) throws -> UniqueID {
     UniqueID(high: try read(UInt64.self, field), low: try read(UInt64.self, field))
   }
 }
 
 extension ByteWriter {
-  mutating func write(_ id: UniqueID) {
+  package mutating func write(_ id: UniqueID) {
     write(id.high)
     write(id.low)
   }
 }
 
 extension ByteReader {
-  mutating func readPosition(_ field: String) throws -> LogPosition {
+  package mutating func readPosition(_ field: String) throws -> LogPosition {
     LogPosition(lsn: try read(UInt64.self, field), chain: try readDigest(field))
   }
 }
 
 extension ByteWriter {
-  mutating func write(_ position: LogPosition) {
+  package mutating func write(_ position: LogPosition) {
     write(position.lsn)
     write(position.chain)
   }

@@ -95,6 +95,18 @@ package struct LogFrame: Hashable, Sendable {
     return writer.bytes
   }
 
+  /// Appends the encoded frame, which saves copying a large one.
+  func append(to bytes: inout [UInt8]) {
+    let start = bytes.count
+    bytes += header
+    bytes += payload
+    bytes += chain.bytes
+    let checksum = bytes.withUnsafeBytes {
+      CRC32C.checksum(UnsafeRawBufferPointer(rebasing: $0[start...]))
+    }
+    withUnsafeBytes(of: checksum.littleEndian) { bytes.append(contentsOf: $0) }
+  }
+
   /// Reads a whole frame and checks its CRC, but not its chain, for which the one before is needed.
   /// Throws `StoreError` that names `place`.
   package init(decoding bytes: UnsafeRawBufferPointer, at place: String) throws {

@@ -48,15 +48,19 @@ package enum LogFrameStream {
 
   /// A whole stream in memory.
   package static func encode(
-    identity: LogIdentity, start: LogPosition, frames: some Sequence<LogFrame>
+    identity: LogIdentity, start: LogPosition, frames: some Collection<LogFrame>
   ) -> [UInt8] {
     var bytes = header(identity: identity, start: start)
+    bytes.reserveCapacity(
+      bytes.count + endBytes
+        + frames.reduce(0) { $0 + LogFrame.overheadBytes + $1.payload.count })
     var end = start
     for frame in frames {
-      bytes += frame.encoded()
+      frame.append(to: &bytes)
       end = frame.position
     }
-    return bytes + trailer(end: end)
+    bytes += trailer(end: end)
+    return bytes
   }
 }
 

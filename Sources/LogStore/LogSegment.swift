@@ -261,6 +261,13 @@ final class LogSegment {
     try fileSystem.syncDirectory(directoryName(path))
   }
 
+  /// Gives a segment without frames another history of epochs. Durable on return.
+  func replaceIdentity(_ identity: LogIdentity) throws {
+    var new = header
+    new.identity = identity
+    try writeHeader(new)
+  }
+
   /// Lets go of the file without any write.
   func close() {
     writer?.close()
@@ -327,6 +334,15 @@ final class LogSegment {
       frames.append(frame)
     }
     return frames
+  }
+
+  /// The bytes of the frames after `lsn`. Their lengths are read, not they themselves.
+  func frameBytes(after lsn: UInt64) throws -> Int {
+    let database = try writer ?? Self.openReader(path, fileSystem)
+    let sum = try database.cached("SELECT total(length(frame)) FROM frames WHERE lsn > ?")
+    defer { withExtendedLifetime(database) { sum.reset() } }
+    try sum.bind(1, Int64(bitPattern: lsn))
+    return try sum.step() ? Int(sum.int64(0)) : 0
   }
 
   func position(at lsn: UInt64) throws -> LogPosition {

@@ -258,6 +258,15 @@ package final class RecordStore: @unchecked Sendable {
     }
   }
 
+  /// Removes the records of all other collections, and the space that they took: what a restore of
+  /// some collections begins with.
+  package func keep(collections: Set<UInt32>) throws {
+    let ids = collections.sorted().map(String.init).joined(separator: ", ")
+    try withWriter { writer in
+      try writer.execute("DELETE FROM records WHERE collection NOT IN (\(ids)); VACUUM;")
+    }
+  }
+
   /// Moves everything into the main file, durably. False if readers were in the way for seconds;
   /// the main file may be between two states then. While it runs, nobody may copy the main file.
   package func checkpoint() throws -> Bool {

@@ -185,6 +185,11 @@ package final class WriteAheadLog: @unchecked Sendable {
   /// `.diskFull` if there is no space: nothing is appended then, and a later call may succeed.
   /// Cost: one fdatasync; now and then a checkpoint of the WAL, or a new segment.
   package func append(_ batches: [Batch]) throws -> [LogPosition] {
+    try appendFrames(batches).map(\.position)
+  }
+
+  /// As `append`, and returns the frames.
+  package func appendFrames(_ batches: [Batch]) throws -> [LogFrame] {
     try lock.withLock { _ in
       try checkUsable()
       if batches.isEmpty { return [] }
@@ -204,7 +209,77 @@ package final class WriteAheadLog: @unchecked Sendable {
       }
       try poisoningOnFailure { try active.append(frames) }
       keepHouse()
-      return frames.map(\.position)
+      return frames
+    }
+  }
+
+  /// Appends frames that another copy of this log wrote, as `append` does. The caller has checked
+  /// their chain.
+  package func append(received frames: [LogFrame]) throws {
+    try lock.withLock { _ in
+      try checkUsable()
+      guard let first = frames.first else { return }
+      let epochCounter = active.header.identity.currentEpoch.counter
+      guard first.lsn == active.end.lsn + 1,
+        frames.allSatisfy({ $0.epochCounter == epochCounter })
+      else {
+        throw StoreError(
+          .invalidArgument,
+          "LSN \(first.lsn) of epoch \(first.epochCounter) cannot follow LSN \(active.end.lsn) of "
+            + "epoch \(epochCounter)", at: directory)
+      }
+      try poisoningOnFailure { try active.append(frames) }
+      keepHouse()
+    }
+  }
+
+  /// Takes up epochs that begin at the present end. Durable on return.
+  package func adopt(_ identity: LogIdentity) throws {
+    try lock.withLock { _ in
+      try checkUsable()
+      let present = active.header.identity
+      guard identity != present else { return }
+      let added = identity.epochs.dropFirst(present.epochs.count)
+      guard present.isAncestor(of: identity),
+        added.allSatisfy({
+          LogPosition(lsn: $0.beganAtLSN, chain: $0.beganAtChain) == active.end
+        })
+      else {
+        throw StoreError(
+          .invalidArgument, "these epochs do not continue the log at \(active.end)", at: directory)
+      }
+      try poisoningOnFailure {
+        // Two segments cannot begin at one LSN.
+        if active.end == active.header.start {
+          try active.replaceIdentity(identity)
+        } else {
+          try rotate(identity: identity)
+        }
+      }
+    }
+  }
+
+  /// Bytes of the frames after `lsn`.
+  package func frameBytes(after lsn: UInt64) throws -> Int {
+    try lock.withLock { _ in
+      try checkUsable()
+      return try segments.filter { $0.end.lsn > lsn }.reduce(0) {
+        try $0 + $1.frameBytes(after: lsn)
+      }
+    }
+  }
+
+  /// The LSN before the oldest segment that still fits, with all after it, into `bytes`.
+  package func startOfNewest(bytes: Int) -> UInt64 {
+    lock.withLock { _ in
+      var sum = 0
+      var start = active.end.lsn
+      for segment in segments.reversed() {
+        sum += segment.contentBytes
+        if sum > bytes { break }
+        start = segment.header.start.lsn
+      }
+      return start
     }
   }
 
@@ -302,6 +377,16 @@ package final class WriteAheadLog: @unchecked Sendable {
         try frame.checkFollows(position, at: path)
         try body(frame)
         position = frame.position
+      }
+    }
+  }
+
+  /// The bytes of all frames after `lsn`, for which less is answered where they are trimmed away.
+  package func sizeBytes(after lsn: UInt64) throws -> Int {
+    try lock.withLock { _ in
+      try checkUsable()
+      return try segments.reduce(0) { sum, segment in
+        segment.end.lsn > lsn ? try sum + segment.frameBytes(after: lsn) : sum
       }
     }
   }

@@ -26,6 +26,8 @@ public final class Database: Sendable {
   let rebuilds: RebuildRunner
   /// Answers other processes; nil where that is turned off or cannot be.
   let control = Guarded<ControlServer?>(nil)
+  /// Answers what other processes ask of the replication layer.
+  package let nodeHandler = Guarded<(@Sendable (String) async throws -> String)?>(nil)
   let scrubber = Guarded<Scrubber?>(nil)
 
   private init(engine: Engine) {
@@ -83,7 +85,9 @@ public final class Database: Sendable {
         engine: try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration))
       database.startControl()
       database.rebuilds.wake()
+      database.rebuilds.startAdvice()
       database.startScrub()
+      database.startArchiving()
       return database
     }
   }
@@ -100,6 +104,9 @@ public final class Database: Sendable {
     await server?.stop()
     await rebuilds.stop()
     try await onBackground { self.endScrub() }
+    // The writer is idle when the last pass runs, so that it has everything.
+    await queue.close { _ in }
+    try await endArchiving()
     let failure = Guarded<VecDBError?>(nil)
     await queue.close { engine in
       do {
@@ -139,14 +146,22 @@ extension Database {
   public func createCollection(
     _ name: String, dimensions: Int, metric: Metric, index: IndexOptions = IndexOptions()
   ) async throws -> VectorCollection {
-    try requireOpen()
     try Self.requireName(name, of: "collection")
+    let runtime = try await createCollection(
+      named: name, dimensions: dimensions, metric: metric, index: index)
+    return VectorCollection(runtime, database: self)
+  }
+
+  func createCollection(
+    named name: String, dimensions: Int, metric: Metric, index: IndexOptions
+  ) async throws -> CollectionRuntime {
+    try requireOpen()
     guard (1...Limits.maximumDimensions).contains(dimensions) else {
       throw VecDBError(
         .invalidArgument, "dimensions is \(dimensions)", at: name,
         remedy: "Use 1 to \(Limits.maximumDimensions).")
     }
-    let runtime = try await queue.exclusively { engine in
+    return try await queue.exclusively { engine in
       guard engine.state.collection(named: name) == nil else {
         throw VecDBError(
           .alreadyExists, "there is already a collection of that name", at: name,
@@ -168,7 +183,6 @@ extension Database {
       }
       return runtime
     }
-    return VectorCollection(runtime, database: self)
   }
 
   /// The collection of that name.
@@ -177,7 +191,9 @@ extension Database {
   public func collection(_ name: String) throws -> VectorCollection {
     try requireOpen()
     guard let runtime = catalog.find(name) else {
-      let names = catalog.all.map { "'\($0.definition.name)'" }.joined(separator: ", ")
+      let names = catalog.all.filter { !Self.isHidden($0.definition.name) }.map {
+        "'\($0.definition.name)'"
+      }.joined(separator: ", ")
       throw VecDBError(
         .notFound, "there is no collection '\(name)'", at: path,
         remedy: names.isEmpty ? "Create it first." : "There are: \(names).")
@@ -188,7 +204,7 @@ extension Database {
   /// All collections, by name.
   public func collections() throws -> [CollectionInfo] {
     try requireOpen()
-    return catalog.all.map { runtime in
+    return catalog.all.filter { !Self.isHidden($0.definition.name) }.map { runtime in
       let definition = runtime.definition
       return CollectionInfo(
         name: definition.name, dimensions: definition.dimensions, metric: definition.metric,

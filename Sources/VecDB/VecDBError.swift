@@ -37,6 +37,14 @@ public struct VecDBError: Error, Sendable, Equatable, CustomStringConvertible {
     case cancelled
     /// A recovery did not pass its proof; nothing was made live.
     case verificationFailed
+    /// This copy follows another one, or was replaced by it. Nothing was written.
+    case readOnly
+    /// The write is durable here, but not on as many replicas as were asked for in time, and nobody
+    /// knows whether it would survive this host. Repeating it is safe: records that are already
+    /// there, equal in key, vector and metadata, are not written again.
+    case outcomeUnknown
+    /// The state asked for was not reached in time.
+    case notReached
   }
 
   public var code: Code

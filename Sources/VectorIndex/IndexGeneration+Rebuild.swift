@@ -193,6 +193,11 @@ extension IndexGeneration {
     package var isNone: Bool { missing == 0 && surplus == 0 && altered == 0 }
   }
 
+  /// The batch that brought the record of a slot.
+  package func birthLSN(of slot: Int) -> UInt64 {
+    slot < slotCount.load(ordering: .acquiring) ? bornLSN(slot) : .max
+  }
+
   /// Compares every slot of both, bit for bit; both views must be of the same batch.
   package func difference(
     from other: IndexGeneration, at view: ReadView, _ otherView: ReadView

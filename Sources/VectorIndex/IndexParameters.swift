@@ -34,7 +34,7 @@ package struct IndexParameters: Sendable, Hashable {
 
   /// Throws `.invalidParameter` naming the value and its range.
   package init(
-    dimensions: Int, metric: Metric, degree: Int = 16, efConstruction: Int = 200,
+    dimensions: Int, metric: Metric, degree: Int = 16, efConstruction: Int = 128,
     alphaNumerator: UInt32 = 11, alphaDenominator: UInt32 = 10,
     seed: UInt64 = 0x9e37_79b9_7f4a_7c15
   ) throws(IndexError) {

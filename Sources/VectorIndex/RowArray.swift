@@ -34,6 +34,8 @@ package final class RowArray: @unchecked Sendable {
   private var writableBytes = 0
   /// The same for readers, who must not follow a damaged reference beyond it.
   private let readableBytes = Atomic<Int>(0)
+  /// Bytes in use, for any thread.
+  let usedBytes = Atomic<Int>(0)
   private var hugePagesAdvised = false
 
   /// Per block: 1 when it changed since the last checkpoint that finished.
@@ -132,6 +134,7 @@ package final class RowArray: @unchecked Sendable {
     let end = newCount * strideBytes
     if end > start { willWrite(bytes: start..<end) }
     count = newCount
+    usedBytes.store(end, ordering: .relaxed)
   }
 
   /// Opens stored bytes: makes the first `lengthBytes` writable, lets `load` map or copy them to

@@ -26,8 +26,9 @@ struct VecDBCommand: AsyncParsableCommand {
     version: "0.1.0",
     subcommands: [
       Create.self, Import.self, Query.self, Get.self, Delete.self, Drop.self, Export.self,
-      Stats.self, Check.self, Checkpoint.self, Mark.self, Backup.self, Backups.self, Verify.self,
-      Restore.self, Prune.self, Bench.self,
+      Stats.self, Check.self, Checkpoint.self, Rebuild.self, Mark.self, Backup.self, Archive.self,
+      Backups.self, Verify.self, Restore.self, Prune.self, Key.self, Bench.self, Serve.self,
+      Replica.self, Status.self, Promote.self, Rejoin.self, Drill.self,
     ])
 
   /// Parses and runs, with the exit codes of this command rather than those of ArgumentParser.

@@ -261,7 +261,7 @@ struct Violation: Error, CustomStringConvertible {
 
   static let databaseID = makeManifest(lsn: 1, arrays: []).databaseID
 
-  static func backup(_ store: BlockStore, _ repository: DirectoryRepository) throws {
+  static func backup(_ store: BlockStore, _ repository: StoredRepository) throws {
     guard let manifest = try store.newestManifest()?.manifest else { return }
     _ = try BlockTransfer(threads: 1).publish(manifest, from: store, to: repository)
     try repository.putLog(
@@ -279,7 +279,7 @@ struct Violation: Error, CustomStringConvertible {
       },
       work: { disk, acknowledged in
         let store = try Self.open(disk)
-        let repository = try DirectoryRepository.openOrCreate(
+        let repository = try StoredRepository.openOrCreate(
           "/repo", databaseID: Self.databaseID, fileSystem: disk)
         for lsn in 1...3 as ClosedRange<UInt64> {
           var reached = try store.newestManifest()?.manifest.lsn ?? 0
@@ -289,7 +289,7 @@ struct Violation: Error, CustomStringConvertible {
         }
       },
       check: { disk, acknowledged in
-        let repository = try DirectoryRepository.openOrCreate(
+        let repository = try StoredRepository.openOrCreate(
           "/repo", databaseID: Self.databaseID, fileSystem: disk)
         let report = try RepositoryVerifier(repository).verify()
         guard report.damage.isEmpty else { throw Violation("damage: \(report.damage)") }
@@ -310,7 +310,7 @@ struct Violation: Error, CustomStringConvertible {
         try Self.advance(store, to: reached + 1, acknowledged: &reached)
         try Self.backup(store, repository)
         let later = disk.restarted(.syncedOnly)
-        let reopened = try DirectoryRepository.open("/repo", fileSystem: later)
+        let reopened = try StoredRepository.open("/repo", fileSystem: later)
         let second = try RepositoryVerifier(reopened).verify()
         guard second.damage.isEmpty, second.soundManifests.last?.lsn == reached else {
           throw Violation("the backup after the crash: \(second.damage)")
@@ -324,15 +324,15 @@ struct Violation: Error, CustomStringConvertible {
     let test = CrashTest(
       initial: false,
       prepare: { disk in
-        _ = try DirectoryRepository.create("/repo", databaseID: 1, fileSystem: disk)
+        _ = try StoredRepository.create("/repo", databaseID: 1, fileSystem: disk)
       },
       work: { disk, isClaimed in
-        let repository = try DirectoryRepository.open("/repo", fileSystem: disk)
+        let repository = try StoredRepository.open("/repo", fileSystem: disk)
         try repository.claimEpoch(counter: 7, id: 1)
         isClaimed = true
       },
       check: { disk, isClaimed in
-        let repository = try DirectoryRepository.open("/repo", fileSystem: disk)
+        let repository = try StoredRepository.open("/repo", fileSystem: disk)
         do {
           try repository.claimEpoch(counter: 7, id: 2)
           if isClaimed { throw Violation("an epoch was claimed twice") }
@@ -349,7 +349,7 @@ struct Violation: Error, CustomStringConvertible {
     try Self.advance(store, to: 1, acknowledged: &acknowledged)
     for strike in 0..<12 {
       let path = "/repo\(strike)"
-      let repository = try DirectoryRepository.create(
+      let repository = try StoredRepository.create(
         path, databaseID: Self.databaseID, fileSystem: disk)
       disk.inject(Fault(.diskFull, pathContaining: path, skipping: strike, times: .max))
       let error = #expect(throws: StoreError.self) { try Self.backup(store, repository) }
@@ -357,7 +357,7 @@ struct Violation: Error, CustomStringConvertible {
       disk.removeFaults()
       #expect(try repository.manifests().isEmpty)
       #expect(!disk.filePaths.contains { $0.hasPrefix(path) && $0.hasSuffix(".tmp") })
-      let again = try DirectoryRepository.open(path, fileSystem: disk)
+      let again = try StoredRepository.open(path, fileSystem: disk)
       try Self.backup(store, again)
       #expect(try RepositoryVerifier(again).verify().soundManifests.count == 1)
     }

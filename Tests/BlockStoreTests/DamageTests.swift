@@ -220,8 +220,8 @@ import Testing
     let (disk, models) = try makeStore(count: 1)
     let store = try BlockStore(directory: Self.database, fileSystem: disk)
     let manifest = try #require(try store.newestManifest()).manifest
-    func open() throws -> DirectoryRepository {
-      try DirectoryRepository.openOrCreate(
+    func open() throws -> StoredRepository {
+      try StoredRepository.openOrCreate(
         "/repo", databaseID: manifest.databaseID, fileSystem: disk)
     }
     let repository = try open()
@@ -270,7 +270,7 @@ import Testing
     disk.corrupt(pack(1), at: 4096 + 17)
     let store = try BlockStore(directory: Self.database, fileSystem: disk)
     let manifest = try #require(try store.newestManifest()).manifest
-    let repository = try DirectoryRepository.create(
+    let repository = try StoredRepository.create(
       "/repo", databaseID: manifest.databaseID, fileSystem: disk)
     #expect(
       kind { _ = try BlockTransfer().publish(manifest, from: store, to: repository) } == .corrupt)

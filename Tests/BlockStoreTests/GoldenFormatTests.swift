@@ -69,7 +69,7 @@ import Testing
 
   @Test func repositoryMarkerAndEpochClaim() throws {
     let disk = SimulatedDisk()
-    let repository = try DirectoryRepository.create(
+    let repository = try StoredRepository.create(
       "/r", databaseID: 0x0123_4567_89ab_cdef_1122_3344_5566_7788, fileSystem: disk)
     try repository.claimEpoch(counter: 4, id: 0xfedc_ba98_7654_3210_0011_2233_4455_6677)
     #expect(
@@ -81,7 +81,7 @@ import Testing
           """
           56444245504f430001000000040000000000000077665544332211001032547698badcfe9a7a1f26
           """))
-    #expect(try DirectoryRepository.open("/r", fileSystem: disk).claimedEpochs().count == 1)
+    #expect(try StoredRepository.open("/r", fileSystem: disk).claimedEpochs().count == 1)
   }
 
   @Test func pack() throws {

@@ -13,8 +13,8 @@ import Testing
 
   var path: String { directory.path + "/repo" }
 
-  func open() throws -> DirectoryRepository {
-    try DirectoryRepository.openOrCreate(path, databaseID: databaseID, fileSystem: fileSystem)
+  func open() throws -> StoredRepository {
+    try StoredRepository.openOrCreate(path, databaseID: databaseID, fileSystem: fileSystem)
   }
 
   func makeStore(_ name: String) throws -> BlockStore {
@@ -48,7 +48,7 @@ import Testing
     let full = try backup(lsn: 1)
     #expect(full.0.sentBlocks == 13)
     #expect(full.0.doneBytes == full.0.totalBytes)
-    #expect(full.1.sentBlocks == 3)
+    #expect(full.1.sentBlocks == 4)
     let before = model
     model.arrays["a"]?[0] ^= 255
     try model.checkpoint(store, lsn: 2, previous: before)
@@ -59,7 +59,7 @@ import Testing
     #expect(try fileSystem.list(path + "/blocks").allSatisfy { !$0.hasSuffix(".tmp") })
 
     for (lsn, expected) in [(1, before), (2, model)] as [(UInt64, ArrayModel)] {
-      let repository = try DirectoryRepository.open(path, fileSystem: fileSystem)
+      let repository = try StoredRepository.open(path, fileSystem: fileSystem)
       let entry = try #require(try repository.newestManifest(lsn: lsn))
       let manifest = try repository.getManifest(entry)
       let restored = try makeStore("restored-\(lsn)")
@@ -149,29 +149,29 @@ import Testing
       do { try body() } catch { return error as? StoreError }
       return nil
     }
-    let missing = kind { _ = try DirectoryRepository.open(path, fileSystem: fileSystem) }
+    let missing = kind { _ = try StoredRepository.open(path, fileSystem: fileSystem) }
     #expect(missing?.kind == .notFound)
     #expect(missing?.location == path)
     #expect(missing?.remedy.isEmpty == false)
     try fileSystem.createDirectory(path)
     #expect(
-      kind { _ = try DirectoryRepository.open(path, fileSystem: fileSystem) }?.kind == .notFound)
+      kind { _ = try StoredRepository.open(path, fileSystem: fileSystem) }?.kind == .notFound)
     try fileSystem.writeAtomically([1], to: path + "/something")
     #expect(kind { _ = try open() }?.kind == .alreadyExists)
     let file = path + "/something"
     #expect(
-      kind { _ = try DirectoryRepository.open(file, fileSystem: fileSystem) }?.kind == .notFound)
+      kind { _ = try StoredRepository.open(file, fileSystem: fileSystem) }?.kind == .notFound)
     #expect(
       kind {
-        _ = try DirectoryRepository.create(file, databaseID: 1, fileSystem: fileSystem)
+        _ = try StoredRepository.create(file, databaseID: 1, fileSystem: fileSystem)
       }?.kind == .alreadyExists)
     let other = directory.path + "/other"
-    _ = try DirectoryRepository.create(other, databaseID: 1, fileSystem: fileSystem)
+    _ = try StoredRepository.create(other, databaseID: 1, fileSystem: fileSystem)
     #expect(
       kind {
-        _ = try DirectoryRepository.openOrCreate(other, databaseID: 2, fileSystem: fileSystem)
+        _ = try StoredRepository.openOrCreate(other, databaseID: 2, fileSystem: fileSystem)
       }?.kind == .invalidArgument)
-    let repository = try DirectoryRepository.open(other, fileSystem: fileSystem)
+    let repository = try StoredRepository.open(other, fileSystem: fileSystem)
     #expect(
       kind { try repository.putManifest(makeManifest(lsn: 1, arrays: [])) }?.kind
         == .invalidArgument)

@@ -56,6 +56,10 @@ struct Verification {
       if hit?.distance != 0 { outcome.problems.append("a search misses '\(record.key)'") }
     }
     outcome.problems += try await database.check().problems
+    if Rebuilding.isOn {
+      outcome.problems += try await Rebuilding(seed).finish(database)
+      outcome.problems += try await database.check().problems
+    }
     do {
       let new = Record(
         key: Self.proofKey, vector: Array(repeating: 2, count: Operation.dimensions))
@@ -66,6 +70,7 @@ struct Verification {
       // Reading must work on a full disk; writing may be refused.
     }
     do { try await database.close() } catch let error as VecDBError where error.code == .diskFull {}
+    if Rebuilding.isOn { outcome.problems += try Rebuilding.orphans(directory + "/db") }
     return outcome
   }
 

@@ -55,6 +55,7 @@ struct Writing {
         }
       }
       group.addTask { try await keepHouse(database, isOver: isOver) }
+      if Rebuilding.isOn { group.addTask { try await Rebuilding(seed).run(database, isOver) } }
       try await group.waitForAll()
     }
     try await database.close()

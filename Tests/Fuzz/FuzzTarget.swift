@@ -1,9 +1,7 @@
 import BlockStore
 import Bytes
-import Files
 import Glibc
 import LogStore
-import VectorIndex
 
 @testable import VecDB
 

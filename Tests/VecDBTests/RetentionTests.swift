@@ -69,7 +69,7 @@ import VecDB
     /// Blocks in the repository that no restore point names.
     func unusedBlocks() throws -> Int {
       try RepositoryVerifier(
-        try DirectoryRepository.open(repository, fileSystem: PosixFileSystem())
+        try StoredRepository.open(repository, fileSystem: PosixFileSystem())
       ).verify().unusedBlocks
     }
   }
@@ -119,7 +119,7 @@ import VecDB
     _ = try await database.backup(to: repository)
     // All blocks of the restore point are condemned by hand, as a prune that is wrong about the
     // future would: the next backup needs most of them.
-    let source = try DirectoryRepository.open(repository, fileSystem: PosixFileSystem())
+    let source = try StoredRepository.open(repository, fileSystem: PosixFileSystem())
     try source.replaceCondemnedBlocks(
       with: try source.blocks().map {
         CondemnedBlock(
@@ -150,7 +150,7 @@ import VecDB
       _ = try await Database.prune(
         repository: fixture.repository, keeping: policy, graceSeconds: 60)
     }
-    let source = try DirectoryRepository.open(fixture.repository, fileSystem: PosixFileSystem())
+    let source = try StoredRepository.open(fixture.repository, fileSystem: PosixFileSystem())
     let lock = try source.lockForPruning(owner: "a test")
     await expectError(.locked) { _ = try await fixture.prune(policy, at: 0) }
     lock.unlock()

@@ -70,7 +70,8 @@ import VectorKernels
   @Test(arguments: zip(cases, goldenDigests))
   func graphsAreTheKnownOnes(testCase: Case, digest: String) throws {
     let log = Self.log(testCase, dimensions: 12, records: 2_500)
-    let parameters = try IndexParameters(dimensions: 12, metric: testCase.metric)
+    let parameters = try IndexParameters(
+      dimensions: 12, metric: testCase.metric, efConstruction: 200)
     let index = try IndexGeneration(parameters: parameters)
     try index.replay(log.batches)
     #expect(index.graphDigest().hex == digest)

@@ -11,6 +11,8 @@ struct EffortSweep {
     /// Resident memory after this setting's searches.
     var residentBytes: Int
     var anonymousBytes: Int
+    /// Resident pages of float vectors, a part of `residentBytes`.
+    var vectorBytes: Int
     /// Queries that got fewer hits than there are matching records, up to k.
     var short: Int
     var plan: String
@@ -21,6 +23,7 @@ struct EffortSweep {
   let k: Int
   let rounds: Int
   var filter: Filter?
+  var vectorBytes: () -> Int = { 0 }
 
   /// The distance of the true k-th neighbour of each query. Reads every vector.
   func radii() throws -> [Float] {
@@ -39,6 +42,7 @@ struct EffortSweep {
       var cpuSeconds: Double
       var residentBytes: Int
       var anonymousBytes: Int
+      var vectorBytes: Int
       var distances: [[Float]]
       var plan: String
     }
@@ -62,7 +66,7 @@ struct EffortSweep {
         Time(
           ef: ef, seconds: median(seconds), cpuSeconds: median(cpuSeconds),
           residentBytes: ProcessMemory.residentBytes,
-          anonymousBytes: ProcessMemory.anonymousBytes,
+          anonymousBytes: ProcessMemory.anonymousBytes, vectorBytes: vectorBytes(),
           distances: found.map { $0.hits.map(\.distance) }, plan: found.first?.plan ?? ""))
     }
     beforeExact()
@@ -82,6 +86,7 @@ struct EffortSweep {
           queriesPerSecond: Double(queries.count) / time.seconds,
           queriesPerCPUSecond: Double(queries.count) / time.cpuSeconds,
           residentBytes: time.residentBytes, anonymousBytes: time.anonymousBytes,
+          vectorBytes: time.vectorBytes,
           short: short, plan: time.plan))
       if let last = points.last, last.recall >= enough { break }
     }

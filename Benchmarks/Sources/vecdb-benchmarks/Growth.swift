@@ -11,7 +11,7 @@ struct Growth: AsyncParsableCommand {
   @Option(help: "Components of a vector.") var dimensions = 128
   @Option(help: "Intrinsic dimension: independent numbers that a vector is made of.")
   var intrinsic = 16
-  @Option(help: "Queries.") var queries = 200
+  @Option(help: "Queries.") var queries = 500
   @Option(help: "Rounds of searching; the median counts.") var rounds = 3
   @Option(help: "Threads that build the index; 0 is one per core.") var buildThreads = 1
   @Option(parsing: .upToNextOption, help: "Settings of efSearch.")

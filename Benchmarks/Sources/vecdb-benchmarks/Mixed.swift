@@ -1,11 +1,14 @@
 import ArgumentParser
+import FoundationEssentials
 import Synchronization
 import VecDB
 
-/// Latency of searches on one thread: alone, while another inserts, and during a backup.
+/// Latency of searches on one thread: alone, while another inserts, during a backup, and during both;
+/// and the rate of the inserts with and without the backup.
 struct Mixed: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Search p50 and p99 idle, under full-speed inserts and during a backup.")
+    abstract: "Search p50 and p99 idle, under full-speed inserts and during a backup; insert rates."
+  )
 
   @Option(help: "Records before the inserts begin.") var count = 20_000
   @Option(help: "Components of a vector.") var dimensions = 128
@@ -16,6 +19,8 @@ struct Mixed: AsyncParsableCommand {
   var batch = 100
   @Option(help: "Threads that build the index.") var buildThreads = 1
   @Option(help: "Rounds; the median of the percentiles counts.") var rounds = 3
+  @Option(help: "Bytes a second that the backups send at most; 0 for no limit.")
+  var backupLimit = 0
   @Option(help: "Where to put the database.") var directory: String?
 
   private struct Latencies {
@@ -56,6 +61,7 @@ struct Mixed: AsyncParsableCommand {
       var idle = Latencies()
       var inserting = Latencies()
       var backup = Latencies()
+      var both = Latencies()
       // The phases in turn, so that growth and slow moments of the machine meet all.
       for round in 0..<rounds {
         idle.add(try search(collection, queries) { elapsed in elapsed >= seconds })
@@ -64,13 +70,34 @@ struct Mixed: AsyncParsableCommand {
         }
         backup = try await measure(backup, collection, queries, untilDone: true) { _ in
           // A repository of its own each time, so that all of it is sent.
-          _ = try await database.backup(to: "\(path)/repository-\(round)")
+          try await backups(of: database, to: "\(path)/repository-\(round)-", until: nil)
           return 0
         }
+        both = try await measure(both, collection, queries) { stop in
+          async let inserted = insert(into: collection, round + 1_000, until: stop)
+          async let done: Void = backups(
+            of: database, to: "\(path)/repository-\(round)+", until: stop)
+          try await done
+          return try await inserted
+        }
       }
-      report(idle, inserting, backup, collection.count)
+      report(idle, inserting, backup, both, collection.count)
       try await database.close()
     }
+  }
+
+  /// A backup, or one after the other until told to stop, each into a repository of its own.
+  private func backups(
+    of database: Database, to prefix: String, until stop: StopFlag?
+  ) async throws {
+    var options = BackupOptions()
+    options.bytesPerSecond = backupLimit > 0 ? backupLimit : nil
+    var number = 0
+    repeat {
+      _ = try await database.backup(to: "\(prefix)\(number)", options: options)
+      try FileManager.default.removeItem(atPath: "\(prefix)\(number)")
+      number += 1
+    } while stop?.isSet == false
   }
 
   /// Searches beside other work: for some seconds, or until the work is done.
@@ -137,20 +164,28 @@ struct Mixed: AsyncParsableCommand {
   }
 
   private func report(
-    _ idle: Latencies, _ inserting: Latencies, _ backup: Latencies, _ count: Int
+    _ idle: Latencies, _ inserting: Latencies, _ backup: Latencies, _ both: Latencies,
+    _ count: Int
   ) {
     print(
       "\(self.count) to \(count) records x \(dimensions), ef \(ef), one searching thread, "
         + "inserts in batches of \(batch), \(rounds) rounds\n")
     print("| phase | searches | p50 us | p99 us | p99 to idle | inserts/s |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for (name, phase) in [("idle", idle), ("inserting", inserting), ("backup", backup)] {
-      let rate = name == "inserting" ? decimal(median(phase.inserts)) : "-"
+    let phases = [
+      ("idle", idle), ("inserting", inserting), ("backup", backup), ("inserting, backups", both),
+    ]
+    for (name, phase) in phases {
+      let rate = name.hasPrefix("inserting") ? decimal(median(phase.inserts)) : "-"
       print(
         "| \(name) | \(phase.searches) | \(decimal(median(phase.p50) * 1e6)) "
           + "| \(decimal(median(phase.p99) * 1e6)) "
           + "| \(decimal(median(phase.p99) / median(idle.p99), 2)) | \(rate) |")
     }
+    let share = median(both.inserts) / median(inserting.inserts) * 100
+    print(
+      "\nduring backups: p99 of searches \(decimal(median(backup.p99) / median(idle.p99), 2)) x idle, "
+        + "inserts at \(decimal(share)) % of their rate without")
   }
 }
 

@@ -25,14 +25,21 @@ struct Sweep: AsyncParsableCommand {
     let anonymousBefore = ProcessMemory.anonymousBytes
     let database = try await Database.open(at: database)
     let opened = ProcessMemory.residentBytes - before
+    let searched = try database.collection(collection)
     let sweep = EffortSweep(
-      collection: try database.collection(collection), queries: wanted, k: k, rounds: rounds)
+      collection: searched, queries: wanted, k: k, rounds: rounds
+    ) {
+      // The pages of float vectors that re-ranking touched: clean pages of files.
+      let arrays = try? searched.memory()
+      return arrays?.first { $0.name == "exact" }?.residentBytes ?? 0
+    }
     for point in try sweep.run(ef, enough: 2) {
       print(
         "{\"setting\": \(point.ef), \"recall\": \(decimal(point.recall, 5)), "
           + "\"qps\": \(decimal(point.queriesPerSecond, 1)), "
           + "\"qps_cpu\": \(decimal(point.queriesPerCPUSecond, 1)), "
           + "\"opened_bytes\": \(opened), \"resident_bytes\": \(point.residentBytes - before), "
+          + "\"vector_bytes\": \(point.vectorBytes), "
           + "\"anonymous_bytes\": \(point.anonymousBytes - anonymousBefore)}")
     }
     try await database.close()

@@ -8,10 +8,12 @@ import LogStore
 /// One backup: publishes to a repository what it lacks of the state at one LSN.
 ///
 /// The order is what makes a crash harmless: blocks and log first, the manifest last. A backup that
-/// was broken off is taken up by the next one, since what is there is not sent again.
-struct BackupRun {
+/// was broken off is taken up by the next one, since what is there is not sent again. All of it runs
+/// on threads of low priority unless that is not wanted, so that searches and writes do not wait.
+struct BackupRun: Sendable {
   let engine: Engine
-  let repository: DirectoryRepository
+  let repository: StoredRepository
+  let options: BackupOptions
   let progress: ProgressReporter
   /// The manifest, with its blocks held on the disk.
   let pin: BlockPin
@@ -19,49 +21,102 @@ struct BackupRun {
   private var report: BackupReport
 
   init(
-    engine: Engine, repository: DirectoryRepository, pin: BlockPin, cancellation: Cancellation,
-    progress: ProgressHandler?
+    engine: Engine, repository: StoredRepository, options: BackupOptions, pin: BlockPin,
+    cancellation: Cancellation, progress: ProgressHandler?
   ) {
     self.engine = engine
     self.repository = repository
+    self.options = options
     self.pin = pin
     self.cancellation = cancellation
     self.progress = ProgressReporter(progress)
     report = BackupReport(
       repository: repository.location, epoch: pin.manifest.epochCounter, lsn: pin.manifest.lsn,
-      blocks: 0, totalBytes: 0, newBlocks: 0, newBytes: 0, logFrames: 0, canary: nil, seconds: 0)
+      blocks: 0, totalBytes: 0, newBlocks: 0, newBytes: 0, logFrames: 0, repairedBlocks: 0,
+      canary: nil, seconds: 0)
   }
 
   /// `measureCanary` measures recall on the live collections; it is not asked if the restore point
   /// is there already.
-  mutating func run(measureCanary: () throws -> CanaryAnnotation) throws -> BackupReport {
+  mutating func run(
+    measureCanary: @escaping @Sendable () throws -> CanaryAnnotation
+  ) throws -> BackupReport {
     let started = DispatchTime.now()
-    var manifest = pin.manifest
-    let entry = ManifestEntry(epochCounter: manifest.epochCounter, lsn: manifest.lsn)
-    if try repository.manifests().contains(entry) {
-      let published = try repository.getManifest(entry)
-      countWhatIsThere(published)
-      report.canary = try CanaryAnnotation(in: published)?.report
+    let entry = ManifestEntry(epochCounter: report.epoch, lsn: report.lsn)
+    let published = try repository.manifests().contains(entry)
+    if published, !options.repair {
+      let manifest = try repository.getManifest(entry)
+      countWhatIsThere(manifest)
+      report.canary = try CanaryAnnotation(in: manifest)?.report
     } else {
       let current = engine.log.identity.currentEpoch
       try repository.claimEpoch(counter: current.counter, id: current.id.number)
-      let safe = try RenewingRepository(
-        repository, limiter: engine.configuration.backupBytesPerSecond.map(RateLimiter.init))
-      manifest.records = try publishBlocks(of: manifest, to: safe)
-      try archiveLog(through: manifest.lsn)
-      try cancellation.check()
-      let canary = try measureCanary()
-      manifest.annotations[CanaryAnnotation.name] = try canary.encoded()
-      report.canary = canary.report
-      // See `RenewingRepository` for why this suffices beside a prune.
-      if try safe.needsAnotherLook() { try lookAgain(manifest) }
-      try repository.putManifest(manifest)
-      if try safe.needsAnotherLook() { try lookAgain(manifest) }
-      report.newBytes += manifest.encode().count
+      if let newer = try repository.claimedEpochs().last, newer.counter > current.counter {
+        throw StoreError(
+          .invalidArgument,
+          "the repository knows epoch \(newer.counter), and this copy is of epoch "
+            + "\(current.counter): another copy has become the primary", at: repository.location,
+          remedy: "Let this copy follow the new primary with `vecdb rejoin`.")
+      }
+      try publish(isNew: !published, measureCanary: measureCanary, started: started)
     }
-    report.seconds =
-      Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
+    report.seconds = Self.seconds(since: started)
     return report
+  }
+
+  /// Blocks, log and canary at the same time, then the manifest.
+  private mutating func publish(
+    isNew: Bool, measureCanary: @escaping @Sendable () throws -> CanaryAnnotation,
+    started: DispatchTime
+  ) throws {
+    var manifest = pin.manifest
+    let limit = options.bytesPerSecond ?? engine.configuration.backupBytesPerSecond
+    let target = try RenewingRepository(
+      repository, limiter: limit.map(RateLimiter.init), isRepairing: options.repair)
+    let yields = options.isLowPriority
+    let log = try LowPriorityThread.Job(yields: yields) { [self] in try archiveLog() }
+    let canary: LowPriorityThread.Job<CanaryAnnotation?>
+    do {
+      canary = try .init(yields: yields) { isNew ? try measureCanary() : nil }
+    } catch {
+      cancellation.cancel()
+      log.wait()
+      throw error
+    }
+    do {
+      manifest.records = try publishBlocks(of: manifest, to: target)
+    } catch {
+      cancellation.cancel()
+      log.wait()
+      canary.wait()
+      throw error
+    }
+    let archived: LogArchive.Published
+    do { archived = try log.value() } catch {
+      canary.wait()
+      throw error
+    }
+    report.logFrames = archived.frames
+    report.newBytes += archived.bytes
+    report.repairedBlocks = target.repairedBlocks
+    let measured = try canary.value()
+    try cancellation.check()
+    guard isNew else { return try repository.synchronize() }
+    manifest.annotations[CanaryAnnotation.name] = try measured?.encoded()
+    report.canary = measured?.report
+    manifest.annotations[BackupAnnotation.name] = try BackupAnnotation(
+      newBytes: report.newBytes, seconds: Self.seconds(since: started)
+    ).encoded()
+    // See `RenewingRepository` for why this suffices beside a prune.
+    if try target.needsAnotherLook() { try lookAgain(manifest) }
+    do { try repository.putManifest(manifest) } catch let error as StoreError
+      where error.kind == .alreadyExists
+    {
+      // Another process was at the same restore point and faster: it stands for both.
+      return
+    }
+    if try target.needsAnotherLook() { try lookAgain(manifest) }
+    report.newBytes += manifest.encode().count
   }
 
   private mutating func countWhatIsThere(_ manifest: Manifest) {
@@ -74,22 +129,34 @@ struct BackupRun {
   /// Publishes the index's blocks that the repository lacks, and `records.sqlite`, whose main file
   /// is stable: the caller holds off its checkpoints.
   private mutating func publishBlocks(
-    of manifest: Manifest, to repository: RenewingRepository
+    of manifest: Manifest, to target: RenewingRepository
   ) throws -> ArrayManifest {
     let progress = progress
     let cancellation = cancellation
-    let transfer = BlockTransfer(threads: engine.configuration.resolvedThreads) {
+    var transfer = BlockTransfer(threads: engine.configuration.resolvedThreads) {
       try cancellation.check()
       progress.set(doneBytes: $0.doneBytes, totalBytes: $0.totalBytes)
     }
+    transfer.isLowPriority = options.isLowPriority
+    let previous = try newestReadableManifest()
     progress.begin("copying blocks")
-    add(try transfer.publish(manifest, from: engine.blocks, to: repository))
+    add(try transfer.publish(manifest, from: engine.blocks, to: target, previous: previous))
     progress.begin("copying records")
     let records = try transfer.publishFile(
       engine.directory.records, name: "records.sqlite", fileSystem: engine.fileSystem,
-      to: repository)
+      to: target, previous: previous?.records)
     add(records.progress)
     return records.array
+  }
+
+  /// What differences are made to.
+  private func newestReadableManifest() throws -> Manifest? {
+    guard let entry = try repository.newestManifest() else { return nil }
+    do { return try repository.getManifest(entry) } catch let error as StoreError
+      where error.kind == .corrupt || error.kind == .notFound
+    {
+      return nil
+    }
   }
 
   /// Sends again what a prune has condemned or deleted since it was found in the repository.
@@ -111,66 +178,18 @@ struct BackupRun {
     report.newBytes += transferred.sentBytes
   }
 
-  /// Publishes the log of this epoch that is not archived yet, in pieces of some 16 MiB. Where the
-  /// log was trimmed before it was archived there is a gap, which `backups` shows.
-  private mutating func archiveLog(through last: UInt64) throws {
-    let epoch = engine.log.identity.currentEpoch
-    let archived =
-      try repository.logPieces().filter { $0.epochCounter == epoch.counter }
-      .map(\.lastLSN).max() ?? epoch.beganAtLSN
-    let first = max(archived + 1, engine.log.firstLSN)
-    guard first <= last else { return }
-    progress.begin("archiving the log")
-    var frames: [LogFrame] = []
-    var bytes = 0
-    try engine.log.read(after: first - 1, through: last) { frame in
-      frames.append(frame)
-      bytes += frame.payload.count + LogFrame.overheadBytes
-      try cancellation.check()
-      progress.advance(frame.payload.count)
-      if bytes >= 16 << 20 {
-        try putLog(frames, epoch.counter)
-        frames.removeAll()
-        bytes = 0
-      }
+  /// Publishes the log of this history that is not archived yet.
+  private func archiveLog() throws -> LogArchive.Published {
+    let archive = LogArchive(log: engine.log, repository: repository)
+    var done = try archive.publish(through: report.lsn) { _ in try cancellation.check() }
+    if options.repair, let oldest = try repository.manifests().first {
+      done.add(
+        try archive.repair(from: oldest.lsn + 1, through: report.lsn) { try cancellation.check() })
     }
-    if !frames.isEmpty { try putLog(frames, epoch.counter) }
+    return done
   }
 
-  private mutating func putLog(_ frames: [LogFrame], _ epochCounter: UInt64) throws {
-    guard let first = frames.first, let last = frames.last else { return }
-    let start = try engine.log.position(at: first.lsn - 1)
-    let bytes = LogFrameStream.encode(
-      identity: engine.log.identity, start: start, frames: frames)
-    let range = LogPiece(epochCounter: epochCounter, firstLSN: first.lsn, lastLSN: last.lsn)
-    try repository.putLog(range, bytes)
-    report.logFrames += frames.count
-    report.newBytes += bytes.count
-  }
-}
-
-/// Canary recall as a manifest carries it.
-struct CanaryAnnotation: Codable, Sendable {
-  static let name = "canary"
-
-  /// The LSN at which it was measured; the restore point's, unless writes went on meanwhile.
-  var lsn: UInt64
-  var report: CanaryReport
-
-  func encoded() throws -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = .sortedKeys
-    return String(decoding: try encoder.encode(self), as: UTF8.self)
-  }
-
-  /// Nil if the manifest has none.
-  init?(in manifest: Manifest) throws {
-    guard let text = manifest.annotations[Self.name] else { return nil }
-    self = try JSONDecoder().decode(CanaryAnnotation.self, from: Data(text.utf8))
-  }
-
-  init(lsn: UInt64, report: CanaryReport) {
-    self.lsn = lsn
-    self.report = report
+  private static func seconds(since start: DispatchTime) -> Double {
+    Double(DispatchTime.now().uptimeNanoseconds - start.uptimeNanoseconds) / 1e9
   }
 }

@@ -11,26 +11,25 @@ extension Database {
   /// that the repository lacks; a backup that was broken off is completed by the next one.
   /// Cancelling the task breaks it off, within a block.
   ///
-  /// - Throws: `invalidArgument` if the repository belongs to another database; `diskFull`,
-  ///   `inputOutput`, `corrupt`.
+  /// - Throws: `invalidArgument` if the repository belongs to another database, or is encrypted with
+  ///   another key or not as asked; `diskFull`, `inputOutput`, `corrupt`.
   public func backup(
-    to repository: String, progress: ProgressHandler? = nil
+    to repository: String, options: BackupOptions = BackupOptions(),
+    progress: ProgressHandler? = nil
   ) async throws -> BackupReport {
     try requireOpen()
-    let target = try VecDBError.translating {
-      try DirectoryRepository.openOrCreate(
-        repository, databaseID: engine.log.identity.databaseID.number,
-        fileSystem: engine.fileSystem)
-    }
+    let target = try openRepository(repository, key: options.key)
     let pin = try await holdRestorePoint()
     do {
       let cancellation = Cancellation()
       let report = try await withTaskCancellationHandler {
-        try await onBackground { [self] in
+        try await onOwnThread(yields: options.isLowPriority) { [self] in
           var run = BackupRun(
-            engine: engine, repository: target, pin: pin, cancellation: cancellation,
-            progress: progress)
-          return try run.run { try measureCanary() }
+            engine: engine, repository: target, options: options, pin: pin,
+            cancellation: cancellation, progress: progress)
+          let report = try run.run { try self.measureCanary(cancellation) }
+          try engine.holds.note(Self.absolute(repository), through: report.lsn)
+          return report
         }
       } onCancel: {
         cancellation.cancel()
@@ -43,19 +42,38 @@ extension Database {
     }
   }
 
+  /// The repository of this database at a path, made if it is missing.
+  func openRepository(_ path: String, key: (any RepositoryKey)?) throws -> StoredRepository {
+    try VecDBError.translating {
+      try StoredRepository.openOrCreate(
+        path, databaseID: engine.log.identity.databaseID.number, fileSystem: engine.fileSystem,
+        encryption: RepositoryEncryption(key ?? engine.configuration.repositoryKey))
+    }
+  }
+
   /// Recall at the default effort, with the LSN that it was measured at.
-  private func measureCanary() throws -> CanaryAnnotation {
-    let report = try measureRecall(queries: CanaryReport.restoreQueries)
+  private func measureCanary(_ cancellation: Cancellation) throws -> CanaryAnnotation {
+    try requireOpen()
+    let report = CanaryReport(
+      collections: try catalog.all.map { collection in
+        try cancellation.check()
+        return try Canaries.measureForRestore(collection)
+      })
     return CanaryAnnotation(lsn: lsn, report: report)
   }
 
   /// Makes index and records durable at one LSN and keeps both files as they are, until
   /// `recordsHolds` is lowered again.
-  private func holdRestorePoint() async throws -> BlockPin {
+  func holdRestorePoint() async throws -> BlockPin {
+    var patience = 3
     while true {
       // One backup at a time: a second one needs a later state of records.
+      let isPatient = patience > 0
       let start = try await queue.exclusively { engine -> RestorePointStart in
         guard engine.checkpointer.recordsHolds == 0 else { return .busy }
+        engine.checkpointer.finish(engine, waiting: false)
+        // Writes go on while another checkpoint is finished, unless one follows the other.
+        if isPatient, let running = engine.checkpointer.running { return .behind(running) }
         engine.checkpointer.finish(engine, waiting: true)
         guard try engine.records.checkpoint() else { return .busy }
         let started = try engine.startCheckpoint()
@@ -66,6 +84,9 @@ extension Database {
       switch start {
       case .held(let pin): return pin
       case .busy: try await Task.sleep(nanoseconds: 20_000_000)
+      case .behind(let job):
+        _ = await job.whenWritten()
+        patience -= 1
       case .writing(let job):
         do {
           let pin = try await job.whenWritten().get().pin
@@ -81,14 +102,11 @@ extension Database {
 
   private enum RestorePointStart: Sendable {
     case busy
+    /// Another checkpoint is being written.
+    case behind(CheckpointJob)
     case held(BlockPin)
     case writing(CheckpointJob)
   }
-}
-
-extension CanaryReport {
-  /// Queries that a backup and a restore measure recall with.
-  static let restoreQueries = 50
 }
 
 /// Carries the cancellation of a task to blocking work.
@@ -110,5 +128,18 @@ func onBackground<Value: Sendable>(
     DispatchQueue.global(qos: .userInitiated).async {
       continuation.resume(with: Result { try body() })
     }
+  }
+}
+
+/// Runs long work on a thread of its own; with `yields`, one of the lowest priority.
+func onOwnThread<Value: Sendable>(
+  yields: Bool, _ body: @escaping @Sendable () throws -> Value
+) async throws -> Value {
+  try await withCheckedThrowingContinuation { continuation in
+    do {
+      try LowPriorityThread.detach(yields: yields) {
+        continuation.resume(with: Result { try body() })
+      }
+    } catch { continuation.resume(throwing: error) }
   }
 }

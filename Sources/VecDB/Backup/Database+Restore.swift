@@ -6,42 +6,73 @@ import Foundation
 import LogStore
 
 extension Database {
-  /// The restore points of a repository, oldest first, with how far the archived log after each
-  /// reaches.
-  public static func backups(in repository: String) throws -> [BackupInfo] {
+  /// The restore points of a repository, oldest first: sizes, times, how far the archived log after
+  /// each reaches, and where log is missing.
+  ///
+  /// - Parameter key: of an encrypted repository.
+  public static func backups(
+    in repository: String, key: (any RepositoryKey)? = nil
+  ) throws -> [BackupInfo] {
     try VecDBError.translating {
-      let source = try DirectoryRepository.open(repository, fileSystem: PosixFileSystem())
-      let ranges = try source.logPieces()
-      return try source.manifests().map { entry in
+      let source = try openSource(repository, key: key)
+      let history = try RepositoryHistory(source)
+      return try history.entries.map { entry in
         let manifest = try source.getManifest(entry)
+        let log = history.log(after: entry)
+        let gap = history.gap(after: entry)
         return BackupInfo(
           epoch: entry.epochCounter, lsn: entry.lsn, timeMilliseconds: manifest.timeMilliseconds,
           records: manifest.collections.reduce(0) { $0 + Int($1.count) },
+          collections: manifest.collections.map(\.name),
           totalBytes: manifest.namedArrays.reduce(0) { $0 + $1.array.lengthBytes },
-          replayableThroughLSN: RestorePlan.contiguous(after: entry, ranges).last?.lastLSN
-            ?? entry.lsn)
+          newBytes: try BackupAnnotation(in: manifest)?.newBytes,
+          replayableThroughLSN: log.last?.lastLSN ?? entry.lsn,
+          logBytes: try log.reduce(0) { try $0 + source.logSizeBytes($1.piece) },
+          gapFirstLSN: gap?.lowerBound, gapLastLSN: gap?.upperBound)
       }
     }
+  }
+
+  static func openSource(
+    _ path: String, key: (any RepositoryKey)?, fileSystem: any FileSystem = PosixFileSystem()
+  ) throws -> StoredRepository {
+    try StoredRepository.open(
+      path, fileSystem: fileSystem, encryption: RepositoryEncryption(key))
   }
 
   /// Restores a state into a new directory, proves it, and only then gives it its name.
   ///
   /// The copy is a database of its own, with a new id and an epoch that begins where the history
-  /// was cut. If anything is missing, damaged or fails its proof, nothing is left at `path`.
+  /// was cut. If anything is missing, damaged or fails its proof, nothing is changed at `path`, and
+  /// the error names what can be restored instead.
   ///
   /// - Parameters:
-  ///   - path: must not exist.
-  ///   - verification: see ``RestoreVerification``; default full.
-  /// - Throws: `notFound` naming what can be restored; `alreadyExists`; `corrupt` naming the block;
-  ///   `verificationFailed`.
+  ///   - path: must not exist, unless the options say that it is replaced.
+  ///   - configuration: of the copy while it is made; its ``Configuration/repositoryKey`` opens an
+  ///     encrypted repository.
+  /// - Throws: `notFound` naming what can be restored; `alreadyExists`; `locked`; `corrupt` naming
+  ///   the block; `verificationFailed`; `invalidArgument` for a wrong or missing key.
+  public static func restore(
+    from repository: String, to path: String, target: RestoreTarget = .latest,
+    options: RestoreOptions, configuration: Configuration = Configuration(),
+    progress: ProgressHandler? = nil
+  ) async throws -> RestoreReport {
+    try await restore(
+      from: repository, to: path, target: target, options: options, configuration: configuration,
+      fileSystem: PosixFileSystem(), progress: progress)
+  }
+
+  /// As above, with a stated verification and nothing else out of the ordinary.
   public static func restore(
     from repository: String, to path: String, target: RestoreTarget = .latest,
     verification: RestoreVerification = .full, configuration: Configuration = Configuration(),
     progress: ProgressHandler? = nil
   ) async throws -> RestoreReport {
-    try await restore(
-      from: repository, to: path, target: target, verification: verification,
-      configuration: configuration, fileSystem: PosixFileSystem(), progress: progress)
+    var options = RestoreOptions()
+    options.verification = verification
+    return try await restore(
+      from: repository, to: path, target: target, options: options, configuration: configuration,
+      progress: progress)
   }
 
   package static func restore(
@@ -49,15 +80,118 @@ extension Database {
     verification: RestoreVerification, configuration: Configuration,
     fileSystem: any FileSystem, progress: ProgressHandler?
   ) async throws -> RestoreReport {
+    var options = RestoreOptions()
+    options.verification = verification
+    return try await restore(
+      from: repository, to: path, target: target, options: options, configuration: configuration,
+      fileSystem: fileSystem, progress: progress)
+  }
+
+  package static func restore(
+    from repository: String, to path: String, target: RestoreTarget, options: RestoreOptions,
+    configuration: Configuration, fileSystem: any FileSystem, progress: ProgressHandler?
+  ) async throws -> RestoreReport {
     try await onBackground {
       try VecDBError.translating {
-        let source = try DirectoryRepository.open(repository, fileSystem: fileSystem)
+        let source = try openSource(
+          repository, key: options.key ?? configuration.repositoryKey, fileSystem: fileSystem)
         return try RestoreRun(
-          repository: source, path: path, files: fileSystem, verification: verification,
+          repository: source, path: path, files: fileSystem, options: options,
           configuration: configuration, progress: progress
         ).run(target)
       }
     }
+  }
+
+  /// Puts a collection of a repository into this database under another name, while it serves.
+  ///
+  /// The collection is restored and proven beside the database first, then written like any other
+  /// data, so that it is in the log and in later backups, and then compared with the original by
+  /// digest. If anything fails, nothing of it is left.
+  ///
+  /// - Parameters:
+  ///   - name: of the collection in the target state.
+  ///   - newName: must not be taken.
+  /// - Throws: `alreadyExists`, `notFound`, `verificationFailed`, and what
+  ///   ``restore(from:to:target:options:configuration:progress:)`` throws. Cost: a restore, and an
+  ///   insertion of all its records.
+  public func restoreCollection(
+    _ name: String, as newName: String, from repository: String, target: RestoreTarget = .latest,
+    key: (any RepositoryKey)? = nil, progress: ProgressHandler? = nil
+  ) async throws -> CollectionInfo {
+    try requireOpen()
+    guard catalog.find(newName) == nil else {
+      throw VecDBError(
+        .alreadyExists, "there is already a collection of that name", at: newName,
+        remedy: "Choose another name, or drop it first.")
+    }
+    let place = "\(path).collection-\(getpid())-\(UUID().uuidString)"
+    var options = RestoreOptions()
+    options.collections = [name]
+    options.key = key ?? engine.configuration.repositoryKey
+    let files = engine.fileSystem
+    do {
+      _ = try await Self.restore(
+        from: repository, to: place, target: target, options: options,
+        configuration: Configuration(), fileSystem: files, progress: progress)
+      let copied = try await copyCollection(name, of: place, as: newName, progress)
+      try VecDBError.translating { try files.removeTree(place) }
+      return copied
+    } catch {
+      try VecDBError.translating { try files.removeTree(place) }
+      throw error
+    }
+  }
+
+  private func copyCollection(
+    _ name: String, of path: String, as newName: String, _ handler: ProgressHandler?
+  ) async throws -> CollectionInfo {
+    var configuration = Configuration()
+    configuration.controlSocket = false
+    configuration.createIfMissing = false
+    configuration.checkpointOnClose = false
+    let copy = try Database.open(
+      at: path, fileSystem: engine.fileSystem, configuration: configuration)
+    do {
+      let source = try copy.collection(name)
+      let definition = source.runtime.definition
+      let target = try await createCollection(
+        newName, dimensions: definition.dimensions, metric: definition.metric,
+        index: definition.options)
+      do {
+        try await fill(target, from: source, ProgressReporter(handler))
+        guard target.runtime.index.dataDigest.sum == source.runtime.index.dataDigest.sum else {
+          throw VecDBError(
+            .verificationFailed, "the copied collection differs from the one in the repository",
+            at: newName, remedy: "Nothing of it was kept. Was it written to meanwhile?")
+        }
+      } catch {
+        try await dropCollection(newName)
+        throw error
+      }
+      try await copy.close()
+      return CollectionInfo(
+        name: newName, dimensions: definition.dimensions, metric: definition.metric,
+        index: definition.options, count: target.count)
+    } catch {
+      try await copy.close()
+      throw error
+    }
+  }
+
+  private func fill(
+    _ target: VectorCollection, from source: VectorCollection, _ progress: ProgressReporter
+  ) async throws {
+    let recordBytes = source.runtime.definition.dimensions * 4
+    progress.begin("inserting records", totalBytes: source.count * recordBytes)
+    let page = max(1, min(1_000, (4 << 20) / recordBytes))
+    var cursor: String?
+    repeat {
+      let records = try source.scroll(after: cursor, limit: page, includeVectors: true)
+      if !records.records.isEmpty { _ = try await target.upsert(records.records) }
+      progress.advance(records.records.count * recordBytes)
+      cursor = records.next
+    } while cursor != nil
   }
 
   /// Reads every block and every piece of log of a repository and compares them with their hashes;
@@ -65,36 +199,36 @@ extension Database {
   /// it.
   ///
   /// Problems are in the report, not thrown.
+  ///
+  /// - Parameters:
+  ///   - samples: so many LSNs, chosen at random among all that can be restored, are restored,
+  ///     proven and removed too.
+  ///   - key: of an encrypted repository.
   public static func verify(
-    repository: String, verification: RestoreVerification = .full,
-    progress: ProgressHandler? = nil
+    repository: String, verification: RestoreVerification = .full, samples: Int = 0,
+    key: (any RepositoryKey)? = nil, progress: ProgressHandler? = nil
   ) async throws -> VerifyReport {
     try await verify(
-      repository: repository, verification: verification, fileSystem: PosixFileSystem(),
-      scratchDirectory: NSTemporaryDirectory(), progress: progress)
+      repository: repository, verification: verification, samples: samples, key: key,
+      fileSystem: PosixFileSystem(), scratchDirectory: NSTemporaryDirectory(), progress: progress)
   }
 
   package static func verify(
-    repository: String, verification: RestoreVerification, fileSystem files: any FileSystem,
-    scratchDirectory: String, progress: ProgressHandler?
+    repository: String, verification: RestoreVerification, samples: Int = 0,
+    key: (any RepositoryKey)? = nil, fileSystem files: any FileSystem, scratchDirectory: String,
+    progress: ProgressHandler?
   ) async throws -> VerifyReport {
     try await onBackground {
       try VecDBError.translating {
-        let source = try DirectoryRepository.open(repository, fileSystem: files)
+        let source = try openSource(repository, key: key, fileSystem: files)
         let run = RepositoryVerification(source, progress: progress)
         var report = try run.run()
+        let trials = RestoreTrials(
+          source, files: files, scratchDirectory: scratchDirectory, progress: progress)
         if verification == .full, report.problems.isEmpty, report.restorePoints > 0 {
-          let path = scratchDirectory + "/vecdb-verify-\(getpid())-\(UUID().uuidString)"
-          do {
-            _ = try RestoreRun(
-              repository: source, path: path, files: files, verification: .full,
-              configuration: Configuration(), progress: progress
-            ).run(.latest, keeping: false)
-          } catch {
-            report.problems.append(
-              "the newest restore point does not restore: \(VecDBError(wrapping: error))")
-          }
+          trials.restore(.latest, "the newest restore point", &report)
         }
+        if samples > 0 { try trials.sample(samples, &report) }
         return report
       }
     }

@@ -13,7 +13,7 @@ struct PruneRun {
   /// Backups rely on nothing being deleted sooner than this after it was condemned.
   static let shortestGraceSeconds = 3_600
 
-  let repository: DirectoryRepository
+  let repository: StoredRepository
   let policy: RetentionPolicy
   let graceMilliseconds: Int64
   let dryRun: Bool
@@ -34,13 +34,15 @@ struct PruneRun {
     let lock = try repository.lockForPruning(owner: "process \(getpid())")
     defer { lock.unlock() }
     let (points, damaged) = try readPoints()
-    let pieces = try repository.logPieces()
-    let marks = try restorableMarks(points, pieces)
-    let plan = RetentionPlan(policy, points: points, pieces: pieces, marks: marks, force: force)
+    let history = RepositoryHistory(
+      entries: points.map(\.entry), pieces: try repository.logPieces(),
+      epochs: try RepositoryHistory(repository).epochs)
+    let marks = try restorableMarks(history)
+    let plan = RetentionPlan(policy, points: points, history: history, marks: marks, force: force)
     let kept = plan.points.filter { !$0.reasons.isEmpty }.map(\.point.entry)
     // Before anything is removed: a list that cannot be read would make its blocks look unneeded.
     var needed = Set<Digest>()
-    for entry in kept { needed.formUnion(try blocks(of: entry)) }
+    for entry in kept { needed.formUnion(try blocks(of: entry, known: needed)) }
     var report = PruneReport(
       repository: repository.location, dryRun: dryRun, restorePoints: Self.describe(plan),
       damagedRestorePoints: damaged.map(\.lsn), marks: plan.keptMarks,
@@ -51,11 +53,18 @@ struct PruneRun {
         try repository.deleteManifest(point.point.entry)
       }
       for entry in damaged { try repository.deleteManifest(entry) }
-      for piece in plan.removedPieces { try repository.deleteLog(piece) }
+      for piece in plan.removedPieces {
+        do { try repository.deleteLog(piece) } catch let error as StoreError
+          where error.kind == .notFound
+        {
+          // It was made part of a larger piece meanwhile, which the next prune sees.
+          continue
+        }
+      }
       // A backup may have finished meanwhile.
       let known = Set(kept)
       for entry in try repository.manifests() where !known.contains(entry) {
-        needed.formUnion(try blocks(of: entry))
+        needed.formUnion(try blocks(of: entry, known: needed))
       }
       _ = try repository.removeTemporaries(
         olderThanMilliseconds: nowMilliseconds - max(graceMilliseconds, 86_400_000))
@@ -81,28 +90,26 @@ struct PruneRun {
     return (points, damaged)
   }
 
-  private func restorableMarks(
-    _ points: [RetentionPlan.Point], _ pieces: [LogPiece]
-  ) throws -> [MarkInfo] {
-    do {
-      return try repository.marks().infos.filter { mark in
-        guard let base = points.last(where: { $0.entry.lsn <= mark.lsn })?.entry else {
-          return false
-        }
-        let end = RestorePlan.contiguous(after: base, pieces).last?.lastLSN ?? base.lsn
-        return mark.lsn <= end
-      }
-    } catch let error as StoreError where force && error.kind == .corrupt { return [] }
+  private func restorableMarks(_ history: RepositoryHistory) throws -> [MarkInfo] {
+    do { return try repository.marks().infos.filter { history.canRestore($0) } } catch let error
+      as StoreError where force && error.kind == .corrupt
+    { return [] }
   }
 
-  /// Every block that a restore point needs, its lists included.
-  private func blocks(of entry: ManifestEntry) throws -> Set<Digest> {
-    var blocks = Set<Digest>()
+  /// The stored names of every block that a restore point needs, its lists included, and of those
+  /// that they are kept as differences to.
+  private func blocks(of entry: ManifestEntry, known: Set<Digest> = []) throws -> Set<Digest> {
+    var names = Set<Digest>()
     for (_, array) in try repository.getManifest(entry).namedArrays {
-      blocks.insert(array.list)
-      blocks.formUnion(try repository.list(of: array).hashes)
+      for hash in [array.list] + (try repository.list(of: array).hashes) {
+        let name = repository.storedName(of: hash)
+        guard !known.contains(name), names.insert(name).inserted else { continue }
+        for base in try repository.bases(of: hash) {
+          names.insert(repository.storedName(of: base))
+        }
+      }
     }
-    return blocks
+    return names
   }
 
   /// Deletes what was condemned long enough ago, and condemns what is not needed any more.
@@ -188,27 +195,28 @@ extension Database {
   ///   - dryRun: only report.
   ///   - force: give up marks that the policy does not cover, remove restore points whose manifest
   ///     is damaged, and accept any grace: no backup may be running then.
+  ///   - key: of an encrypted repository.
   /// - Throws: `invalidArgument` for a policy that names nothing; `corrupt` if a manifest or list
   ///   cannot be read, since nobody can tell then what is needed; `locked` while another prune
   ///   runs.
   public static func prune(
     repository: String, keeping policy: RetentionPolicy, graceSeconds: Int = 86_400,
-    dryRun: Bool = false, force: Bool = false
+    dryRun: Bool = false, force: Bool = false, key: (any RepositoryKey)? = nil
   ) async throws -> PruneReport {
     try await prune(
       repository: repository, keeping: policy, graceSeconds: graceSeconds, dryRun: dryRun,
-      force: force, nowMilliseconds: Engine.nowMilliseconds())
+      force: force, key: key, nowMilliseconds: Engine.nowMilliseconds())
   }
 
   /// As above, at a given time.
   package static func prune(
     repository: String, keeping policy: RetentionPolicy, graceSeconds: Int, dryRun: Bool,
-    force: Bool, nowMilliseconds: Int64
+    force: Bool, key: (any RepositoryKey)? = nil, nowMilliseconds: Int64
   ) async throws -> PruneReport {
     try await onBackground {
       try VecDBError.translating {
         try PruneRun(
-          repository: try DirectoryRepository.open(repository, fileSystem: PosixFileSystem()),
+          repository: try openSource(repository, key: key),
           policy: policy, graceMilliseconds: Int64(graceSeconds) * 1000, dryRun: dryRun,
           force: force, nowMilliseconds: nowMilliseconds
         ).run()

@@ -1,10 +1,12 @@
 import BlockStore
 import Bytes
 import Dispatch
+import Files
 import Foundation
+import Synchronization
 
 /// A repository as a backup writes to it, safe beside a prune: a condemned block counts as absent
-/// and is written again, which saves it.
+/// and is written again, which saves it. When repairing, so does a damaged one.
 ///
 /// The rule that makes it safe: a block is deleted only if it was condemned for at least
 /// `PruneRun.shortestGrace`, was not written again since, and no manifest names it. A backup reads
@@ -12,15 +14,20 @@ import Foundation
 /// the backup has been running for as long as the grace. In both cases `needsAnotherLook`, and the
 /// backup goes over all blocks again: before its manifest is published, and once more after it.
 final class RenewingRepository: Sendable {
-  private let base: DirectoryRepository
-  /// With the time of modification that a block had when it was condemned.
+  private let base: StoredRepository
+  /// By stored name, with the time of modification that a block had when it was condemned.
   private let condemned: [Digest: Int64]
   private let begun = DispatchTime.now()
   private let limiter: RateLimiter?
+  private let isRepairing: Bool
+  private let repaired = Atomic(0)
 
-  init(_ base: DirectoryRepository, limiter: RateLimiter? = nil) throws {
+  init(
+    _ base: StoredRepository, limiter: RateLimiter? = nil, isRepairing: Bool = false
+  ) throws {
     self.base = base
     self.limiter = limiter
+    self.isRepairing = isRepairing
     condemned = Dictionary(
       try base.condemnedBlocks().map { ($0.hash, $0.modifiedMilliseconds) },
       uniquingKeysWith: { first, _ in first })
@@ -32,9 +39,44 @@ final class RenewingRepository: Sendable {
     return try !base.condemnedBlocks().isEmpty
   }
 
+  /// Blocks that were there and damaged, and were written again.
+  var repairedBlocks: Int { repaired.load(ordering: .relaxed) }
+
+  /// Whether the block, or one that it is kept as a difference to, may be deleted soon.
   private func isCondemned(_ hash: Digest) throws -> Bool {
-    guard let time = condemned[hash] else { return false }
-    return try base.blockInfo(hash)?.modifiedMilliseconds == time
+    if condemned.isEmpty { return false }
+    let stored = base.storedName(of: hash)
+    guard try base.blockInfo(stored) != nil else { return false }
+    for hash in [hash] + (try base.bases(of: hash)) {
+      let stored = base.storedName(of: hash)
+      guard let time = condemned[stored] else { continue }
+      if try base.blockInfo(stored)?.modifiedMilliseconds == time { return true }
+    }
+    return false
+  }
+
+  /// Whether the block is there but cannot be read.
+  private func isDamaged(_ hash: Digest) throws -> Bool {
+    guard isRepairing, try base.blockInfo(base.storedName(of: hash)) != nil else { return false }
+    do {
+      _ = try base.getBlock(hash)
+      try base.checkSpareForm(of: hash)
+      return false
+    } catch let error as StoreError
+      where [.corrupt, .notFound, .limitExceeded, .unknownVersion].contains(error.kind)
+    {
+      return true
+    }
+  }
+
+  /// Whether what is there of a block does not count.
+  private func mustRenew(_ hash: Digest) throws -> Bool {
+    do { if try isCondemned(hash) { return true } } catch let error as StoreError
+      where error.kind == .corrupt || error.kind == .notFound
+    {
+      return true
+    }
+    return try isDamaged(hash)
   }
 }
 
@@ -43,31 +85,45 @@ extension RenewingRepository: Repository {
   var location: String { base.location }
 
   func hasBlock(_ hash: Digest, lengthBytes: Int) throws -> Bool {
-    guard try !isCondemned(hash) else { return false }
-    return try base.hasBlock(hash, lengthBytes: lengthBytes)
+    guard try base.hasBlock(hash, lengthBytes: lengthBytes) else { return false }
+    return try !mustRenew(hash)
   }
 
   func putBlock(_ hash: Digest, _ bytes: UnsafeRawBufferPointer) throws -> Bool {
-    if try isCondemned(hash) {
-      limiter?.wait(forBytes: bytes.count)
-      try base.renewBlock(hash, bytes)
-      return true
-    }
-    guard let limiter else { return try base.putBlock(hash, bytes) }
-    guard try !base.hasBlock(hash, lengthBytes: bytes.count) else { return false }
-    limiter.wait(forBytes: bytes.count)
-    return try base.putBlock(hash, bytes)
+    try putBlock(hash, bytes, basedOn: nil) > 0
   }
+
+  func putBlock(
+    _ hash: Digest, _ bytes: UnsafeRawBufferPointer, basedOn other: Digest?
+  ) throws -> Int {
+    guard try !base.hasBlock(hash, lengthBytes: bytes.count) else {
+      guard try mustRenew(hash) else { return 0 }
+      if try isDamaged(hash) { repaired.add(1, ordering: .relaxed) }
+      try base.renewBlock(hash, bytes)
+      limiter?.wait(forBytes: bytes.count)
+      return bytes.count
+    }
+    var other = other
+    if let wanted = other, try mustRenew(wanted) { other = nil }
+    let sent = try base.putBlock(hash, bytes, basedOn: other)
+    limiter?.wait(forBytes: sent)
+    return sent
+  }
+
+  func bases(of hash: Digest) throws -> [Digest] { try base.bases(of: hash) }
+  func storedName(of hash: Digest) -> Digest { base.storedName(of: hash) }
+  func checkSpareForm(of hash: Digest) throws { try base.checkSpareForm(of: hash) }
 
   func getBlock(_ hash: Digest) throws -> [UInt8] { try base.getBlock(hash) }
   func blocks() throws -> [Digest] { try base.blocks() }
-  func deleteBlock(_ hash: Digest) throws { try base.deleteBlock(hash) }
+  func deleteBlock(_ stored: Digest) throws { try base.deleteBlock(stored) }
   func synchronize() throws { try base.synchronize() }
   func putManifest(_ manifest: Manifest) throws { try base.putManifest(manifest) }
   func manifests() throws -> [ManifestEntry] { try base.manifests() }
   func getManifest(_ entry: ManifestEntry) throws -> Manifest { try base.getManifest(entry) }
   func deleteManifest(_ entry: ManifestEntry) throws { try base.deleteManifest(entry) }
   func putLog(_ piece: LogPiece, _ bytes: [UInt8]) throws { try base.putLog(piece, bytes) }
+  func replaceLog(_ piece: LogPiece, _ bytes: [UInt8]) throws { try base.replaceLog(piece, bytes) }
   func logPieces() throws -> [LogPiece] { try base.logPieces() }
   func getLog(_ piece: LogPiece) throws -> [UInt8] { try base.getLog(piece) }
   func deleteLog(_ piece: LogPiece) throws { try base.deleteLog(piece) }

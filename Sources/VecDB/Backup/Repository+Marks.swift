@@ -7,8 +7,9 @@ extension Repository {
   func marks() throws -> Marks {
     guard let entry = try newestManifest() else { return Marks() }
     var marks = try Marks(in: try getManifest(entry))
-    for piece in RestorePlan.contiguous(after: entry, try logPieces()) {
-      for frame in try ArchivedLog(piece, in: self).frames where frame.lsn > entry.lsn {
+    for stretch in try RepositoryHistory(self).log(after: entry) {
+      for frame in try ArchivedLog.read(stretch.piece, in: self).frames
+      where frame.lsn > entry.lsn && frame.lsn <= stretch.lastLSN {
         guard frame.payload.prefix(2).last == BatchPayload.Kind.mark.rawValue else { continue }
         try DecodedBatch.with(frame.payload, lsn: frame.lsn) { batch in
           guard case .mark(let name, let isSet, let time) = batch else { return }
@@ -33,15 +34,22 @@ extension Repository {
 
 extension Database {
   /// The marks of a repository that can be restored by ``RestoreTarget/mark(_:)``, oldest first.
-  public static func marks(in repository: String) throws -> [MarkInfo] {
+  ///
+  /// - Parameter key: of an encrypted repository.
+  public static func marks(
+    in repository: String, key: (any RepositoryKey)? = nil
+  ) throws -> [MarkInfo] {
     try VecDBError.translating {
-      let source = try DirectoryRepository.open(repository, fileSystem: PosixFileSystem())
-      let (entries, pieces) = (try source.manifests(), try source.logPieces())
-      return try source.marks().infos.filter { mark in
-        guard let base = entries.last(where: { $0.lsn <= mark.lsn }) else { return false }
-        let end = RestorePlan.contiguous(after: base, pieces).last?.lastLSN ?? base.lsn
-        return mark.lsn <= end
-      }
+      let source = try openSource(repository, key: key)
+      let history = try RepositoryHistory(source)
+      return try source.marks().infos.filter { history.canRestore($0) }
     }
+  }
+}
+
+extension RepositoryHistory {
+  func canRestore(_ mark: MarkInfo) -> Bool {
+    guard let base = entries.last(where: { $0.lsn <= mark.lsn }) else { return false }
+    return mark.lsn <= reach(of: base)
   }
 }

@@ -5,12 +5,13 @@ import LogStore
 /// Reads all of a repository once and names what is damaged or missing, with the restore points
 /// that it touches.
 final class RepositoryVerification {
-  private let repository: DirectoryRepository
+  private let repository: StoredRepository
   private let progress: ProgressReporter
   private var report = VerifyReport(
-    restorePoints: 0, blocks: 0, bytes: 0, logFrames: 0, problems: [], seconds: 0)
+    restorePoints: 0, damagedRestorePoints: [], blocks: 0, bytes: 0, logFrames: 0, sampledLSNs: [],
+    problems: [], seconds: 0)
 
-  init(_ repository: DirectoryRepository, progress: ProgressHandler?) {
+  init(_ repository: StoredRepository, progress: ProgressHandler?) {
     self.repository = repository
     self.progress = ProgressReporter(progress)
   }
@@ -22,6 +23,7 @@ final class RepositoryVerification {
       progress.set(doneBytes: done.doneBytes, totalBytes: done.totalBytes)
     }
     report.restorePoints = found.soundManifests.count + found.damagedManifests.count
+    report.damagedRestorePoints = found.damagedManifests.map(\.lsn)
     report.blocks = found.checkedBlocks
     report.bytes = found.checkedBytes
     report.problems = found.damage.map(\.error.description)
@@ -51,7 +53,7 @@ final class RepositoryVerification {
       var previous: (epoch: UInt64, position: LogPosition)?
       for range in try repository.logPieces() {
         do {
-          let log = try ArchivedLog(range, in: repository)
+          let log = try ArchivedLog.read(range, in: repository)
           if let before = previous, before.epoch == range.epochCounter,
             before.position.lsn == log.start.lsn, before.position != log.start
           {

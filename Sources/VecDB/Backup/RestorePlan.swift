@@ -7,67 +7,58 @@ import LogStore
 struct RestorePlan {
   var entry: ManifestEntry
   var manifest: Manifest
-  /// Pieces of the log that follow the manifest without a gap, as many as the target needs.
-  var pieces: [LogPiece]
+  /// The log that follows the manifest without a gap, as much as the target needs.
+  var log: [RepositoryHistory.Stretch]
   var target: RestoreTarget
   /// How far the log after the manifest reaches without a gap.
   var reachableLSN: UInt64
 
-  /// Chooses the newest manifest at or before the target.
+  /// Chooses the newest manifest at or before the target, or the one of LSN `base`.
   ///
   /// - Throws: `.notFound` if there is none, or if the log has a gap before the target; the message
   ///   says what can be restored instead.
-  init(_ target: RestoreTarget, in repository: any Repository) throws {
-    let entries = try repository.manifests()
-    guard !entries.isEmpty else {
+  init(_ target: RestoreTarget, base: UInt64? = nil, in repository: any Repository) throws {
+    let history = try RepositoryHistory(repository)
+    guard let first = history.entries.first else {
       throw StoreError(
         .notFound, "the repository holds no backup", at: repository.location,
         remedy: "Make one with `vecdb backup`.")
     }
     var target = target
     if case .mark(let name) = target { target = .lsn(try repository.mark(named: name).lsn) }
-    guard let entry = try Self.newest(target, entries, repository) else {
+    guard let entry = try Self.choose(target, base, history.entries, repository) else {
+      let what =
+        base.map { "restore point LSN \($0) is not there, or not" } ?? "no restore point is"
       throw StoreError(
-        .notFound, "no restore point is at or before \(target.text)", at: repository.location,
-        remedy: "The earliest is LSN \(entries[0].lsn). List them with `vecdb backups`.")
+        .notFound, "\(what) at or before \(target.text)", at: repository.location,
+        remedy: "The earliest is LSN \(first.lsn). List them with `vecdb backups`.")
     }
     self.entry = entry
     self.target = target
     manifest = try repository.getManifest(entry)
-    pieces = Self.contiguous(after: entry, try repository.logPieces())
-    reachableLSN = pieces.last?.lastLSN ?? entry.lsn
+    log = history.log(after: entry)
+    reachableLSN = log.last?.lastLSN ?? entry.lsn
     if case .lsn(let wanted) = target {
       guard wanted <= reachableLSN else {
         throw StoreError(
           .notFound, "LSN \(wanted) is not archived", at: repository.location,
           remedy: "After LSN \(entry.lsn) the log reaches to LSN \(reachableLSN); restore that.")
       }
-      pieces.removeAll { $0.firstLSN > wanted }
+      log.removeAll { $0.piece.firstLSN > wanted }
     }
   }
 
-  private static func newest(
-    _ target: RestoreTarget, _ entries: [ManifestEntry], _ repository: any Repository
+  private static func choose(
+    _ target: RestoreTarget, _ base: UInt64?, _ entries: [ManifestEntry],
+    _ repository: any Repository
   ) throws -> ManifestEntry? {
+    let usable = base.map { lsn in entries.filter { $0.lsn == lsn } } ?? entries
     switch target {
-    case .latest, .mark: return entries.last
-    case .lsn(let lsn): return entries.last { $0.lsn <= lsn }
+    case .latest, .mark: return usable.last
+    case .lsn(let lsn): return usable.last { $0.lsn <= lsn }
     case .time(let time):
-      return try entries.last { try repository.getManifest($0).timeMilliseconds <= time }
+      return try usable.last { try repository.getManifest($0).timeMilliseconds <= time }
     }
-  }
-
-  /// Pieces of the manifest's epoch that follow it without a gap; the first may begin before it.
-  static func contiguous(after entry: ManifestEntry, _ ranges: [LogPiece]) -> [LogPiece] {
-    var end = entry.lsn
-    var pieces: [LogPiece] = []
-    for range in ranges.sorted() where range.epochCounter == entry.epochCounter {
-      guard range.lastLSN > end else { continue }
-      guard range.firstLSN <= end + 1 else { break }
-      pieces.append(range)
-      end = range.lastLSN
-    }
-    return pieces
   }
 
   /// Whether a frame still belongs to the state that is to be restored.

@@ -8,9 +8,16 @@ import VectorIndex
 struct RestoreProof {
   let verification: RestoreVerification
 
-  /// Recall may differ by this much if the canaries stored with the backup were measured while
-  /// writes went on; otherwise it must be equal, since equal state gives equal answers.
+  /// Recall may be lower by this much, and by three standard deviations of what chance makes of so
+  /// few queries, if the canaries stored with the backup were measured while writes went on;
+  /// otherwise it must be equal, since equal state gives equal answers.
   static let recallTolerance = 0.02
+
+  private static func tolerance(_ entry: CanaryReport.Entry) -> Double {
+    let answers = Double(max(1, entry.queries * entry.k))
+    let variance = max(entry.recall * (1 - entry.recall), 0.01) / answers
+    return recallTolerance + 3 * (2 * variance).squareRoot()
+  }
 
   /// Holds the state of the manifest, before any log is replayed, against what the manifest says.
   func proveManifest(
@@ -28,11 +35,7 @@ struct RestoreProof {
     let report = CanaryReport(
       collections: try state.collections.values.sorted {
         $0.definition.name.utf8.lexicographicallyPrecedes($1.definition.name.utf8)
-      }.map {
-        try Canaries.measure(
-          $0, queries: CanaryReport.restoreQueries, k: 10,
-          efSearch: SearchOptions.defaultEfSearch)
-      })
+      }.map { try Canaries.measureForRestore($0) })
     if let stored { try compare(report, with: stored, manifest) }
     return (stored?.report, report)
   }
@@ -44,11 +47,12 @@ struct RestoreProof {
     for entry in stored.report.collections {
       guard let now = measured.collections.first(where: { $0.collection == entry.collection })
       else {
-        if isExact { throw failed("the collection '\(entry.collection)' is missing") }
+        let isRestored = manifest.collections.contains { $0.name == entry.collection }
+        if isExact, isRestored { throw failed("the collection '\(entry.collection)' is missing") }
         continue
       }
       let loss = entry.recall - now.recall
-      if isExact ? now.recall != entry.recall : loss > Self.recallTolerance {
+      if isExact ? now.recall != entry.recall : loss > Self.tolerance(entry) {
         throw failed(
           "recall of '\(entry.collection)' is \(now.recall); the backup measured \(entry.recall)")
       }

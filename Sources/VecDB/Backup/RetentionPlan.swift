@@ -41,8 +41,10 @@ struct RetentionPlan {
   /// `points` ascending, all readable; `marks` those that can be restored now. With `force`, marks
   /// are no reason to keep anything.
   init(
-    _ policy: RetentionPolicy, points: [Point], pieces: [LogPiece], marks: [MarkInfo], force: Bool
+    _ policy: RetentionPolicy, points: [Point], history: RepositoryHistory, marks: [MarkInfo],
+    force: Bool
   ) {
+    let pieces = history.pieces
     var reasons: [ManifestEntry: [String]] = [:]
     func keep(_ point: Point, _ reason: String) { reasons[point.entry, default: []].append(reason) }
     if let newest = points.last { keep(newest, "newest") }
@@ -71,7 +73,7 @@ struct RetentionPlan {
         // The nearest one that is kept anyway serves where the log reaches from it to the mark.
         let before = points.filter { $0.entry.lsn <= mark.lsn }
         let serving = before.last {
-          reasons[$0.entry] != nil && Self.reach($0.entry, pieces) >= mark.lsn
+          reasons[$0.entry] != nil && history.reach(of: $0.entry) >= mark.lsn
         }
         guard let base = serving ?? before.last else { continue }
         if serving == nil { keep(base, "mark \(mark.name)") }
@@ -98,18 +100,12 @@ struct RetentionPlan {
     self.points = points.map { ($0, reasons[$0.entry] ?? []) }
     let kept = points.filter { reasons[$0.entry] != nil }
     let gone = Set(removedPieces)
-    let left = pieces.filter { !gone.contains($0) }
-    let restorable = Set(
-      marks.filter { mark in
-        guard let base = kept.last(where: { $0.entry.lsn <= mark.lsn }) else { return false }
-        return Self.reach(base.entry, left) >= mark.lsn
-      })
+    let left = RepositoryHistory(
+      entries: kept.map(\.entry), pieces: pieces.filter { !gone.contains($0) },
+      epochs: history.epochs)
+    let restorable = Set(marks.filter { left.canRestore($0) })
     keptMarks = marks.filter { restorable.contains($0) }
     droppedMarks = marks.filter { !restorable.contains($0) }
-  }
-
-  private static func reach(_ entry: ManifestEntry, _ pieces: [LogPiece]) -> UInt64 {
-    RestorePlan.contiguous(after: entry, pieces).last?.lastLSN ?? entry.lsn
   }
 }
 

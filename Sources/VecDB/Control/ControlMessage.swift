@@ -13,16 +13,33 @@ package struct ControlRequest: Codable, Sendable, Hashable {
     case stats
     case checkpoint
     case backup
+    case archive
+    case forgetArchive
+    case restoreCollection
     case check
     case mark
     case removeMark
     case marks
+    case rebuild
     case read
+    /// Something for the replication layer of the owner.
+    case node
   }
 
   package var verb: Verb
-  /// backup: the absolute path of the repository.
+  /// backup and others: the absolute path of the repository.
   package var repository: String?
+  /// archive: goes on until the connection ends, with this between two passes; without it, one pass.
+  package var intervalMilliseconds: Int?
+  /// restoreCollection: the name of the new collection; `name` is that in the repository.
+  package var newName: String?
+  /// restoreCollection: at most one of these.
+  package var lsn: UInt64?
+  package var timeMilliseconds: Int64?
+  package var markName: String?
+  /// backup: see `BackupOptions`.
+  package var bytesPerSecond: Int?
+  package var repair: Bool?
   /// stats: whether graph digests are computed.
   package var graphDigests: Bool?
   /// mark, removeMark: the name. read: the collection's.
@@ -33,6 +50,10 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var keys: [String]?
   package var includeVector: Bool?
   package var search: ControlSearch?
+  /// node: what is asked, in a form that the replication layer knows.
+  package var node: String?
+
+  package var rebuild: RebuildRequest?
 
   package init(_ verb: Verb) { self.verb = verb }
 }
@@ -55,8 +76,12 @@ package struct ControlAnswer: Codable, Sendable {
   package var mark: MarkInfo?
   package var marks: [MarkInfo]?
   package var receipt: Receipt?
+  package var rebuild: RebuildAnswer?
   package var records: [ControlRecord]?
   package var found: ControlSearchResult?
+  package var archive: ArchiveReport?
+  package var collection: CollectionInfo?
+  package var node: String?
 
   package init() {}
 }

@@ -137,14 +137,42 @@ extension Database {
     case .checkpoint:
       answer.checkpoint = try await checkpoint()
     case .backup:
-      guard let repository = request.repository, repository.hasPrefix("/") else {
-        throw VecDBError(
-          .invalidArgument, "a backup through the control socket needs an absolute path")
-      }
-      answer.backup = try await backup(to: repository, progress: progress)
+      var options = BackupOptions()
+      options.bytesPerSecond = request.bytesPerSecond
+      options.repair = request.repair ?? false
+      answer.backup = try await backup(
+        to: try request.absoluteRepository, options: options, progress: progress)
+    case .archive:
+      let repository = try request.absoluteRepository
+      answer.archive =
+        if let interval = request.intervalMilliseconds {
+          try await archiveContinuously(
+            to: repository, intervalMilliseconds: interval, progress: progress)
+        } else {
+          try await archive(to: repository)
+        }
+    case .forgetArchive:
+      try await forgetArchive(try request.absoluteRepository)
+      answer.receipt = currentReceipt
+    case .restoreCollection:
+      answer.collection = try await restoreCollection(
+        request.name ?? "", as: request.newName ?? "", from: try request.absoluteRepository,
+        target: request.target, progress: progress)
     case .mark: answer.mark = try await mark(request.name ?? "")
     case .removeMark: answer.receipt = try await removeMark(request.name ?? "")
+    case .node:
+      guard let handler = nodeHandler.withLock({ $0 }) else {
+        throw VecDBError(
+          .invalidArgument, "the process that has this database open does not replicate it",
+          at: path, remedy: "Start it with `vecdb serve` or `vecdb replica`.")
+      }
+      answer.node = try await handler(request.node ?? "")
     case .marks: answer.marks = try await marks()
+    case .rebuild:
+      guard let rebuild = request.rebuild else {
+        throw VecDBError(.invalidArgument, "the request does not say what to rebuild")
+      }
+      answer.rebuild = try await perform(rebuild, progress: progress)
     case .read:
       answer = try await onBackground {
         var answer = ControlAnswer()
@@ -158,5 +186,24 @@ extension Database {
       }
     }
     return answer
+  }
+}
+
+extension ControlRequest {
+  /// The owner has a working directory of its own.
+  fileprivate var absoluteRepository: String {
+    get throws {
+      guard let repository, repository.hasPrefix("/") else {
+        throw VecDBError(
+          .invalidArgument, "a repository on the control socket needs an absolute path")
+      }
+      return repository
+    }
+  }
+
+  fileprivate var target: RestoreTarget {
+    if let lsn { return .lsn(lsn) }
+    if let timeMilliseconds { return .time(milliseconds: timeMilliseconds) }
+    return markName.map { .mark($0) } ?? .latest
   }
 }

@@ -130,16 +130,52 @@ extension RemoteDatabase {
     try Self.part(try await perform(ControlRequest(.checkpoint)).checkpoint)
   }
 
-  /// The owner's own backup, which ends if this process does.
+  /// The owner's own backup, which ends if this process does. The owner uses its own key.
   package func backup(
-    to repository: String, progress: ProgressHandler? = nil
+    to repository: String, options: BackupOptions = BackupOptions(),
+    progress: ProgressHandler? = nil
   ) async throws -> BackupReport {
     var request = ControlRequest(.backup)
+    request.bytesPerSecond = options.bytesPerSecond
+    request.repair = options.repair ? true : nil
     // The owner has a working directory of its own.
-    request.repository = URL(fileURLWithPath: repository).path
+    request.repository = Database.absolute(repository)
     var report = try Self.part(try await perform(request, progress: progress).backup)
     report.repository = repository
     return report
+  }
+
+  /// As `Database.archive`; with an interval, until this process ends.
+  package func archive(
+    to repository: String, intervalMilliseconds: Int?, progress: ProgressHandler? = nil
+  ) async throws -> ArchiveReport {
+    var request = ControlRequest(.archive)
+    request.repository = Database.absolute(repository)
+    request.intervalMilliseconds = intervalMilliseconds
+    return try Self.part(try await perform(request, progress: progress).archive)
+  }
+
+  package func forgetArchive(_ repository: String) async throws {
+    var request = ControlRequest(.forgetArchive)
+    request.repository = Database.absolute(repository)
+    _ = try Self.part(try await perform(request).receipt)
+  }
+
+  package func restoreCollection(
+    _ name: String, as newName: String, from repository: String, target: RestoreTarget,
+    progress: ProgressHandler? = nil
+  ) async throws -> CollectionInfo {
+    var request = ControlRequest(.restoreCollection)
+    request.repository = Database.absolute(repository)
+    request.name = name
+    request.newName = newName
+    switch target {
+    case .latest: break
+    case .lsn(let lsn): request.lsn = lsn
+    case .time(let time): request.timeMilliseconds = time
+    case .mark(let name): request.markName = name
+    }
+    return try Self.part(try await perform(request, progress: progress).collection)
   }
 
   package func check(
@@ -157,6 +193,13 @@ extension RemoteDatabase {
     return try Self.part(try await perform(request).mark)
   }
 
+  /// Asks the owner's replication layer.
+  package func node(_ text: String) async throws -> String {
+    var request = ControlRequest(.node)
+    request.node = text
+    return try Self.part(try await perform(request).node)
+  }
+
   package func removeMark(_ name: String) async throws -> Receipt {
     var request = ControlRequest(.removeMark)
     request.name = name
@@ -165,6 +208,15 @@ extension RemoteDatabase {
 
   package func marks() async throws -> [MarkInfo] {
     try Self.part(try await perform(ControlRequest(.marks)).marks)
+  }
+
+  /// What the owner does about a rebuild. It does not end with this process.
+  package func rebuild(
+    _ wanted: RebuildRequest, progress: ProgressHandler? = nil
+  ) async throws -> RebuildAnswer {
+    var request = ControlRequest(.rebuild)
+    request.rebuild = wanted
+    return try Self.part(try await perform(request, progress: progress).rebuild)
   }
 
   private static func part<Value>(_ value: Value?) throws -> Value {

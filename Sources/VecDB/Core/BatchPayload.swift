@@ -14,7 +14,8 @@ import VectorIndex
 /// - 4 mark: UInt8 1 set or 0 removed, counted name, Int64 time in milliseconds since 1970
 /// - 5 maintenance: UInt32 collection id, UInt8 step, UInt32 first slot, UInt32 end; step 1 repairs the
 ///   links of these slots, step 2 (0, 0) frees dead slots that nothing leads to
-/// - 6 to 9, rebuilds: see `RebuildBatch`
+/// - 6 to 10, rebuilds: see `RebuildBatch`
+/// - 11 acknowledgement: counted policy, in the form of the replication protocol
 enum BatchPayload {
   static let version: UInt8 = 1
   /// Of a write that gives free slots to records.
@@ -30,6 +31,8 @@ enum BatchPayload {
     case rebuildSwap = 7
     case rebuildRollback = 8
     case rebuildRetire = 9
+    case exchange = 10
+    case acknowledgement = 11
   }
 }
 
@@ -164,6 +167,12 @@ extension BatchPayload {
     writer.write(UInt8(isSet ? 1 : 0))
     writer.write(name)
     writer.write(timeMilliseconds)
+    return writer.bytes
+  }
+
+  static func encodeAcknowledgement(_ policy: [UInt8]) -> [UInt8] {
+    var writer = header(.acknowledgement)
+    writer.write(counted: policy)
     return writer.bytes
   }
 

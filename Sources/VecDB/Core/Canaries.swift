@@ -18,6 +18,19 @@ enum Canaries {
       recall: try recall(index, sample, truth, k: k, efSearch: efSearch))
   }
 
+  /// Measures as backups do and restores after them: with at most 50 queries, and fewer where the
+  /// exact answers would take long, down to 8.
+  static func measureForRestore(_ collection: CollectionRuntime) throws -> CanaryReport.Entry {
+    let components = max(1, collection.count * collection.definition.dimensions)
+    return try measure(
+      collection, queries: min(50, max(8, exactComponentsLimit / components)), k: 10,
+      efSearch: SearchOptions.defaultEfSearch)
+  }
+
+  /// Components of vectors that exact answers may compare in all: well below 1 s of
+  /// one core.
+  private static let exactComponentsLimit = 500_000_000
+
   /// The distance of the k-th true neighbour and how many there are.
   typealias Truth = (worst: Float, count: Int)
 

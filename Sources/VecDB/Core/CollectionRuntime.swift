@@ -17,6 +17,7 @@ final class CollectionRuntime: Sendable {
   let rebuilds: Guarded<Rebuilds>
   private let serving: SwappableReference<Generation>
   private let isDropped = Atomic(false)
+  private let isMoved = Atomic(false)
 
   var id: UInt32 { definition.id }
 
@@ -55,7 +56,23 @@ final class CollectionRuntime: Sendable {
 
   func markDropped() { isDropped.store(true, ordering: .releasing) }
 
+  /// The same collection under another name, for the catalog; this one is then of no use.
+  func renamed(to name: String, _ outcome: RebuildOutcome) -> CollectionRuntime {
+    var definition = definition
+    definition.name = name
+    definition.options = options
+    isMoved.store(true, ordering: .releasing)
+    var rebuilds = rebuilds.withLock { $0 }
+    rebuilds.outcome = outcome
+    return CollectionRuntime(definition, generation: generation, rebuilds: rebuilds)
+  }
+
   func requireLive() throws {
+    guard !isMoved.load(ordering: .acquiring) else {
+      throw VecDBError(
+        .closed, "the name stands for another vector space now", at: definition.name,
+        remedy: "Get the collection again with `collection(_:)`.")
+    }
     guard !isDropped.load(ordering: .acquiring) else {
       throw VecDBError(
         .closed, "the collection was dropped", at: definition.name,

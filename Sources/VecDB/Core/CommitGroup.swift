@@ -7,7 +7,7 @@ import VectorIndex
 /// Requests of a group see the effect of those before them, though nothing is applied yet.
 struct CommitGroup {
   /// A request's answer, known but for its LSN.
-  enum Answer {
+  enum Answer: Sendable {
     case upsert(
       CheckedContinuation<UpsertResult, any Error>, inserted: Int, updated: Int, unchanged: Int)
     case delete(CheckedContinuation<DeleteResult, any Error>, deleted: Int)

@@ -102,6 +102,7 @@ extension Engine {
       checkpointLSN: figures.checkpointLSN, logBytes: try log.sizeBytes,
       packBytes: try blocks.packUsage().reduce(0) { $0 + $1.contentBytes },
       recordsBytes: try fileSystem.info(directory.records)?.sizeBytes ?? 0,
-      kernels: KernelSet.current.name, collections: collections, activity: activity)
+      kernels: KernelSet.current.name, collections: collections, archives: archiveStats(),
+      activity: activity)
   }
 }

@@ -43,7 +43,7 @@ extension Database {
     try await onBackground {
       try VecDBError.translating {
         let source = try repository.map {
-          try DirectoryRepository.open($0, fileSystem: fileSystem)
+          try StoredRepository.open($0, fileSystem: fileSystem)
         }
         var run = RepairRun(
           path: path, files: fileSystem, configuration: configuration, source: source)

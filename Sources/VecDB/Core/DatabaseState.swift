@@ -16,6 +16,8 @@ final class DatabaseState {
   private(set) var nextCollectionID: UInt32 = 1
   /// Named points of the history; the index and the records know nothing of them.
   private(set) var marks = Marks()
+  /// When the primary acknowledges writes, in the form of the replication protocol; empty: alone.
+  private(set) var acknowledgement: [UInt8] = []
   let threads: Int
 
   init(threads: Int) {
@@ -27,8 +29,9 @@ final class DatabaseState {
   /// The state of a manifest; `collections` were opened from its blocks.
   init(
     lsn: UInt64, chain: Digest, nextCollectionID: UInt32, collections: [CollectionRuntime],
-    marks: Marks, threads: Int
+    marks: Marks, acknowledgement: [UInt8], threads: Int
   ) {
+    self.acknowledgement = acknowledgement
     self.lsn = lsn
     self.chain = chain
     self.nextCollectionID = nextCollectionID
@@ -96,6 +99,8 @@ extension DatabaseState {
           try collection(write.collection, lsn: position.lsn).apply(write, lsn: position.lsn)
         }
         Self.appendChanges(of: write, to: &changes)
+      case .acknowledgement(let policy):
+        if isNew { acknowledgement = policy }
       case .mark(let name, let isSet, let time):
         if isNew {
           marks.set(name, isSet ? .init(lsn: position.lsn, timeMilliseconds: time) : nil)
@@ -106,8 +111,13 @@ extension DatabaseState {
         }
       case .rebuild(let header, let batch):
         if isNew {
-          try collection(header.collection, lsn: position.lsn)
-            .apply(batch, header, lsn: position.lsn)
+          let first = try collection(header.collection, lsn: position.lsn)
+          if batch == .exchange {
+            let second = try collection(header.number, lsn: position.lsn)
+            exchange(first, second, header, lsn: position.lsn)
+          } else {
+            try first.apply(batch, header, lsn: position.lsn)
+          }
         }
       }
     }
@@ -116,6 +126,14 @@ extension DatabaseState {
       lsn = position.lsn
       chain = position.chain
     }
+  }
+
+  /// Passes over a batch of a collection that this state leaves out, as a restore of some collections
+  /// does; `id` is one that the batch gave to a collection.
+  func skip(to position: LogPosition, reserving id: UInt32?) {
+    lsn = position.lsn
+    chain = position.chain
+    if let id { nextCollectionID = max(nextCollectionID, id + 1) }
   }
 
   /// Makes everything applied visible to searches.
@@ -129,6 +147,17 @@ extension DatabaseState {
     }
     collections[definition.id] = try CollectionRuntime(definition, threads: threads)
     nextCollectionID = definition.id + 1
+  }
+
+  /// Handles of either become useless, so that nobody takes one for the other.
+  private func exchange(
+    _ first: CollectionRuntime, _ second: CollectionRuntime, _ header: RebuildBatch.Header,
+    lsn: UInt64
+  ) {
+    let outcome = RebuildOutcome(
+      kind: .moved, number: 0, lsn: lsn, milliseconds: header.timeMilliseconds, reason: "")
+    collections[first.id] = first.renamed(to: second.definition.name, outcome)
+    collections[second.id] = second.renamed(to: first.definition.name, outcome)
   }
 
   private func drop(_ id: UInt32, lsn: UInt64) throws {

@@ -11,6 +11,19 @@ enum DecodedBatch {
   case mark(name: String, isSet: Bool, timeMilliseconds: Int64)
   case maintenance(collection: UInt32, IndexGeneration.MaintenanceStep)
   case rebuild(RebuildBatch.Header, RebuildBatch)
+  case acknowledgement([UInt8])
+
+  /// The collection that it concerns; nil if it concerns none or all.
+  var collectionID: UInt32? {
+    switch self {
+    case .create(let definition): definition.id
+    case .drop(let collection): collection
+    case .write(let write): write.collection
+    case .rebuild(let header, _): header.collection
+    case .maintenance(let collection, _): collection
+    case .mark, .acknowledgement: nil
+    }
+  }
 
   struct WriteBatch {
     var collection: UInt32
@@ -76,6 +89,10 @@ enum DecodedBatch {
       return .drop(collection: collection)
     case .write:
       return .write(try decodeWrite(&reader, isReusing: isReusing))
+    case .acknowledgement:
+      let policy = Array(try reader.readCounted(maximum: 1 << 16, "acknowledgement policy"))
+      try reader.expectEnd("end of batch")
+      return .acknowledgement(policy)
     case .mark:
       let isSet: UInt8 = try reader.read("whether the mark is set")
       guard isSet <= 1 else { throw reader.failure("whether the mark is set") }
@@ -95,7 +112,7 @@ enum DecodedBatch {
       case 2: return .maintenance(collection: collection, .collect)
       default: throw reader.failure("maintenance step")
       }
-    case .rebuildBegin, .rebuildSwap, .rebuildRollback, .rebuildRetire:
+    case .rebuildBegin, .rebuildSwap, .rebuildRollback, .rebuildRetire, .exchange:
       let (header, batch) = try RebuildBatch.decode(kind, &reader)
       return .rebuild(header, batch)
     }

@@ -44,11 +44,15 @@ extension Engine {
   }
 
   /// The one place that decides what may be removed: packs and manifests that neither the two
-  /// newest manifests nor a pin name, and log that neither the older manifest nor records need.
+  /// newest manifests nor a pin name, and log that neither the older manifest nor records need, nor,
+  /// up to a limit, a repository that does not have it yet.
   func removeWhatIsNotNeeded() throws {
     _ = try blocks.collectGarbage()
-    let needed = try min(blocks.trimmableLSN(), records.durableLSN)
-    if needed > 0 { try log.trim(through: needed) }
+    var needed = try min(blocks.trimmableLSN(), records.durableLSN)
+    if let kept = replication?.neededLSN(log) { needed = min(needed, kept) }
+    let trimmable = try holds.trimmable(
+      through: needed, log: log, limitBytes: configuration.archiveLogBytes)
+    if trimmable > 0 { try log.trim(through: trimmable) }
   }
 
   /// A manifest of the present position, without its collections.
@@ -58,7 +62,7 @@ extension Engine {
       epochCounter: epochCounter, lsn: state.lsn, chain: state.chain,
       timeMilliseconds: Self.nowMilliseconds(), catalog: state.encodeCatalog(),
       collections: [], records: nil, recordsLSN: records.durableLSN,
-      annotations: try state.marks.annotations())
+      annotations: try state.annotations())
   }
 }
 

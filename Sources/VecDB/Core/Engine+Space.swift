@@ -25,8 +25,8 @@ extension BatchPayload {
   static func rowsTouched(by payload: [UInt8]) -> Int {
     guard payload.count >= 2, let kind = Kind(rawValue: payload[1]) else { return 0 }
     switch kind {
-    case .createCollection, .mark, .maintenance, .rebuildBegin, .rebuildSwap, .rebuildRollback,
-      .rebuildRetire:
+    case .createCollection, .mark, .acknowledgement, .maintenance, .rebuildBegin, .rebuildSwap,
+      .rebuildRollback, .rebuildRetire, .exchange:
       return 0
     case .dropCollection: return 1 << 40
     case .write:

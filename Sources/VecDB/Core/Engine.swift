@@ -25,9 +25,17 @@ final class Engine: @unchecked Sendable {
   let shared: SharedState
   let checkpointer: Checkpointer
   let maintainer = Maintainer()
+  /// Who else still needs the log.
+  let holds: LogHolds
+  /// Sends the log to a repository all the time, if the configuration says so.
+  let archiver = Guarded<Archiver?>(nil)
   var telemetry: Telemetry { shared.telemetry }
   private let lock: any FileLock
   private(set) var poison: VecDBError?
+  /// Who is told of every commit, and decides when it is acknowledged; nil where nobody follows.
+  var replication: (any ReplicationHooks)?
+  /// Why clients may not write: this node follows another one, or is fenced off.
+  var writeRefusal: VecDBError?
 
   /// What readers on any thread see of the engine.
   final class SharedState: Sendable {
@@ -47,7 +55,7 @@ final class Engine: @unchecked Sendable {
   init(
     directory: DatabaseDirectory, fileSystem: any FileSystem, configuration: Configuration,
     lock: any FileLock, log: WriteAheadLog, records: RecordStore, blocks: BlockStore,
-    state: DatabaseState, checkpointer: Checkpointer
+    state: DatabaseState, checkpointer: Checkpointer, holds: LogHolds
   ) {
     self.directory = directory
     self.fileSystem = fileSystem
@@ -58,6 +66,7 @@ final class Engine: @unchecked Sendable {
     self.blocks = blocks
     self.state = state
     self.checkpointer = checkpointer
+    self.holds = holds
     shared = SharedState(lsn: state.lsn, records: records)
     publish()
   }
@@ -88,8 +97,8 @@ final class Engine: @unchecked Sendable {
 extension Engine {
   /// Makes the requests durable and searchable, and answers each.
   func commit(_ requests: [WriteWork]) {
-    if let poison {
-      for request in requests { request.fail(poison) }
+    if let refusal = poison ?? writeRefusal {
+      for request in requests { request.fail(refusal) }
       return
     }
     var group = CommitGroup { [records] collection, keys in
@@ -110,17 +119,28 @@ extension Engine {
   ///
   /// - Throws: `diskFull`, and nothing was changed; anything else poisons the database.
   func write(_ payloads: [[UInt8]]) throws -> [Receipt] {
+    if let writeRefusal { throw writeRefusal }
+    return try write(payloads) { [log] in
+      let now = Self.nowMilliseconds()
+      return try log.appendFrames(payloads.map { ($0, now) })
+    }
+  }
+
+  /// As `write`, with the frames that `append` puts into the log for the payloads.
+  func write(_ payloads: [[UInt8]], append: () throws -> [LogFrame]) throws -> [Receipt] {
     try requireHealthy()
     guard !payloads.isEmpty else { return [] }
     do { try requireSpace(for: payloads) } catch {
       telemetry.refusedForSpace()
       throw error
     }
-    let now = Self.nowMilliseconds()
     let begun = DispatchTime.now()
     let positions: [LogPosition]
     do {
-      positions = try log.append(payloads.map { ($0, now) })
+      let frames = try append()
+      positions = frames.map(\.position)
+      // Only what is durable here is shipped, and at once: others commit while this one applies.
+      replication?.committed(frames)
     } catch let error as StoreError where error.kind == .diskFull {
       telemetry.refusedForSpace()
       throw error
@@ -153,6 +173,7 @@ extension Engine {
     publishFigures()
     shared.lsn.store(state.lsn, ordering: .releasing)
     shared.catalog.replace(with: state.collections.values)
+    replication?.published(state.position, dataDigest: state.dataDigest)
     telemetry.published()
   }
 
@@ -165,8 +186,16 @@ extension Engine {
   private func acknowledge(
     _ answers: [(answer: CommitGroup.Answer, payload: Int?)], _ receipts: [Receipt]
   ) {
-    for (answer, payload) in answers {
-      answer.succeed(payload.map { receipts[$0] } ?? receipt)
+    let unchanged = receipt
+    // Also what changed nothing waits: it may repeat a write whose outcome was unknown.
+    whenAcknowledged(state.lsn) { failure in
+      for (answer, payload) in answers {
+        if let failure {
+          answer.fail(failure)
+        } else {
+          answer.succeed(payload.map { receipts[$0] } ?? unchanged)
+        }
+      }
     }
   }
 

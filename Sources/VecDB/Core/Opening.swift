@@ -111,7 +111,7 @@ enum Opening {
       databaseID: identity.databaseID.number, epochs: identity.encoded(),
       epochCounter: identity.currentEpoch.counter, lsn: state.lsn, chain: state.chain,
       timeMilliseconds: Engine.nowMilliseconds(), catalog: state.encodeCatalog(),
-      collections: [], recordsLSN: state.lsn, annotations: try state.marks.annotations())
+      collections: [], recordsLSN: state.lsn, annotations: try state.annotations())
     let collections = PinnedCollection.pinAll(of: state, previous: previous)
     let job = CheckpointJob(manifest: manifest, collections: collections, blocks: blocks)
     job.write()
@@ -152,9 +152,13 @@ extension Opening {
     let state = try openState(manifest, blocks: blocks, threads: configuration.resolvedThreads)
     let checkpointer = Checkpointer(newest: manifest)
     try replay(log, into: state, records, checkpointer)
-    return Engine(
+    let node = try NodeRecord.read(in: directory.path, files)
+    let engine = Engine(
       directory: directory, fileSystem: files, configuration: configuration, lock: lock, log: log,
-      records: records, blocks: blocks, state: state, checkpointer: checkpointer)
+      records: records, blocks: blocks, state: state, checkpointer: checkpointer,
+      holds: try LogHolds(directory: directory, fileSystem: files, logger: configuration.logger))
+    engine.writeRefusal = node.refusal(epoch: log.identity.currentEpoch, path: directory.path)
+    return engine
   }
 
   /// The order that the Architecture article states: nobody is ahead of the log, and the log
@@ -192,11 +196,12 @@ extension Opening {
 
   /// The state that a manifest names, with its arrays mapped. Cost: O(blocks).
   static func openState(
-    _ manifest: Manifest, blocks: BlockStore, threads: Int
+    _ manifest: Manifest, blocks: BlockStore, threads: Int,
+    keeping isWanted: (CollectionDefinition) -> Bool = { _ in true }
   ) throws -> DatabaseState {
     let (next, entries) = try DatabaseState.decodeCatalog(
       manifest.catalog, at: "manifest at LSN \(manifest.lsn)")
-    let collections = try entries.map { entry in
+    let collections = try entries.filter { isWanted($0.definition) }.map { entry in
       guard let stored = manifest.collections.first(where: { $0.id == entry.definition.id }) else {
         throw StoreError(
           .corrupt, "the manifest lacks the arrays of '\(entry.definition.name)'",
@@ -207,7 +212,8 @@ extension Opening {
     }
     return DatabaseState(
       lsn: manifest.lsn, chain: manifest.chain, nextCollectionID: next, collections: collections,
-      marks: try Marks(in: manifest), threads: threads)
+      marks: try Marks(in: manifest), acknowledgement: try AcknowledgementRecord.read(in: manifest),
+      threads: threads)
   }
 
   /// Compares blocks of a collection's generation with the hashes in the manifest.

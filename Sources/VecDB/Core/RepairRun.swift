@@ -11,13 +11,13 @@ struct RepairRun {
   let directory: DatabaseDirectory
   let files: any FileSystem
   let configuration: Configuration
-  let source: DirectoryRepository?
+  let source: StoredRepository?
   private var report = RepairReport(
     repairs: [], missing: [], fetchedBlocks: 0, fetchedBytes: 0, check: nil, seconds: 0)
 
   init(
     path: String, files: any FileSystem, configuration: Configuration,
-    source: DirectoryRepository?
+    source: StoredRepository?
   ) {
     directory = DatabaseDirectory(path: path)
     self.files = files
@@ -247,7 +247,7 @@ struct RepairRun {
 
   /// Puts the records of the newest restore point that the log joins in place of the damaged ones;
   /// opening then replays what came later. False if there is none.
-  private mutating func replaceRecords(from source: DirectoryRepository) throws -> Bool {
+  private mutating func replaceRecords(from source: StoredRepository) throws -> Bool {
     let lock = try files.lock(directory.lockFile, owner: "process \(getpid()), repairing")
     defer { lock.unlock() }
     guard let manifest = try joiningManifest(in: source), let array = manifest.records else {
@@ -270,7 +270,7 @@ struct RepairRun {
     return true
   }
 
-  private func joiningManifest(in source: DirectoryRepository) throws -> Manifest? {
+  private func joiningManifest(in source: StoredRepository) throws -> Manifest? {
     let log = try WriteAheadLog.open(
       directory: directory.log, fileSystem: files, options: configuration.logOptions,
       coveredThrough: newestManifest().lsn)

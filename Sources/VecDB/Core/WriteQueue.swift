@@ -98,10 +98,14 @@ final class WriteQueue: Sendable {
     try await withCheckedThrowingContinuation { continuation in
       submit(
         .exclusive { engine in
-          continuation.resume(
-            with: Result {
-              try VecDBError.translating { try body(engine.get()) }
-            })
+          let before = try? engine.get().state.lsn
+          let result = Result { try VecDBError.translating { try body(engine.get()) } }
+          guard case .success(let engine) = engine, engine.state.lsn != before,
+            case .success = result
+          else { return continuation.resume(with: result) }
+          engine.whenAcknowledged(engine.state.lsn) { failure in
+            continuation.resume(with: failure.map { .failure($0) } ?? result)
+          }
         }, sizeBytes: 0)
     }
   }
@@ -199,7 +203,7 @@ extension VecDBError {
     .closed, "the database is closed", remedy: "Open it again.")
 
   /// Runs `body` and turns errors of the modules below into `VecDBError`.
-  static func translating<Value>(_ body: () throws -> Value) throws -> Value {
+  package static func translating<Value>(_ body: () throws -> Value) throws -> Value {
     do {
       return try body()
     } catch {

@@ -3,10 +3,10 @@
 public struct IndexOptions: Sendable, Hashable, Codable {
   /// Links of a node in the upper layers; twice as many in layer 0. 4 to 64, default 16.
   public var m: Int
-  /// Candidates considered for a new node's links. 8 to 4,096, default 200.
+  /// Candidates considered for a new node's links. 8 to 4,096, default 128.
   public var efConstruction: Int
 
-  public init(m: Int = 16, efConstruction: Int = 200) {
+  public init(m: Int = 16, efConstruction: Int = 128) {
     self.m = m
     self.efConstruction = efConstruction
   }
@@ -66,6 +66,8 @@ public struct DatabaseStats: Sendable, Hashable, Codable {
   /// The kernel set in use: portable, avx2 or avx512.
   public var kernels: String
   public var collections: [CollectionStats]
+  /// The repositories that this database was backed up to, and how far each has its log.
+  public var archives: [ArchiveStats]
   /// What was done since the opening; nil from an owner of an older version.
   public var activity: ActivityStats?
 }

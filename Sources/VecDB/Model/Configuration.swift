@@ -31,6 +31,14 @@ public struct Configuration: Sendable {
   /// `maintenanceShare` of all.
   package var maintenanceMinimum = 256
   package var maintenanceShare = 0.1
+  /// A repository to which the log is sent every few seconds. Default nil: only backups send it.
+  public var archive: ArchiveOptions?
+  /// Log that is kept at most for repositories that do not have it yet: those that were backed up to
+  /// before, and that of ``archive``. Default 1 GiB.
+  public var archiveLogBytes = 1 << 30
+  /// Encrypts the repositories that this database is backed up to, and opens them. Default nil: they
+  /// are not encrypted.
+  public var repositoryKey: (any RepositoryKey)?
   /// Whether an index is rebuilt when that is worth it. Default `suggest`.
   public var rebuildPolicy = RebuildPolicy.suggest
   /// Whether rebuilds are worked on by threads of the database; otherwise `stepRebuilds` does it.

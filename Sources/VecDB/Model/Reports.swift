@@ -14,11 +14,14 @@ public struct BackupReport: Sendable, Hashable, Codable {
   /// Blocks and bytes of the whole restore point.
   public var blocks: Int
   public var totalBytes: Int
-  /// What had to be sent, since the repository did not have it: blocks, lists, manifest and log.
+  /// What had to be sent, since the repository did not have it: blocks, lists, manifest and log, in
+  /// the form in which the repository keeps them.
   public var newBlocks: Int
   public var newBytes: Int
   /// Log frames archived by this backup.
   public var logFrames: Int
+  /// Blocks that were damaged in the repository and are good again; see ``BackupOptions/repair``.
+  public var repairedBlocks: Int
   public var canary: CanaryReport?
   public var seconds: Double
 }
@@ -43,10 +46,19 @@ public struct BackupInfo: Sendable, Hashable, Codable {
   public var lsn: UInt64
   public var timeMilliseconds: Int64
   public var records: Int
+  public var collections: [String]
   /// Bytes of the restore point's blocks.
   public var totalBytes: Int
+  /// What its backup had to send: blocks and log.
+  public var newBytes: Int?
   /// The last LSN to which the archived log after this restore point reaches without a gap.
   public var replayableThroughLSN: UInt64
+  /// Bytes of that log.
+  public var logBytes: Int
+  /// LSNs behind that which cannot be restored, since their log was not archived; nil if there are
+  /// none.
+  public var gapFirstLSN: UInt64?
+  public var gapLastLSN: UInt64?
 }
 
 /// A named point of a database's history.
@@ -94,7 +106,10 @@ public struct RestoreReport: Sendable, Hashable, Codable {
   public var databaseID: String
   public var dataDigest: String
   public var records: Int
+  /// Bytes of the blocks that make up the restore point.
   public var bytesCopied: Int
+  /// Of these and of the log, what came from the repository; the rest from an older copy.
+  public var bytesFetched: Int
   public var canary: CanaryReport?
   /// The canary recall stored with the backup, to compare.
   public var backupCanary: CanaryReport?
@@ -106,9 +121,13 @@ public struct RestoreReport: Sendable, Hashable, Codable {
 /// A restore point that was verified.
 public struct VerifyReport: Sendable, Hashable, Codable {
   public var restorePoints: Int
+  /// LSNs of those that something is damaged or missing of.
+  public var damagedRestorePoints: [UInt64]
   public var blocks: Int
   public var bytes: Int
   public var logFrames: Int
+  /// States that were restored on trial, chosen at random.
+  public var sampledLSNs: [UInt64]
   /// Empty if all is well: what is damaged or missing, and what it touches.
   public var problems: [String]
   public var seconds: Double

@@ -14,6 +14,8 @@ struct Rebuilds: Sendable {
   var other: Generation?
   /// How the last rebuild ended.
   var outcome: RebuildOutcome?
+  /// Trials that are reading slots.
+  var slotHolds = 0
 
   /// The number and options of `other`, whether it is there or not.
   var otherIdentity: (number: UInt32, options: IndexOptions)? {
@@ -31,7 +33,25 @@ struct Rebuilds: Sendable {
 extension CollectionRuntime {
   /// Whether dead slots may be given out again: not while a second generation is built from or
   /// follows the first, which it does by slot.
-  var maySlotsBeReused: Bool { rebuilds.withLock { $0.state == nil } }
+  var maySlotsBeReused: Bool {
+    rebuilds.withLock { $0.state == nil && $0.slotHolds == 0 }
+  }
+
+  /// Keeps dead slots from being used again while a trial reads them.
+  func holdSlots() throws {
+    let isFree = rebuilds.withLock { rebuilds in
+      guard rebuilds.state == nil else { return false }
+      rebuilds.slotHolds += 1
+      return true
+    }
+    guard isFree else {
+      throw VecDBError(
+        .alreadyExists, "a rebuild is under way", at: definition.name,
+        remedy: "Wait for it, cancel it, or retire the old generation.")
+    }
+  }
+
+  func releaseSlots() { rebuilds.withLock { $0.slotHolds -= 1 } }
 
   /// Applies a batch that concerns a rebuild. A pure function of this collection's state and the
   /// batch: what the candidate still lacks, up to all of it, is built here.
@@ -45,6 +65,7 @@ extension CollectionRuntime {
     case .rollback(let reason):
       let state = try requireRebuild(header, .grace, lsn: lsn)
       try rollBack(state, header, lsn: lsn, reason: reason)
+    case .exchange: throw mismatch("an exchange concerns two collections", lsn)
     case .retire(let reason):
       let state = try requireRebuild(header, nil, lsn: lsn)
       end(

@@ -6,6 +6,9 @@ extension Database {
   /// Does the next step of every rebuild; false if none is under way. Only with
   /// `Configuration.rebuildsInBackground` off.
   package func stepRebuilds() -> Bool { rebuilds.stepAll() }
+
+  /// Applies the policy now.
+  package func adviseRebuilds() { rebuilds.advise() }
 }
 
 extension VectorCollection {

@@ -7,6 +7,7 @@ import Bytes
 /// - 7 swap: UInt64 the LSN before this batch, 32-byte graph digest of the new generation there
 /// - 8 rollback: counted reason
 /// - 9 retire: counted reason
+/// - 10 exchange: nothing; instead of a generation it has the id of the other collection
 enum RebuildBatch: Sendable, Hashable {
   /// The number is the new generation's.
   case begin(RebuildPlan)
@@ -16,6 +17,8 @@ enum RebuildBatch: Sendable, Hashable {
   case rollback(reason: String)
   /// The generation that does not serve is given up.
   case retire(reason: String)
+  /// Two collections exchange their names: what the first was called stands for the second.
+  case exchange
 
   struct Header: Sendable, Hashable {
     var collection: UInt32
@@ -30,6 +33,7 @@ enum RebuildBatch: Sendable, Hashable {
     case .swap: .rebuildSwap
     case .rollback: .rebuildRollback
     case .retire: .rebuildRetire
+    case .exchange: .exchange
     }
   }
 
@@ -47,6 +51,7 @@ enum RebuildBatch: Sendable, Hashable {
       writer.write(lsn)
       writer.write(digest)
     case .rollback(let reason), .retire(let reason): writer.write(reason)
+    case .exchange: break
     }
     return writer.bytes
   }
@@ -67,6 +72,7 @@ enum RebuildBatch: Sendable, Hashable {
       batch = .rollback(reason: try reader.readString(maximum: 4_096, "reason"))
     case .rebuildRetire:
       batch = .retire(reason: try reader.readString(maximum: 4_096, "reason"))
+    case .exchange: batch = .exchange
     default: throw reader.failure("kind")
     }
     try reader.expectEnd("end of batch")

@@ -1,9 +1,17 @@
+/// The part of a rebuild that the log knows.
+package enum RebuildPhase: UInt8, Sendable {
+  /// The new generation is being built beside the one that serves.
+  case building = 1
+  /// The new one serves, and the old one is kept caught up.
+  case grace = 2
+}
+
 /// What a rebuild does next: prepare, build, catch up, validate, swap, grace, retire.
 ///
 /// Pure. What lasts is elsewhere: the phase in the log, the progress in the candidate itself. So a
 /// machine that begins anew, after a crash or in a restored copy, goes on where that leaves it.
-struct RebuildMachine: Sendable, Hashable {
-  enum Stage: String, Sendable, Codable, CaseIterable {
+package struct RebuildMachine: Sendable, Hashable {
+  package enum Stage: String, Sendable, Codable, CaseIterable {
     /// Slots are taken over and the codes are trained.
     case preparing
     /// The graph is built over the slots of the pinned LSN.
@@ -21,28 +29,33 @@ struct RebuildMachine: Sendable, Hashable {
   }
 
   /// What is seen before each step.
-  struct Observation: Sendable, Hashable {
-    var phase: RebuildState.Phase
+  package struct Observation: Sendable, Hashable {
+    package var phase: RebuildPhase
     /// Slots at the pinned LSN, those taken over and those in the graph.
-    var slots: Int
-    var adopted = 0
-    var inserted = 0
+    package var slots: Int
+    package var adopted = 0
+    package var inserted = 0
     /// Whether the candidate has all of the pinned LSN.
-    var isAtOrigin = false
+    package var isAtOrigin = false
     /// Batches that the serving generation shows and the other one lacks.
-    var lag: UInt64 = 0
+    package var lag: UInt64 = 0
     /// What the gate found; nil before.
-    var passed: Bool?
-    var refusal = ""
-    var keepsRefused = false
+    package var passed: Bool?
+    package var refusal = ""
+    package var keepsRefused = false
     /// Whether searches take longer than the budget allows.
-    var isTooSlow = false
-    var graceLeftMilliseconds: Int64 = 0
+    package var isTooSlow = false
+    package var graceLeftMilliseconds: Int64 = 0
     /// Whether the progress since the last checkpoint is worth one.
-    var isCheckpointDue = false
+    package var isCheckpointDue = false
+
+    package init(phase: RebuildPhase, slots: Int) {
+      self.phase = phase
+      self.slots = slots
+    }
   }
 
-  enum Action: Sendable, Hashable {
+  package enum Action: Sendable, Hashable {
     case adopt
     case insert
     /// Apply what the serving generation was given since.
@@ -59,13 +72,15 @@ struct RebuildMachine: Sendable, Hashable {
   }
 
   /// With fewer batches to go, the swap takes the rest along.
-  static let smallLag: UInt64 = 8
+  package static let smallLag: UInt64 = 8
 
-  private(set) var stage = Stage.preparing
+  package private(set) var stage = Stage.preparing
   /// Whether the candidate, complete, was checkpointed before the swap.
   private var isSaved = false
 
-  mutating func next(_ seen: Observation) -> Action {
+  package init() {}
+
+  package mutating func next(_ seen: Observation) -> Action {
     guard seen.phase == .building else {
       stage = .grace
       if seen.graceLeftMilliseconds <= 0 { return .retire }

@@ -24,6 +24,7 @@ final class RebuildRunner: Sendable {
     var jobs: [UInt32: RebuildJob] = [:]
     var isRunning: [Bool] = [false, false]
     var isStopped = false
+    var timer: RepeatingTimer?
   }
 
   /// What the scheduler takes from a thread of this niceness goes to searches and writes.
@@ -43,6 +44,34 @@ final class RebuildRunner: Sendable {
     advisor = RebuildAdvisor(policy: engine.configuration.rebuildPolicy)
   }
 
+  /// Looks every few minutes whether a rebuild is worth it.
+  func startAdvice() {
+    guard advisor.policy != .off, engine.configuration.rebuildsInBackground else { return }
+    let timer = RepeatingTimer(seconds: RebuildAdvisor.periodSeconds) { [weak self] in
+      self?.advise()
+    }
+    state.withLock { $0.timer = timer }
+  }
+
+  /// Looks now; with the policy `on`, begins what is proposed.
+  func advise() {
+    for runtime in engine.shared.catalog.all where !isStopped {
+      do {
+        guard let reason = try advisor.advise(runtime, queue, engine), advisor.policy == .on
+        else { continue }
+        try queue.exclusivelyBlocking { engine in
+          guard runtime.rebuilds.withLock({ $0.state }) == nil else { return }
+          try engine.beginRebuild(runtime, RebuildOptions(), cause: .policy, reason: reason)
+        }
+        wake()
+      } catch {
+        if !isStopped {
+          engine.configuration.logger.warning("the policy for rebuilds was not applied: \(error)")
+        }
+      }
+    }
+  }
+
   /// Takes up whatever the catalog has to be worked on. To be called when a rebuild was begun.
   func wake() {
     refreshJobs()
@@ -56,7 +85,13 @@ final class RebuildRunner: Sendable {
   }
 
   /// Ends the threads after the step that they are in.
-  func abandon() { state.withLock { $0.isStopped = true } }
+  func abandon() {
+    state.withLock { state in
+      state.isStopped = true
+      state.timer?.cancel()
+      state.timer = nil
+    }
+  }
 
   /// As `abandon`, and returns when they have ended.
   func stop() async {
@@ -184,9 +219,7 @@ final class RebuildRunner: Sendable {
   ) throws {
     let runtime = job.runtime
     let (budget, isBoosted) = job.live.withLock { ($0.budget, $0.isBoosted) }
-    let threads =
-      isBoosted || rebuild.phase == .grace
-      ? engine.configuration.resolvedThreads : budget.threads
+    let threads = isBoosted ? engine.configuration.resolvedThreads : budget.threads
     switch action {
     case .adopt:
       let leader = runtime.index
@@ -341,20 +374,17 @@ final class RebuildRunner: Sendable {
   }
 }
 
-extension CollectionRuntime {
-  func header(_ number: UInt32) -> RebuildBatch.Header {
-    RebuildBatch.Header(
-      collection: id, number: number, timeMilliseconds: Engine.nowMilliseconds())
-  }
-}
+/// Runs a body every so many seconds, in the background, until it is cancelled.
+final class RepeatingTimer: @unchecked Sendable {
+  // Unchecked: a dispatch source may be cancelled from any thread.
+  private let source = DispatchSource.makeTimerSource(queue: .global(qos: .utility))
 
-extension Engine {
-  /// Logs the end of a rebuild: its candidate, or the old generation, is given up.
-  func endRebuild(
-    _ runtime: CollectionRuntime, _ rebuild: RebuildState, _ reason: String
-  ) throws {
-    // Reasons are for people, and limited in the format.
-    let short = String(decoding: Array(reason.utf8.prefix(2_000)), as: UTF8.self)
-    _ = try write([RebuildBatch.retire(reason: short).encode(runtime.header(rebuild.number))])
+  init(seconds: Int, _ body: @escaping @Sendable () -> Void) {
+    let period = DispatchTimeInterval.seconds(seconds)
+    source.schedule(deadline: .now() + period, repeating: period, leeway: .seconds(10))
+    source.setEventHandler(handler: body)
+    source.resume()
   }
+
+  func cancel() { source.cancel() }
 }

@@ -4,12 +4,7 @@ import VectorIndex
 /// A rebuild as the log defines it, kept in the catalog of every manifest: all that is needed to
 /// take it up after a crash, in a restored copy, or on another node.
 struct RebuildState: Sendable, Hashable {
-  enum Phase: UInt8, Sendable {
-    /// The new generation is being built beside the one that serves.
-    case building = 1
-    /// The new one serves, and the old one is kept caught up.
-    case grace = 2
-  }
+  typealias Phase = RebuildPhase
 
   var phase = Phase.building
   /// The new generation.
@@ -53,6 +48,8 @@ struct RebuildOutcome: Sendable, Hashable {
     case rolledBack = 2
     /// The old generation was given up after the grace period.
     case retired = 3
+    /// The collection was exchanged with another one, at the end of a migration.
+    case moved = 4
   }
 
   var kind: Kind

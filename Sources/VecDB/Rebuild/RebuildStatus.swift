@@ -51,11 +51,12 @@ public struct RebuildReport: Sendable, Hashable, Codable {
 
 extension RebuildOutcome {
   var text: String {
+    guard kind != .moved else { return "another vector space was put here at LSN \(lsn)" }
     let what =
       switch kind {
       case .dropped: "given up"
       case .rolledBack: "rolled back"
-      case .retired: "completed"
+      case .retired, .moved: "completed"
       }
     return "the rebuild of generation \(number) was \(what) at LSN \(lsn)"
       + (reason.isEmpty ? "" : ": \(reason)")

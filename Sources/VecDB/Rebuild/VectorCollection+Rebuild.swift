@@ -35,37 +35,10 @@ extension VectorCollection {
   public func beginRebuild(
     _ options: RebuildOptions = RebuildOptions()
   ) async throws -> RebuildStatus {
-    try await beginRebuild(options, cause: .request, reason: "requested")
-  }
-
-  func beginRebuild(
-    _ options: RebuildOptions, cause: RebuildPlan.Cause, reason: String
-  ) async throws -> RebuildStatus {
     try VecDBError.translating { try requireUsable() }
     let runtime = runtime
-    let name = name
     try await database.queue.exclusively { engine in
-      try runtime.requireLive()
-      if let running = runtime.rebuilds.withLock({ $0.state }) {
-        throw VecDBError(
-          .alreadyExists,
-          running.phase == .building
-            ? "generation \(running.number) is being built"
-            : "generation \(running.number) serves, and the old one is kept for a rollback",
-          at: name,
-          remedy: running.phase == .building
-            ? "Wait for it, or cancel it."
-            : "Retire the old generation first, or roll back.")
-      }
-      let plan = try runtime.plan(options, cause: cause, reason: reason)
-      let number = runtime.rebuilds.withLock { $0.lastNumber } + 1
-      _ = try engine.write([RebuildBatch.begin(plan).encode(runtime.header(number))])
-      engine.telemetry.beganRebuild()
-      engine.configuration.logger.info(
-        """
-        generation \(number) of '\(name)' is being built, M \(plan.options.m), efConstruction \
-        \(plan.options.efConstruction): \(reason)
-        """)
+      try engine.beginRebuild(runtime, options, cause: .request, reason: "requested")
     }
     database.rebuilds.wake()
     return try rebuildStatus()
@@ -123,7 +96,7 @@ extension VectorCollection {
       total: 0, recordsPerSecond: 0, secondsLeft: nil, lag: 0, isPaused: false,
       searchMilliseconds: nil, budget: nil, graceSecondsLeft: nil, reason: "", gate: nil,
       lastOutcome: rebuilds.outcome?.text ?? "",
-      proposal: database.rebuilds.advisor.proposal(for: runtime)?.reason ?? "")
+      proposal: database.rebuilds.advisor.proposal(for: runtime) ?? "")
     guard let state = rebuilds.state, let job = database.rebuilds.job(of: runtime) else {
       return status
     }
@@ -238,6 +211,7 @@ extension Database {
   }
 
   func returnSpaceOfRebuildInBackground() {
+    guard engine.configuration.rebuildsInBackground else { return }
     let runner = rebuilds
     let logger = engine.configuration.logger
     DispatchQueue.global(qos: .utility).async {

@@ -64,6 +64,14 @@ enum Terminal {
     Output.writeAll(Array(text.utf8) + [10], to: STDERR_FILENO)
   }
 
+  /// A line of JSON for programs that follow the work.
+  static func event(_ value: some Encodable) {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    guard let line = try? encoder.encode(value) else { return }
+    Output.writeAll(Array(line) + [10], to: STDERR_FILENO)
+  }
+
   /// Redraws the line that progress is shown on.
   static func redraw(_ text: String) {
     Output.writeAll(Array("\r\u{1B}[K\(text)".utf8), to: STDERR_FILENO)
@@ -88,4 +96,10 @@ enum Terminal {
 struct OutputOptions: ParsableArguments {
   @Flag(help: "Print results as JSON, one object per line.")
   var json = false
+}
+
+/// How a verb of long work shows how far it is.
+struct ProgressOptions: ParsableArguments {
+  @Flag(help: "Print events of progress as JSON on standard error, one object per line.")
+  var progressEvents = false
 }

@@ -11,6 +11,8 @@ final class ProgressBar: Sendable {
   }
 
   private let unit: Unit
+  /// Events for programs instead of a line for people.
+  private let isEventStream: Bool
   private let state: Mutex<State>
 
   enum Unit: Sendable {
@@ -18,13 +20,25 @@ final class ProgressBar: Sendable {
     case items(String)
   }
 
-  init(_ unit: Unit) {
+  init(_ unit: Unit, isEventStream: Bool = false) {
     self.unit = unit
+    self.isEventStream = isEventStream
     state = Mutex(State(stageStart: .now))
   }
 
   /// A bar for the bytes that the library reports.
-  static func bytes() -> ProgressBar { ProgressBar(.bytes) }
+  static func bytes(events: Bool = false) -> ProgressBar {
+    ProgressBar(.bytes, isEventStream: events)
+  }
+
+  /// What an event of progress says; rate and time left are of the stage.
+  private struct Event: Encodable {
+    var stage: String
+    var doneBytes: Int
+    var totalBytes: Int?
+    var bytesPerSecond: Int?
+    var secondsLeft: Double?
+  }
 
   /// The handler to pass to the library.
   var handler: ProgressHandler {
@@ -38,7 +52,7 @@ final class ProgressBar: Sendable {
 
   /// Redraws at most ten times a second. `fraction` is 0 to 1, nil if it is not known.
   func update(_ stage: String, done: Int, total: Int? = nil, fraction: Double? = nil) {
-    guard Terminal.isInteractive else { return }
+    guard Terminal.isInteractive || isEventStream else { return }
     state.withLock { state in
       let now = ContinuousClock.now
       if state.stage != stage {
@@ -48,6 +62,10 @@ final class ProgressBar: Sendable {
       }
       if let drawn = state.drawn, now - drawn < .milliseconds(100) { return }
       state.drawn = now
+      if isEventStream {
+        let seconds = (now - state.stageStart).inSeconds
+        return Terminal.event(event(stage, done: done, total: total, fraction, seconds))
+      }
       let line = text(
         stage, done: done, total: total, fraction: fraction,
         seconds: (now - state.stageStart).inSeconds)
@@ -55,8 +73,19 @@ final class ProgressBar: Sendable {
     }
   }
 
+  private func event(
+    _ stage: String, done: Int, total: Int?, _ fraction: Double?, _ seconds: Double
+  ) -> Event {
+    var event = Event(stage: stage, doneBytes: done, totalBytes: total)
+    if seconds > 0.2 { event.bytesPerSecond = Int(Double(done) / seconds) }
+    if seconds > 0.2, let fraction, fraction > 0.01 {
+      event.secondsLeft = (seconds / fraction * (1 - fraction) * 10).rounded() / 10
+    }
+    return event
+  }
+
   /// Takes the line away.
-  func finish() { Terminal.clearLine() }
+  func finish() { if !isEventStream { Terminal.clearLine() } }
 
   private func text(
     _ stage: String, done: Int, total: Int?, fraction: Double?, seconds: Double

@@ -12,22 +12,36 @@ struct Backup: AsyncParsableCommand {
 
       EXAMPLE
         vecdb backup photos.vecdb /backup/photos
+        vecdb backup photos.vecdb /backup/photos --limit 50MB
+        vecdb backup photos.vecdb /backup/photos --repair
       """)
 
   @OptionGroup var target: DatabaseArgument
   @Argument(help: "The repository's directory.", completion: .directory)
   var repository: String
+  @Option(help: "Send at most so many bytes a second: 500kB, 50MB, 1GB.")
+  var limit: ByteCount?
+  @Flag(help: "Read what the repository has of this restore point and send again what is damaged.")
+  var repair = false
+  @OptionGroup var key: KeyOptions
+  @OptionGroup var progress: ProgressOptions
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    try await Session.runShared(target.database) { database in
-      let bar = ProgressBar.bytes()
+    var options = BackupOptions()
+    options.bytesPerSecond = limit?.bytes
+    options.repair = repair
+    let repositoryKey = try key.key()
+    try await Session.runShared(target.database, key: repositoryKey) { [options] database in
+      let bar = ProgressBar.bytes(events: progress.progressEvents)
       let report =
         switch database {
         case .own(let database):
-          try await database.backup(to: repository, progress: bar.handler)
+          // Nothing else is done with the database, and who wants it slower has nice and --limit.
+          try await database.backup(
+            to: repository, options: Self.unhurried(options, false), progress: bar.handler)
         case .remote(let database):
-          try await database.backup(to: repository, progress: bar.handler)
+          try await database.backup(to: repository, options: options, progress: bar.handler)
         }
       bar.finish()
       guard !output.json else { return Output.json(report) }
@@ -36,7 +50,38 @@ struct Backup: AsyncParsableCommand {
           + "(\(Format.count(report.newBlocks)) blocks, \(Format.count(report.logFrames)) log "
           + "frames) in \(Format.seconds(report.seconds)); the restore point has "
           + "\(Format.bytes(report.totalBytes))")
+      if report.repairedBlocks > 0 {
+        Output.line("repaired \(Format.count(report.repairedBlocks)) damaged blocks")
+      }
       report.canary.map { writeCanary($0) }
     }
+  }
+}
+
+extension Backup {
+  private static func unhurried(_ options: BackupOptions, _ isLowPriority: Bool) -> BackupOptions {
+    var options = options
+    options.isLowPriority = isLowPriority
+    return options
+  }
+}
+
+/// A number of bytes such as `500kB`, `50MB`, `1GB`; a number alone is bytes.
+struct ByteCount: ExpressibleByArgument {
+  var bytes: Int
+
+  init?(argument: String) {
+    let units: [(String, Int)] = [
+      ("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("B", 1), ("", 1),
+    ]
+    for (suffix, scale) in units where argument.hasSuffix(suffix) {
+      guard let number = Double(argument.dropLast(suffix.count)), number > 0, number < 1e9 else {
+        continue
+      }
+      bytes = Int(number * Double(scale))
+      guard bytes > 0 else { return nil }
+      return
+    }
+    return nil
   }
 }

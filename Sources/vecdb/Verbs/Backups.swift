@@ -14,6 +14,7 @@ struct Backups: ParsableCommand {
 
   @Argument(help: "The repository's directory.", completion: .directory)
   var repository: String
+  @OptionGroup var key: KeyOptions
   @OptionGroup var output: OutputOptions
 
   private struct Line: Encodable {
@@ -21,8 +22,9 @@ struct Backups: ParsableCommand {
   }
 
   func run() throws {
-    let backups = try Database.backups(in: repository)
-    let marks = try Database.marks(in: repository)
+    let repositoryKey = try key.key()
+    let backups = try Database.backups(in: repository, key: repositoryKey)
+    let marks = try Database.marks(in: repository, key: repositoryKey)
     if output.json {
       for backup in backups { Output.json(backup) }
       for mark in marks { Output.json(Line(mark: mark)) }
@@ -30,15 +32,21 @@ struct Backups: ParsableCommand {
     }
     var table = Table([
       ("epoch", .right), ("LSN", .right), ("time", .left), ("records", .right), ("size", .right),
-      ("replayable to LSN", .right),
+      ("sent", .right), ("replayable to LSN", .right), ("log", .right),
     ])
     for backup in backups {
       table.add(
         String(backup.epoch), String(backup.lsn), Format.time(backup.timeMilliseconds),
         Format.count(backup.records), Format.bytes(backup.totalBytes),
-        String(backup.replayableThroughLSN))
+        backup.newBytes.map { Format.bytes($0) } ?? "-", String(backup.replayableThroughLSN),
+        Format.bytes(backup.logBytes))
     }
     table.write()
+    for backup in backups {
+      guard let first = backup.gapFirstLSN, let last = backup.gapLastLSN else { continue }
+      Output.line(
+        "gap: LSN \(first) to \(last) cannot be restored; their log was not archived in time")
+    }
     for mark in marks {
       Output.line(
         "mark '\(mark.name)' at LSN \(mark.lsn), \(Format.time(mark.timeMilliseconds))")

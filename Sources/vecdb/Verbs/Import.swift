@@ -1,4 +1,5 @@
 import ArgumentParser
+import Replication
 import VecDB
 
 struct Import: AsyncParsableCommand {
@@ -32,12 +33,16 @@ struct Import: AsyncParsableCommand {
   var batch = 1000
   @Option(help: "Stop after this many rows.")
   var limit: Int?
+  @Option(help: "Write at most this many rows a second.")
+  var rate: Int?
   @Option(help: "Threads that build the index; 0 is one per core.")
   var threads = 0
   @Option(
     help: "Append a JSON line per acknowledged batch to this file, synced before the next is.",
     completion: .file())
   var receipts: String?
+  @OptionGroup(title: "Serving replicas meanwhile") var node: NodeArguments
+  @OptionGroup(title: "Waiting for replicas") var acknowledgement: AcknowledgementArguments
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
@@ -47,6 +52,7 @@ struct Import: AsyncParsableCommand {
     guard (0...1024).contains(threads) else {
       throw ValidationError("--threads is \(threads); it must be 0 to 1024.")
     }
+    if let rate, rate < 1 { throw ValidationError("--rate must be above 0.") }
     if let limit, limit < 0 { throw ValidationError("--limit must not be negative.") }
   }
 
@@ -64,30 +70,64 @@ struct Import: AsyncParsableCommand {
 
   func run() async throws {
     Interruption.install()
-    try await Session.run(target.database, buildThreads: threads) { database in
-      let collection = try database.collection(target.collection)
-      let source = try RecordSource(
-        vectors: file, format: format, metadata: metadata, keyField: keyField)
-      try requireDimensions(source.vectors, collection)
-      let journal = try receipts.map { try ReceiptJournal(path: $0) }
-      var importer = Importer(
-        collection: collection, batchRows: batch, limit: limit, receipts: journal)
-      do { try await importer.run(source) } catch {
-        if importer.rows > 0 {
-          Terminal.clearLine()
-          Terminal.message(
-            "vecdb: stopped after \(Format.count(importer.rows)) acknowledged rows; run the import "
-              + "again when the cause is gone: rows that are there already are left alone.")
-        }
-        throw error
+    guard node.listen != nil else {
+      return try await Session.run(target.database, buildThreads: threads) { database in
+        try await run(on: database)
       }
-      report(importer)
-      if importer.interrupted {
+    }
+    var options = try node.options(database: target.database)
+    options.acknowledgement = acknowledgement.options
+    var configuration = Configuration()
+    configuration.buildThreads = threads
+    configuration.logger.logLevel = .warning
+    let primary = try await ReplicationNode.serve(
+      target.database, options: options, configuration: configuration)
+    do {
+      try await waitUntilWritable(primary)
+      try await run(on: primary.database)
+    } catch {
+      do { try await primary.stop() } catch { Terminal.message("vecdb: closing failed: \(error)") }
+      throw error
+    }
+    try await primary.stop()
+  }
+
+  /// A primary that waits for replicas writes when it has heard enough of them.
+  private func waitUntilWritable(_ primary: ReplicationNode) async throws {
+    while !(await primary.isWritable), !Interruption.requested {
+      guard primary.role == .primary else {
         throw VecDBError(
-          .cancelled,
-          "interrupted after \(Format.count(importer.rows)) rows, all of them durable",
-          at: target.database, remedy: "Run the same import again to go on.")
+          .readOnly, "another node has become the primary", at: target.database,
+          remedy: "Import into that one.")
       }
+      try await Task.sleep(nanoseconds: 10_000_000)
+    }
+  }
+
+  private func run(on database: Database) async throws {
+    let collection = try database.collection(target.collection)
+    let source = try RecordSource(
+      vectors: file, format: format, metadata: metadata, keyField: keyField)
+    try requireDimensions(source.vectors, collection)
+    let journal = try receipts.map { try ReceiptJournal(path: $0) }
+    var importer = Importer(
+      collection: collection, batchRows: batch, limit: limit, receipts: journal,
+      rate: rate)
+    do { try await importer.run(source) } catch {
+      if importer.rows > 0 {
+        Terminal.clearLine()
+        Terminal.message(
+          "vecdb: stopped after \(Format.count(importer.rows)) acknowledged rows; run the import "
+            + "again when the cause is gone: rows that are there already are left alone.")
+      }
+      throw error
+    }
+    report(importer)
+    if importer.interrupted {
+      throw VecDBError(
+        .cancelled,
+        "interrupted after \(Format.count(importer.rows)) rows, all of them durable",
+        at: target.database, remedy: "Run the same import again to go on.")
     }
   }
 

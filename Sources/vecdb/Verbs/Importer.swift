@@ -7,6 +7,8 @@ struct Importer {
   let batchRows: Int
   let limit: Int?
   let receipts: ReceiptJournal?
+  /// Rows a second at most; nil does not limit it.
+  let rate: Int?
 
   /// Rows acknowledged: durable and searchable.
   private(set) var rows = 0
@@ -21,12 +23,13 @@ struct Importer {
 
   init(
     collection: VectorCollection, batchRows: Int = 1000, limit: Int? = nil,
-    receipts: ReceiptJournal? = nil
+    receipts: ReceiptJournal? = nil, rate: Int? = nil
   ) {
     self.collection = collection
     self.batchRows = batchRows
     self.limit = limit
     self.receipts = receipts
+    self.rate = rate
   }
 
   /// Imports everything; after an error the counters tell what was acknowledged before it.
@@ -55,6 +58,10 @@ struct Importer {
         inFlight = nil
         try acknowledge(previous.count, try await previous.task.value)
         if showProgress { update(bar, source) }
+      }
+      if let rate {
+        let due = Double(source.row) / Double(rate) - (ContinuousClock.now - start).inSeconds
+        if due > 0 { try await Task.sleep(nanoseconds: UInt64(due * 1e9)) }
       }
       let collection = collection
       inFlight = (batch.count, Task { try await collection.upsert(batch) })

@@ -32,6 +32,7 @@ struct Prune: AsyncParsableCommand {
   var dryRun = false
   @Flag(help: "Give up marks and damaged restore points; accept any --grace.")
   var force = false
+  @OptionGroup var key: KeyOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
@@ -51,7 +52,7 @@ struct Prune: AsyncParsableCommand {
     policy.keepWithinMilliseconds = Int64(keepWithin?.seconds ?? 0) * 1000
     let report = try await Database.prune(
       repository: repository, keeping: policy, graceSeconds: grace.seconds, dryRun: dryRun,
-      force: force)
+      force: force, key: try key.key())
     guard !output.json else { return Output.json(report) }
     var table = Table([("epoch", .right), ("LSN", .right), ("time", .left), ("kept for", .left)])
     for point in report.restorePoints {

@@ -7,11 +7,15 @@ struct Restore: AsyncParsableCommand {
     abstract: "Restore a database from a repository, and prove it.",
     discussion: """
       The copy is built beside its place, proven (hashes, log chain, digests, reachability of every \
-      record, measured recall) and then moved there in one step. The place must not exist yet.
+      record, measured recall) and then moved there in one step. The place must not exist yet,       unless --replace says that an older copy there is to be brought to the target: what it has is       not fetched.
+
+      With --into, one collection goes into an existing database under another name, also while       another process has that open.
 
       EXAMPLE
         vecdb restore /backup/photos photos.vecdb
         vecdb restore /backup/photos yesterday.vecdb --time 2026-03-31T18:00:00Z
+        vecdb restore /backup/photos images.vecdb --collection images
+        vecdb restore /backup/photos photos.vecdb --collection images --into images_before
       """)
 
   @Argument(help: "The repository's directory.", completion: .directory)
@@ -24,13 +28,30 @@ struct Restore: AsyncParsableCommand {
   var time: String?
   @Option(help: "Restore the state that was named with vecdb mark.")
   var toMark: String?
-  @Option(help: "How to prove the copy.")
+  @Option(help: "Restore only this collection; may be given several times.")
+  var collection: [String] = []
+  @Option(help: "Put the one --collection into the existing database DATABASE under this name.")
+  var into: String?
+  @Option(help: "Begin from the restore point with this LSN, and replay the log from there.")
+  var base: UInt64?
+  @Flag(help: "Replace an older copy at DATABASE, and fetch only what differs.")
+  var replace = false
+  @Option(
+    name: [.customLong("verify"), .customLong("verification")], help: "How to prove the copy.")
   var verification: RestoreVerification = .full
+  @OptionGroup var key: KeyOptions
+  @OptionGroup var progress: ProgressOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
     guard [lsn != nil, time != nil, toMark != nil].count(where: { $0 }) <= 1 else {
       throw ValidationError("Give one of --lsn, --time and --to-mark.")
+    }
+    guard into == nil || collection.count == 1 else {
+      throw ValidationError("--into needs one --collection.")
+    }
+    guard into == nil || (!replace && base == nil) else {
+      throw ValidationError("--into goes with neither --replace nor --base.")
     }
     if let time, Self.milliseconds(time) == nil {
       throw ValidationError("--time '\(time)' is neither like 2026-03-31T18:00:00Z nor a number.")
@@ -44,22 +65,51 @@ struct Restore: AsyncParsableCommand {
     if let time, let milliseconds = Self.milliseconds(time) {
       target = .time(milliseconds: milliseconds)
     }
-    let bar = ProgressBar.bytes()
+    let bar = ProgressBar.bytes(events: progress.progressEvents)
+    let repositoryKey = try key.key()
+    if let into { return try await restore(target, into: into, repositoryKey, bar) }
     var configuration = Configuration()
     configuration.logger.logLevel = .warning
+    configuration.repositoryKey = repositoryKey
+    var options = RestoreOptions()
+    options.verification = verification
+    options.collections = Set(collection)
+    options.base = base
+    options.replacing = replace
     let report = try await Database.restore(
-      from: repository, to: database, target: target, verification: verification,
+      from: repository, to: database, target: target, options: options,
       configuration: configuration, progress: bar.handler)
     bar.finish()
     guard !output.json else { return Output.json(report) }
     Output.line(
       "restored LSN \(report.lsn) to \(database): \(Format.count(report.records)) records, "
-        + "\(Format.bytes(report.bytesCopied)) in \(Format.seconds(report.totalSeconds)) "
-        + "(copy \(Format.seconds(report.copySeconds)), proof "
+        + "\(Format.bytes(report.bytesCopied)) (\(Format.bytes(report.bytesFetched)) fetched) in "
+        + "\(Format.seconds(report.totalSeconds)) (copy \(Format.seconds(report.copySeconds)), proof "
         + "\(Format.seconds(report.verifySeconds)); "
         + "\(report.lsn - report.manifestLSN) batches replayed)")
     Output.line("data digest \(report.dataDigest)")
     report.canary.map { writeCanary($0) }
+  }
+
+  private func restore(
+    _ target: RestoreTarget, into name: String, _ key: (any RepositoryKey)?, _ bar: ProgressBar
+  ) async throws {
+    let wanted = collection[0]
+    let restored = try await Session.runShared(database, key: key) { database in
+      switch database {
+      case .own(let database):
+        try await database.restoreCollection(
+          wanted, as: name, from: repository, target: target, progress: bar.handler)
+      case .remote(let database):
+        try await database.restoreCollection(
+          wanted, as: name, from: repository, target: target, progress: bar.handler)
+      }
+    }
+    bar.finish()
+    guard !output.json else { return Output.json(restored) }
+    Output.line(
+      "restored '\(wanted)' into \(database) as '\(name)': \(Format.count(restored.count)) records, "
+        + "equal to the original by digest")
   }
 
   /// A time as milliseconds since 1970: ISO 8601, with or without fractions, or the number itself.

@@ -7,11 +7,12 @@ enum Session {
   /// in any case; an error of `body` wins over one of closing.
   static func run<Result>(
     _ path: String, create: Bool = false, buildThreads: Int = 0,
-    _ body: (Database) async throws -> Result
+    key: (any RepositoryKey)? = nil, _ body: (Database) async throws -> Result
   ) async throws -> Result {
     var configuration = Configuration()
     configuration.createIfMissing = create
     configuration.buildThreads = buildThreads
+    configuration.repositoryKey = key
     configuration.logger.logLevel = .warning
     // A command is over too soon for a scrub to be of use; `check` reads everything at once.
     configuration.scrubBytesPerSecond = nil
@@ -38,16 +39,23 @@ enum Access {
 extension Session {
   /// As `run` on an existing database; where another process has it open, `body` gets the
   /// connection to that process.
+  /// A key of a repository is of use only where this command opens the database itself.
   static func runShared<Result>(
-    _ path: String, _ body: (Access) async throws -> Result
+    _ path: String, key: (any RepositoryKey)? = nil, _ body: (Access) async throws -> Result
   ) async throws -> Result {
     var attempt = 0
     while true {
       do {
-        return try await run(path) { try await body(.own($0)) }
+        return try await run(path, key: key) { try await body(.own($0)) }
       } catch var error as VecDBError where error.code == .locked {
         let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
         if let remote = try RemoteDatabase(path: trimmed) {
+          guard key == nil else {
+            throw VecDBError(
+              .invalidArgument,
+              "another process has the database open, and encrypts with its own key", at: path,
+              remedy: "Leave the key out, and set Configuration.repositoryKey in that process.")
+          }
           return try await body(.remote(remote))
         }
         // The owner may be about to listen, or just closing.

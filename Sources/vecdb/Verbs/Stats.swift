@@ -15,6 +15,8 @@ struct Stats: AsyncParsableCommand {
   @OptionGroup var target: DatabaseArgument
   @Flag(help: "Leave out the graph digests, which read the whole index.")
   var noGraphDigests = false
+  @Flag(help: "What each array of the indexes takes, and how much of it is in memory.")
+  var memory = false
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
@@ -25,6 +27,16 @@ struct Stats: AsyncParsableCommand {
         case .remote(let database): try await database.stats(graphDigests: !noGraphDigests)
         }
       if output.json { Output.json(stats) } else { write(stats) }
+      guard memory else { return }
+      guard case .own(let database) = database else {
+        return Terminal.message(
+          "Another process has the database open; what its index takes is told where it runs.")
+      }
+      for collection in stats.collections {
+        writeMemory(
+          try database.collection(collection.name).memory(), of: collection.name,
+          slots: collection.slots)
+      }
     }
   }
 
@@ -40,6 +52,18 @@ struct Stats: AsyncParsableCommand {
       "log \(Format.bytes(stats.logBytes)), packs \(Format.bytes(stats.packBytes)), records "
         + Format.bytes(stats.recordsBytes))
     facts.add("kernels", stats.kernels)
+    for archive in stats.archives {
+      var text =
+        archive.pendingBytes == 0
+        ? "has everything"
+        : "\(Format.bytes(archive.pendingBytes)) behind, since "
+          + Format.seconds(Double(archive.pendingMilliseconds) / 1000)
+      if archive.hasLapsed { text += "; log that it lacks is gone: back up" }
+      if let problem = archive.problem { text += "; \(problem)" }
+      facts.add(
+        archive.isContinuous ? "archived all the time" : "archived",
+        "\(archive.repository): \(text)")
+    }
     facts.write()
     for collection in stats.collections {
       Output.line("")
@@ -57,5 +81,30 @@ struct Stats: AsyncParsableCommand {
       if let digest = collection.graphDigest { table.add("graph digest", digest) }
       table.write()
     }
+  }
+
+  private func writeMemory(_ all: [ArrayMemory], of collection: String, slots: Int) {
+    let arrays = all.filter { $0.bytes > 0 }
+    guard !arrays.isEmpty else { return }
+    if output.json {
+      for array in arrays { Output.json(array) }
+      return
+    }
+    Output.line("")
+    var table = Table([
+      ("array of \(collection)", .left), ("bytes", .right), ("a slot", .right),
+      ("resident", .right),
+    ])
+    func add(_ name: String, _ bytes: Int, _ resident: Int?) {
+      table.add(
+        name, Format.bytes(bytes), Format.decimal(Double(bytes) / Double(max(1, slots)), 1),
+        resident.map(Format.bytes) ?? "unknown")
+    }
+    for array in arrays { add(array.name, array.bytes, array.residentBytes) }
+    let resident = arrays.compactMap(\.residentBytes)
+    add(
+      "in all", arrays.reduce(0) { $0 + $1.bytes },
+      resident.count == arrays.count ? resident.reduce(0, +) : nil)
+    table.write()
   }
 }

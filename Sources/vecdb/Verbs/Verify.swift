@@ -13,30 +13,43 @@ struct Verify: AsyncParsableCommand {
 
   @Argument(help: "The repository's directory.", completion: .directory)
   var repository: String
-  @Option(help: "How deep to look.")
+  @Option(
+    name: [.customLong("verify"), .customLong("verification")], help: "How deep to look.")
   var verification: RestoreVerification = .full
+  @Option(help: "Also restore so many states, chosen at random, on trial.")
+  var sample = 0
+  @OptionGroup var key: KeyOptions
+  @OptionGroup var progress: ProgressOptions
   @OptionGroup var output: OutputOptions
 
+  func validate() throws {
+    guard sample >= 0 else { throw ValidationError("--sample is negative.") }
+  }
+
   func run() async throws {
-    let bar = ProgressBar.bytes()
+    let bar = ProgressBar.bytes(events: progress.progressEvents)
     let report = try await Database.verify(
-      repository: repository, verification: verification, progress: bar.handler)
+      repository: repository, verification: verification, samples: sample, key: try key.key(),
+      progress: bar.handler)
     bar.finish()
     if output.json {
       Output.json(report)
     } else {
       for problem in report.problems { Output.line("PROBLEM  \(problem)") }
+      for lsn in report.damagedRestorePoints { Output.line("DAMAGED  restore point LSN \(lsn)") }
       Output.line(
         "verified \(report.restorePoints) restore points: \(Format.count(report.blocks)) blocks, "
           + "\(Format.bytes(report.bytes)), \(Format.count(report.logFrames)) log frames in "
           + "\(Format.seconds(report.seconds)): "
+          + (report.sampledLSNs.isEmpty
+            ? "" : "LSNs \(report.sampledLSNs.map(String.init).joined(separator: ", ")) restored: ")
           + (report.problems.isEmpty ? "good" : "\(report.problems.count) problems"))
     }
     guard report.problems.isEmpty else {
       throw CorruptionFound(
         message: "the repository is damaged: \(report.problems.count) problems",
         location: repository,
-        remedy: "Back up again: blocks that are damaged or missing are sent anew")
+        remedy: "Run vecdb backup with --repair: what the database still has is sent again")
     }
   }
 }

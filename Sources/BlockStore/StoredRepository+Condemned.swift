@@ -4,6 +4,7 @@ import Files
 /// A block that no restore point needed when the repository was last pruned. It is deleted once it
 /// has been condemned for long enough and was not written again meanwhile.
 package struct CondemnedBlock: Sendable, Hashable {
+  /// The name that it is stored under.
   package var hash: Digest
   /// When it was condemned, by the clock of whoever pruned, in milliseconds since 1970.
   package var condemnedMilliseconds: Int64
@@ -19,18 +20,19 @@ package struct CondemnedBlock: Sendable, Hashable {
 
 /// The file `condemned`, replaced by each prune: `VDBCOND\0`, u32 version, u64 count, then for each
 /// block its hash, i64 time condemned and i64 time modified; SHA-256 of all before.
-extension DirectoryRepository {
+extension StoredRepository {
   private static let condemnedMagic = Array("VDBCOND\0".utf8)
   private static let condemnedVersion: UInt32 = 1
-  private var condemnedPath: String { location + "/condemned" }
+  private static let condemnedName = "condemned"
 
   /// Throws `.corrupt` or `.unknownVersion`.
   package func condemnedBlocks() throws -> [CondemnedBlock] {
-    guard try fileSystem.exists(condemnedPath) else { return [] }
-    let bytes = try fileSystem.readAll(condemnedPath)
+    guard try store.info(Self.condemnedName) != nil else { return [] }
+    let bytes = try get(Self.condemnedName, maximumBytes: 1 << 30)
+    let place = store.place(Self.condemnedName)
     func corrupt(_ what: String) -> StoreError {
       StoreError(
-        .corrupt, "the list of condemned blocks is damaged: \(what)", at: condemnedPath,
+        .corrupt, "the list of condemned blocks is damaged: \(what)", at: place,
         remedy: "Remove that file: the next prune makes it anew.")
     }
     return try bytes.withUnsafeBytes { buffer in
@@ -43,7 +45,7 @@ extension DirectoryRepository {
         guard version == Self.condemnedVersion else {
           throw StoreError(
             .unknownVersion, "the list of condemned blocks has format version \(version)",
-            at: condemnedPath, remedy: "Use a newer vecdb.")
+            at: place, remedy: "Use a newer vecdb.")
         }
         let count: UInt64 = try reader.read("count")
         guard count <= UInt64(reader.remaining / 48) else { throw reader.failure("count") }
@@ -75,33 +77,6 @@ extension DirectoryRepository {
       writer.write(block.modifiedMilliseconds)
     }
     writer.write(SHA256.hash(writer.bytes))
-    try fileSystem.writeAtomically(writer.bytes, to: condemnedPath)
-  }
-
-  /// Size and time of a block's file; nil if it is not there.
-  package func blockInfo(_ hash: Digest) throws -> FileInfo? {
-    try fileSystem.info(blocksDirectory + "/" + hash.hex)
-  }
-
-  /// Writes a block again although it may be there, so that its time of modification shows that it
-  /// is needed; durable on return.
-  package func renewBlock(_ hash: Digest, _ bytes: UnsafeRawBufferPointer) throws {
-    let path = blocksDirectory + "/" + hash.hex
-    let (temporary, handle) = try Self.openTemporary(for: path, fileSystem: fileSystem)
-    do {
-      try handle.write(bytes, at: 0)
-      try handle.sync()
-      try fileSystem.rename(temporary, to: path)
-    } catch {
-      // What cannot be removed now is cleared up by `removeTemporaries`.
-      try? fileSystem.remove(temporary)
-      throw error
-    }
-    try fileSystem.syncDirectory(blocksDirectory)
-  }
-
-  /// Takes the lock that allows one prune at a time.
-  package func lockForPruning(owner: String) throws -> any FileLock {
-    try fileSystem.lock(location + "/prune.lock", owner: owner)
+    try writer.bytes.withUnsafeBytes { try replace(Self.condemnedName, $0) }
   }
 }

@@ -1,0 +1,258 @@
+import Bytes
+import Files
+
+/// Objects as files in a directory: a local disk or a mounted one.
+///
+/// A file appears under its name only when its bytes are durable. Names ending in `.tmp` are
+/// unfinished.
+///
+/// What is put later is synced and renamed in batches: the first sync of a batch then carries the
+/// file system's journal for all, and a directory is synced once a flush, not once a file.
+package final class DirectoryStore: ObjectStore {
+  package let location: String
+  private let fileSystem: any FileSystem
+  private let pending = Guarded(Pending())
+  /// Held while a batch is published, so that `flush` waits for batches of other threads.
+  private let publishing = Guarded(())
+
+  /// A batch is published when it has this many objects or bytes.
+  private static let batchObjects = 256
+  private static let batchBytes = 256 << 20
+
+  /// Objects whose bytes are written but not yet durable under their names.
+  private struct Pending: Sendable {
+    var files: [PendingFile] = []
+    /// The names of `files` and of those being written or published right now.
+    var names: Set<String> = []
+    /// Folders in which names have changed since the last flush.
+    var folders: Set<String> = []
+    /// Folders that are known to be there and durable.
+    var madeFolders: Set<String> = []
+    var bytes = 0
+    var failure: StoreError?
+  }
+
+  private struct PendingFile: Sendable {
+    var name: String
+    var temporaryPath: String
+    var handle: any FileHandle
+  }
+
+  /// The directory must be there.
+  package init(_ path: String, fileSystem: any FileSystem) {
+    location = path
+    self.fileSystem = fileSystem
+  }
+
+  package func place(_ name: String) -> String { location + "/" + name }
+
+  package func info(_ name: String) throws -> FileInfo? { try fileSystem.info(place(name)) }
+
+  package func names(in folder: String) throws -> [String] {
+    guard try fileSystem.exists(place(folder)) else { return [] }
+    return try fileSystem.list(place(folder))
+  }
+
+  package func get(_ name: String, maximumBytes: Int) throws -> [UInt8] {
+    let path = place(name)
+    guard try fileSystem.exists(path) else {
+      throw StoreError(
+        .notFound, "an object is missing from the repository", at: path,
+        remedy: Remedy.repository)
+    }
+    return try fileSystem.readAll(path, maximumBytes: maximumBytes)
+  }
+
+  package func create(_ name: String, _ bytes: [UInt8]) throws {
+    let path = place(name)
+    try makeFolder(directoryName(path))
+    let (temporary, handle) = try openTemporary(for: path)
+    do {
+      try bytes.withUnsafeBytes { try handle.write($0, at: 0) }
+      try handle.sync()
+      try fileSystem.renameExclusively(temporary, to: path)
+    } catch {
+      // What cannot be removed now is cleared up by `removeUnfinished`.
+      try? fileSystem.remove(temporary)
+      throw error
+    }
+    try fileSystem.syncDirectory(directoryName(path))
+  }
+
+  package func replace(_ name: String, _ bytes: UnsafeRawBufferPointer) throws {
+    let path = place(name)
+    try makeFolder(directoryName(path))
+    let (temporary, handle) = try openTemporary(for: path)
+    do {
+      try handle.write(bytes, at: 0)
+      try handle.sync()
+      try fileSystem.rename(temporary, to: path)
+    } catch {
+      // What cannot be removed now is cleared up by `removeUnfinished`.
+      try? fileSystem.remove(temporary)
+      throw error
+    }
+    try fileSystem.syncDirectory(directoryName(path))
+  }
+
+  package func delete(_ name: String, durably: Bool) throws {
+    let path = place(name)
+    guard try fileSystem.exists(path) else {
+      throw StoreError(.notFound, "there is no such object", at: path)
+    }
+    try fileSystem.remove(path)
+    if durably { try fileSystem.syncDirectory(directoryName(path)) }
+  }
+
+  package func lock(_ name: String, owner: String) throws -> any FileLock {
+    try fileSystem.lock(place(name), owner: owner)
+  }
+
+  /// Makes a folder of objects and the folders above it, up to the location, durable.
+  private func makeFolder(_ path: String) throws {
+    if try !fileSystem.exists(path) { try fileSystem.createDirectory(path) }
+    // Whoever made the folders may have died before their names were durable.
+    var folder = path
+    while folder != location, folder.count > location.count {
+      folder = directoryName(folder)
+      try fileSystem.syncDirectory(folder)
+    }
+  }
+
+  private func makeFolderOnce(_ path: String) throws {
+    if pending.withLock({ $0.madeFolders.contains(path) }) { return }
+    try makeFolder(path)
+    pending.withLock { _ = $0.madeFolders.insert(path) }
+  }
+
+  // MARK: Objects put later
+
+  package func isPending(_ name: String) -> Bool { pending.withLock { $0.names.contains(name) } }
+
+  package func putLater(_ name: String, _ bytes: UnsafeRawBufferPointer) throws -> Bool {
+    let isMine = try pending.withLock { pending in
+      if let failure = pending.failure { throw failure }
+      return pending.names.insert(name).inserted
+    }
+    guard isMine else { return false }
+    do {
+      try makeFolderOnce(directoryName(place(name)))
+      let (path, handle) = try openTemporary(for: place(name))
+      do {
+        try handle.write(bytes, at: 0)
+        handle.startSync()
+      } catch {
+        // What cannot be removed now is cleared up by `removeUnfinished`.
+        try? fileSystem.remove(path)
+        throw error
+      }
+      let isFull = try pending.withLock { pending in
+        if let failure = pending.failure { throw failure }
+        pending.files.append(PendingFile(name: name, temporaryPath: path, handle: handle))
+        pending.bytes += bytes.count
+        return pending.files.count >= Self.batchObjects || pending.bytes >= Self.batchBytes
+      }
+      if isFull { try publishBatch() }
+      return true
+    } catch {
+      fail(error)
+      throw error
+    }
+  }
+
+  package func flush(_ folders: [String]) throws {
+    try publishBatch()
+    let touched = try pending.withLock { pending in
+      if let failure = pending.failure { throw failure }
+      defer { pending.folders = [] }
+      return pending.folders
+    }
+    // Also for objects that another process renamed and did not live to make durable.
+    for folder in touched.union(folders.map(place)).sorted() where try fileSystem.exists(folder) {
+      try fileSystem.syncDirectory(folder)
+    }
+  }
+
+  /// Takes all pending objects and gives them their names once their bytes are durable.
+  private func publishBatch() throws { try publishing.withLock { _ in try publishBatchLocked() } }
+
+  private func publishBatchLocked() throws {
+    let batch = pending.withLock { pending in
+      defer {
+        pending.files = []
+        pending.bytes = 0
+      }
+      return pending.files
+    }
+    do {
+      for file in batch { try file.handle.sync() }
+      for file in batch { try fileSystem.rename(file.temporaryPath, to: place(file.name)) }
+      pending.withLock { pending in
+        for file in batch {
+          pending.names.remove(file.name)
+          pending.folders.insert(directoryName(place(file.name)))
+        }
+      }
+    } catch {
+      for file in batch {
+        // Those already renamed are not there; the others are cleared up by `removeUnfinished`.
+        try? fileSystem.remove(file.temporaryPath)
+      }
+      fail(error)
+      throw error
+    }
+  }
+
+  /// After a failure nothing more is published through this value: an object that another thread
+  /// took for stored may be missing.
+  private func fail(_ error: any Error) {
+    let abandoned = pending.withLock { pending in
+      pending.failure =
+        pending.failure ?? (error as? StoreError)
+        ?? StoreError(.inputOutput, "an object could not be stored: \(error)", at: location)
+      defer {
+        pending.files = []
+        pending.names = []
+        pending.bytes = 0
+      }
+      return pending.files
+    }
+    // What cannot be removed now is cleared up by `removeUnfinished`.
+    for file in abandoned { try? fileSystem.remove(file.temporaryPath) }
+  }
+
+  // MARK: Unfinished files
+
+  /// Opens a new file beside `path` that no other process uses, also where they share a disk.
+  private func openTemporary(for path: String) throws -> (path: String, handle: any FileHandle) {
+    for attempt in 0..<1000 {
+      let temporary = "\(path).\(attempt).tmp"
+      do {
+        return (temporary, try fileSystem.open(temporary, .createNew))
+      } catch let error as StoreError where error.kind == .alreadyExists {
+        continue
+      }
+    }
+    throw StoreError(
+      .alreadyExists, "there are too many unfinished files", at: path,
+      remedy: "Remove the files ending in .tmp while no backup is running.")
+  }
+
+  package func removeUnfinished(olderThanMilliseconds limit: Int64) throws -> Int {
+    var folders = [location]
+    var count = 0
+    while let folder = folders.popLast() {
+      for name in try fileSystem.list(folder) {
+        let path = folder + "/" + name
+        guard let info = try fileSystem.info(path) else { continue }
+        if info.isDirectory {
+          folders.append(path)
+        } else if name.hasSuffix(".tmp"), info.modifiedMilliseconds < limit {
+          try fileSystem.remove(path)
+          count += 1
+        }
+      }
+    }
+    return count
+  }
+}

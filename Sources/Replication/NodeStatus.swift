@@ -1,0 +1,111 @@
+import Bytes
+import LogStore
+import ReplicationProtocol
+import VecDB
+
+/// What a node is and how far it is; the JSON of the status page.
+public struct NodeStatus: Sendable, Codable {
+  public struct Follower: Sendable, Codable {
+    public var name: String
+    public var receivedLSN: UInt64
+    public var durableLSN: UInt64
+    public var appliedLSN: UInt64
+    public var searchableLSN: UInt64
+    public var lagLSN: UInt64
+    public var lagBytes: UInt64
+    public var isFetchingSnapshot: Bool
+  }
+
+  public var name: String
+  public var role: ReplicationNode.Role
+  public var databaseID: String?
+  public var epoch: UInt64
+  /// The highest epoch that this node knows or has bound itself to.
+  public var highestEpoch: UInt64
+  public var lsn: UInt64
+  public var chain: String
+  public var dataDigest: String
+  public var checkpointLSN: UInt64
+  /// Followers: how far they are.
+  public var followers: [Follower]
+  /// A follower's own position, and how far it is behind; nil on a primary.
+  public var primary: String?
+  public var isConnected: Bool
+  public var receivedLSN: UInt64?
+  public var durableLSN: UInt64?
+  public var appliedLSN: UInt64?
+  public var searchableLSN: UInt64?
+  public var lagLSN: UInt64?
+  public var lagBytes: UInt64?
+  /// Nil as long as the primary was never heard.
+  public var lagSeconds: Double?
+  /// Writes acknowledged without the replicas that were asked for, and whether that goes on.
+  public var degradedWrites: Int
+  public var isDegraded: Bool
+  public var waitingWrites: Int
+  /// Digests that differ from the primary's, and whatever else needs somebody.
+  public var alarms: [String]
+  public var savedTails: [DivergentTailInfo]
+  public var lastError: String?
+}
+
+/// A tail that was saved when this copy was rewound.
+public struct DivergentTailInfo: Sendable, Codable {
+  public var afterLSN: UInt64
+  public var throughLSN: UInt64
+  public var frames: String
+  public var imports: [String]
+}
+
+extension ReplicationNode {
+  /// What this node is and how far it is.
+  public func status() async -> NodeStatus {
+    let state = state.withLock {
+      (
+        database: $0.database, shipper: $0.shipper, record: $0.record, following: $0.following,
+        lag: $0.lag, peer: $0.peer, alarms: $0.alarms, tails: $0.tails, error: $0.lastError
+      )
+    }
+    let now = Shipper.now()
+    let (lag, isStreaming, received) = await onQueue {
+      (
+        state.following?.session.lag ?? state.lag,
+        state.following?.session.state == .streaming, state.following?.session.receivedLSN
+      )
+    }
+    let (followers, acknowledgement) = await onQueue {
+      (state.shipper?.followers ?? [], state.shipper?.acknowledgement)
+    }
+    let isFollower = state.record.isFollower
+    let figures = state.database?.figures
+    let lsn = state.database?.lsn ?? 0
+    return NodeStatus(
+      name: options.name, role: isFollower ? .follower : .primary,
+      databaseID: (state.database?.logIdentity.databaseID).map { "\($0)" },
+      epoch: state.database?.logIdentity.currentEpoch.counter ?? 0,
+      highestEpoch: max(
+        state.record.epochCounter, state.database?.logIdentity.currentEpoch.counter ?? 0),
+      lsn: lsn, chain: state.database?.logEnd.chain.hex ?? "",
+      dataDigest: figures?.dataDigest.hex ?? "", checkpointLSN: figures?.checkpointLSN ?? 0,
+      followers: followers.map {
+        NodeStatus.Follower(
+          name: $0.name, receivedLSN: $0.receivedLSN, durableLSN: $0.durableLSN,
+          appliedLSN: $0.appliedLSN, searchableLSN: $0.searchableLSN, lagLSN: $0.lagLSN,
+          lagBytes: $0.lagBytes, isFetchingSnapshot: $0.isFetchingSnapshot)
+      }, primary: isFollower ? state.peer.map { "\($0)" } : nil,
+      isConnected: isFollower && isStreaming,
+      receivedLSN: isFollower ? max(received ?? lsn, lsn) : nil,
+      durableLSN: isFollower ? lsn : nil, appliedLSN: isFollower ? lsn : nil,
+      searchableLSN: isFollower ? lsn : nil, lagLSN: isFollower ? lag.lsns : nil,
+      lagBytes: isFollower ? lag.bytes : nil,
+      lagSeconds: isFollower ? lag.milliseconds(now: now).map { Double($0) / 1_000 } : nil,
+      degradedWrites: acknowledgement?.degradedCount ?? 0,
+      isDegraded: acknowledgement?.isDegraded ?? false,
+      waitingWrites: acknowledgement?.waitingCount ?? 0, alarms: state.alarms,
+      savedTails: state.tails.map {
+        DivergentTailInfo(
+          afterLSN: $0.afterLSN, throughLSN: $0.throughLSN, frames: $0.frames,
+          imports: $0.imports)
+      }, lastError: isFollower ? state.error : nil)
+  }
+}

@@ -1,0 +1,203 @@
+import Dispatch
+import NIOCore
+import NIOPosix
+import ReplicationProtocol
+
+/// Events of a connection, on the queue of its node.
+protocol WireConnectionDelegate: AnyObject {
+  func received(_ message: Message, on connection: WireConnection)
+  func closed(_ connection: WireConnection, reason: String)
+}
+
+/// A connection that carries messages. All that is not in the handler happens on the node's queue,
+/// which is what makes the class safe to hand around.
+final class WireConnection: @unchecked Sendable {
+  let queue: DispatchQueue
+  let channel: any Channel
+  weak var delegate: (any WireConnectionDelegate)?
+  private var sequence: UInt64 = 0
+  private var isClosed = false
+
+  init(channel: any Channel, queue: DispatchQueue) {
+    self.channel = channel
+    self.queue = queue
+  }
+
+  var peer: String { channel.remoteAddress.map { "\($0)" } ?? "a peer" }
+
+  func send(_ message: Message) {
+    guard !isClosed else { return tellLate() }
+    let bytes = message.encoded(sequence: sequence)
+    sequence += 1
+    channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil)
+  }
+
+  /// For a delegate that came after the end.
+  private func tellLate() {
+    guard delegate != nil else { return }
+    queue.async { [self] in
+      delegate?.closed(self, reason: "the connection was closed")
+      delegate = nil
+    }
+  }
+
+  /// As `send`, and calls back on the queue when the bytes are on their way.
+  func send(_ message: Message, then body: @escaping @Sendable () -> Void) {
+    guard !isClosed else { return body() }
+    let bytes = message.encoded(sequence: sequence)
+    sequence += 1
+    channel.writeAndFlush(ByteBuffer(bytes: bytes)).whenComplete { [queue] _ in
+      queue.async(execute: body)
+    }
+  }
+
+  /// Sends what was given to `send`, then hangs up.
+  func close(_ reason: String) {
+    guard !isClosed else { return }
+    isClosed = true
+    channel.writeAndFlush(ByteBuffer()).whenComplete { [channel] _ in
+      channel.close(promise: nil)
+    }
+    // A peer that reads nothing does not keep the connection.
+    channel.eventLoop.scheduleTask(in: .seconds(2)) { [channel] in channel.close(promise: nil) }
+    delegate?.closed(self, reason: reason)
+    delegate = nil
+  }
+
+  /// From here on the peer is known, and may send more.
+  func allowLongMessages() {
+    let channel = channel
+    channel.eventLoop.execute {
+      do {
+        try channel.pipeline.syncOperations.handler(type: WireHandler.self).allowLongMessages()
+      } catch { channel.close(promise: nil) }
+    }
+  }
+
+  fileprivate func arrived(_ messages: [Message], _ failure: String?) {
+    for message in messages {
+      guard !isClosed else { return }
+      delegate?.received(message, on: self)
+    }
+    if let failure { return ended(failure) }
+    // Only what has been dealt with makes room for more.
+    channel.read()
+  }
+
+  fileprivate func ended(_ reason: String) {
+    guard !isClosed else { return }
+    isClosed = true
+    channel.close(promise: nil)
+    delegate?.closed(self, reason: reason)
+    delegate = nil
+  }
+}
+
+/// Turns bytes into messages on the event loop, and passes them on.
+final class WireHandler: ChannelInboundHandler, @unchecked Sendable {
+  typealias InboundIn = ByteBuffer
+
+  private let connection: WireConnection
+  private var reader = WireFrameReader(payloadBytesMaximum: Message.greetingBytesMaximum)
+  private var messages: [Message] = []
+  private var failure: String?
+
+  init(connection: WireConnection) { self.connection = connection }
+
+  func allowLongMessages() { reader.payloadBytesMaximum = Message.payloadBytesMaximum }
+
+  func channelActive(context: ChannelHandlerContext) {
+    context.fireChannelActive()
+    context.read()
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard failure == nil else { return }
+    let buffer = unwrapInboundIn(data)
+    do {
+      buffer.withUnsafeReadableBytes { reader.feed($0) }
+      while let frame = try reader.next() {
+        if let message = try Message(frame) { messages.append(message) }
+      }
+    } catch { failure = "\(error)" }
+  }
+
+  func channelReadComplete(context: ChannelHandlerContext) {
+    let (arrived, failure) = (messages, failure)
+    messages = []
+    connection.queue.async { [connection] in connection.arrived(arrived, failure) }
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    connection.queue.async { [connection] in connection.ended("the connection was closed") }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    connection.queue.async { [connection] in connection.ended("\(error)") }
+  }
+}
+
+/// Opens and accepts connections of a node.
+struct WireTransport: Sendable {
+  let security: TransportSecurity
+  let queue: DispatchQueue
+  static let group = MultiThreadedEventLoopGroup.singleton
+
+  /// Calls `accept` on the queue for each new connection, until the channel is closed.
+  func listen(
+    _ address: NodeAddress, accept: @escaping @Sendable (WireConnection) -> Void
+  ) async throws -> any Channel {
+    try security.require(address)
+    let (security, queue) = (security, queue)
+    return try await ServerBootstrap(group: Self.group)
+      .serverChannelOption(ChannelOptions.backlog, value: 64)
+      .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
+      .childChannelOption(ChannelOptions.socketOption(.tcp_nodelay), value: 1)
+      .childChannelOption(ChannelOptions.autoRead, value: false)
+      .childChannelOption(
+        ChannelOptions.recvAllocator,
+        value: AdaptiveRecvByteBufferAllocator(minimum: 4_096, initial: 65_536, maximum: 1 << 20)
+      )
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          let connection = WireConnection(channel: channel, queue: queue)
+          let operations = channel.pipeline.syncOperations
+          try operations.addHandlers(try security.makeHandlers(nil))
+          try operations.addHandler(WireHandler(connection: connection))
+          queue.async { accept(connection) }
+        }
+      }
+      .bind(host: address.host, port: address.port).get()
+  }
+
+  func connect(_ address: NodeAddress) async throws -> WireConnection {
+    try security.require(address)
+    let (security, queue) = (security, queue)
+    let channel = try await ClientBootstrap(group: Self.group)
+      .connectTimeout(.seconds(3))
+      .channelOption(ChannelOptions.socketOption(.tcp_nodelay), value: 1)
+      .channelOption(ChannelOptions.autoRead, value: false)
+      .channelOption(
+        ChannelOptions.recvAllocator,
+        value: AdaptiveRecvByteBufferAllocator(minimum: 4_096, initial: 65_536, maximum: 1 << 20)
+      )
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          let connection = WireConnection(channel: channel, queue: queue)
+          let operations = channel.pipeline.syncOperations
+          try operations.addHandlers(try security.makeHandlers(address.host))
+          let handler = WireHandler(connection: connection)
+          handler.allowLongMessages()
+          try operations.addHandler(handler)
+        }
+      }
+      .connect(host: address.host, port: address.port).get()
+    return try await channel.eventLoop.submit {
+      try channel.pipeline.syncOperations.handler(type: WireHandler.self).wire
+    }.get()
+  }
+}
+
+extension WireHandler {
+  var wire: WireConnection { connection }
+}

@@ -1,0 +1,197 @@
+import Bytes
+import LogStore
+
+/// The side of a connection that follows. Pure: it is told what happened and what time it is, and
+/// says what is to be done.
+package struct ReplicaSession: Sendable {
+  package enum Action: Sendable, Hashable {
+    case send(Message)
+    /// Make this fence durable before doing what comes after it.
+    case raiseFence(EpochName)
+    /// Take up these epochs as far as the log reaches.
+    case adopt(LogIdentity)
+    /// Commit these frames, then call `committed`.
+    case append([LogFrame])
+    /// Hold the digest of the state at this LSN against the primary's.
+    case compare(lsn: UInt64, Digest)
+    /// Send the log after this LSN back to the primary, which lost it.
+    case giveBack(after: UInt64)
+    /// Save what follows the position, then go back to it.
+    case rewind(LogPosition, LogIdentity)
+    case bootstrap(LogIdentity)
+    /// Not to be tried again without somebody's help.
+    case halt(String)
+    case close(String)
+  }
+
+  package enum State: Sendable, Hashable {
+    case greeting
+    case streaming
+    case givingBack
+    case closed
+  }
+
+  package private(set) var state = State.greeting
+  /// The last LSN received, committed or not.
+  package private(set) var receivedLSN: UInt64 = 0
+  package private(set) var lag: Lag
+  private let limits: SessionLimits
+  private let databaseID: UniqueID?
+  private var identity: LogIdentity?
+  private var receivedBytes: UInt64 = 0
+  private var committedBytes: UInt64 = 0
+  private var grantedBytes: UInt64
+  private var heard: UInt64
+  private var spoke: UInt64
+
+  /// Begins with a hello that the caller sends.
+  package init(hello: Message.Hello, lag: Lag, now: UInt64, limits: SessionLimits) {
+    receivedLSN = hello.end.lsn
+    databaseID = hello.identity?.databaseID
+    grantedBytes = hello.creditBytes
+    heard = now
+    spoke = now
+    self.lag = lag
+    self.lag.applied(hello.end.lsn)
+    self.limits = limits
+  }
+
+  package mutating func received(
+    _ message: Message, fence: EpochName, history: some HistoryReading, now: UInt64
+  ) -> [Action] {
+    guard state != .closed else { return [] }
+    heard = now
+    switch (message, state) {
+    case (.welcome(let welcome), .greeting):
+      guard let accepted = accept(welcome.identity, fence) else { return staleEpoch(fence) }
+      state = .streaming
+      lag.heard(primaryLSN: welcome.primaryEnd, bytesBehind: 0, now: now)
+      return accepted + [.adopt(welcome.identity)]
+    case (.data(let data), .streaming):
+      return take(data, now)
+    case (.digest(let lsn, let digest), .streaming):
+      guard lsn == receivedLSN else { return violation("a digest of another LSN") }
+      return [.compare(lsn: lsn, digest)]
+    case (.epochs(let new), .streaming):
+      guard let identity, identity.isAncestor(of: new),
+        // Of an epoch that began before what is here already, this is no prefix.
+        new.epochs.dropFirst(identity.epochs.count).allSatisfy({ $0.beganAtLSN >= receivedLSN }),
+        let accepted = accept(new, fence)
+      else { return staleEpoch(fence) }
+      return accepted + [.adopt(new)]
+    case (.heartbeat(let beat), .streaming):
+      guard beat.epoch >= fence else { return staleEpoch(fence) }
+      lag.heard(primaryLSN: beat.end, bytesBehind: beat.bytesBehind, now: now)
+      return []
+    case (.heartbeat, .givingBack): return []
+    case (.snapshotNeeded(let new), .greeting):
+      guard let accepted = accept(new, fence) else { return staleEpoch(fence) }
+      state = .closed
+      return accepted + [.bootstrap(new)]
+    case (.diverged(let position, let new), .greeting):
+      guard let accepted = accept(new, fence) else { return staleEpoch(fence) }
+      state = .closed
+      return accepted + [.rewind(position, new)]
+    case (.pull(let position), .greeting):
+      guard history.position(at: position.lsn) == position else {
+        state = .closed
+        return [
+          .send(.pullRefused("the histories are not the same at LSN \(position.lsn)")),
+          .close("the primary is behind and of another history"),
+        ]
+      }
+      state = .givingBack
+      return [.giveBack(after: position.lsn)]
+    case (.refuse(let refusal), _): return refused(refusal, fence)
+    default: return violation("a message that does not belong here")
+    }
+  }
+
+  /// The fence that following this history needs; nil if it is one that must not be followed.
+  private mutating func accept(_ new: LogIdentity, _ fence: EpochName) -> [Action]? {
+    guard new.name >= fence, databaseID == nil || databaseID == new.databaseID else { return nil }
+    identity = new
+    return new.name > fence ? [.raiseFence(new.name)] : []
+  }
+
+  private mutating func take(_ data: Message.Data, _ now: UInt64) -> [Action] {
+    guard let identity, !data.frames.isEmpty else { return violation("data without frames") }
+    for frame in data.frames {
+      guard frame.lsn == receivedLSN + 1 else {
+        return violation("LSN \(frame.lsn) came where \(receivedLSN + 1) should be")
+      }
+      guard frame.epochCounter == identity.epochCounter(at: frame.lsn) else {
+        return violation("LSN \(frame.lsn) is of epoch \(frame.epochCounter)")
+      }
+      receivedLSN = frame.lsn
+      receivedBytes += UInt64(frame.payload.count + LogFrame.overheadBytes)
+    }
+    lag.heard(
+      primaryLSN: max(data.primaryEnd, receivedLSN), bytesBehind: data.bytesBehind, now: now)
+    return [.append(data.frames)]
+  }
+
+  /// Frames are durable and searchable up to here; `bytes` is what they had.
+  package mutating func committed(_ lsn: UInt64, bytes: UInt64, now: UInt64) -> [Action] {
+    lag.applied(lsn)
+    guard state == .streaming else { return [] }
+    committedBytes += bytes
+    spoke = now
+    var actions: [Action] = [.send(.progress(progress(lsn)))]
+    // Half a window at a time, so that credit costs few messages.
+    let granted = committedBytes + limits.creditBytes
+    if granted - grantedBytes >= limits.creditBytes / 2 {
+      grantedBytes = granted
+      actions.append(.send(.credit(granted)))
+    }
+    return actions
+  }
+
+  private func progress(_ lsn: UInt64) -> Message.Progress {
+    Message.Progress(
+      received: max(receivedLSN, lsn), durable: lsn, applied: lsn, searchable: lsn)
+  }
+
+  package mutating func tick(history: some HistoryReading, fence: EpochName, now: UInt64)
+    -> [Action]
+  {
+    guard state != .closed else { return [] }
+    if now - heard > limits.silenceMilliseconds {
+      state = .closed
+      return [.close("the primary has fallen silent")]
+    }
+    guard state == .streaming, now - spoke >= limits.heartbeatMilliseconds else { return [] }
+    spoke = now
+    let beat = Message.Heartbeat(
+      end: history.end.lsn, bytesBehind: 0, epoch: max(fence, history.identity.name))
+    return [.send(.heartbeat(beat)), .send(.progress(progress(history.end.lsn)))]
+  }
+
+  /// This node has promised itself to a higher epoch: nothing more goes to a primary of a lower.
+  package mutating func fenceRaised(to fence: Fence) -> [Action] {
+    guard state != .closed, let identity, !fence.admits(identity.name) else { return [] }
+    return staleEpoch(fence.epoch)
+  }
+
+  private mutating func refused(_ refusal: Message.Refusal, _ fence: EpochName) -> [Action] {
+    state = .closed
+    switch refusal.reason {
+    case .foreignDatabase, .notAllowed, .protocolViolation:
+      return [.halt("the primary refuses: \(refusal.text)")]
+    case .staleEpoch, .notServing, .overloaded:
+      let raise = refusal.fence > fence ? [Action.raiseFence(refusal.fence)] : []
+      return raise + [.close("the primary refuses: \(refusal.text)")]
+    }
+  }
+
+  private mutating func staleEpoch(_ fence: EpochName) -> [Action] {
+    state = .closed
+    let text = "the primary is of an older epoch than \(fence)"
+    return [.send(.refuse(.init(.staleEpoch, text, fence: fence))), .close(text)]
+  }
+
+  private mutating func violation(_ text: String) -> [Action] {
+    state = .closed
+    return [.send(.refuse(.init(.protocolViolation, text))), .close(text)]
+  }
+}

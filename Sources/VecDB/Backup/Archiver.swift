@@ -1,0 +1,162 @@
+import BlockStore
+import Bytes
+import Dispatch
+import Files
+import LogStore
+
+/// Sends the log of an open database to a repository every few seconds.
+///
+/// Each pass publishes what is new as one piece; many small ones are made into one now and then. A
+/// pass that fails is repeated later and later, up to a minute; trimming waits meanwhile, up to
+/// ``Configuration/archiveLogBytes``.
+final class Archiver: Sendable {
+  let repositoryPath: String
+  private let key: (any RepositoryKey)?
+  private let intervalMilliseconds: Int
+  private let state = Guarded(State())
+  private let queue = DispatchQueue(label: "vecdb.archive", qos: .utility)
+
+  private struct State {
+    var repository: StoredRepository?
+    /// Small pieces that were published and are to be made into one.
+    var small: [LogPiece] = []
+    var smallBytes = 0
+    var problem: String?
+    var failures = 0
+    var isStopped = false
+  }
+
+  /// Small pieces are made into one when there are so many, or so many bytes in them.
+  private static let smallPieceLimit = 64
+  private static let longestWaitMilliseconds = 60_000
+
+  init(_ options: ArchiveOptions, key: (any RepositoryKey)?) {
+    repositoryPath = Database.absolute(options.repository)
+    self.key = key
+    intervalMilliseconds = max(10, options.intervalMilliseconds)
+  }
+
+  /// Why the last pass failed.
+  var problem: String? { state.withLock { $0.problem } }
+
+  /// Begins to archive every few seconds, until `stop` or the database goes.
+  func start(_ database: Database) {
+    schedule(after: 0, WeakDatabase(database))
+  }
+
+  private struct WeakDatabase: Sendable {
+    weak let value: Database?
+    init(_ value: Database) { self.value = value }
+  }
+
+  private func schedule(after milliseconds: Int, _ database: WeakDatabase) {
+    queue.asyncAfter(deadline: .now() + .milliseconds(milliseconds)) { [self] in
+      guard let strong = database.value, !state.withLock({ $0.isStopped }) else { return }
+      let failures = passNoting(strong)
+      let factor = 1 << min(failures, 8)
+      let longest = max(intervalMilliseconds, Self.longestWaitMilliseconds)
+      schedule(after: min(intervalMilliseconds * factor, longest), database)
+    }
+  }
+
+  /// Ends archiving after a last pass.
+  func stop(_ database: Database) {
+    queue.sync {
+      state.withLock { $0.isStopped = true }
+      _ = passNoting(database)
+    }
+  }
+
+  /// A pass whose failure is remembered, not thrown. Returns how many have failed in a row.
+  private func passNoting(_ database: Database) -> Int {
+    do {
+      _ = try pass(database)
+      return state.withLock { state in
+        state.problem = nil
+        state.failures = 0
+        return 0
+      }
+    } catch {
+      let failure = VecDBError(wrapping: error)
+      return state.withLock { state in
+        if state.failures == 0 {
+          database.engine.configuration.logger.error("archiving the log failed: \(failure)")
+        }
+        state.problem = "\(failure)"
+        state.failures += 1
+        // Opened anew, since it takes nothing more after a failure.
+        state.repository = nil
+        return state.failures
+      }
+    }
+  }
+
+  /// Sends what is not archived yet.
+  func pass(_ database: Database) throws -> ArchiveReport {
+    let started = DispatchTime.now()
+    let engine = database.engine
+    let last = database.lsn
+    let known = engine.holds.all.first { $0.repository == repositoryPath }
+    var published = LogArchive.Published()
+    let isNew = state.withLock { $0.repository == nil }
+    if isNew || known?.lsn != last {
+      let archive = LogArchive(log: engine.log, repository: try repository(database))
+      published = try archive.publish(through: last)
+      try engine.holds.note(repositoryPath, through: last, durably: isNew)
+      try consolidate(archive, published)
+    }
+    return ArchiveReport(
+      repository: repositoryPath, lsn: last, frames: published.frames, bytes: published.bytes,
+      seconds: Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9)
+  }
+
+  private func repository(_ database: Database) throws -> StoredRepository {
+    if let known = state.withLock({ $0.repository }) { return known }
+    let repository = try database.openRepository(repositoryPath, key: key)
+    let epoch = database.engine.log.identity.currentEpoch
+    try repository.claimEpoch(counter: epoch.counter, id: epoch.id.number)
+    // What an earlier process left small.
+    let first = database.engine.log.firstLSN
+    let small = try repository.logPieces().filter {
+      try $0.epochCounter == epoch.counter && $0.firstLSN >= first
+        && repository.logSizeBytes($0) < LogArchive.pieceBytes / 4
+    }
+    state.withLock { state in
+      state.repository = repository
+      state.small = small
+      state.smallBytes = 0
+    }
+    return repository
+  }
+
+  private func consolidate(_ archive: LogArchive, _ published: LogArchive.Published) throws {
+    let ripe = state.withLock { state -> [LogPiece] in
+      if let epoch = published.pieces.last?.epochCounter, epoch != state.small.last?.epochCounter {
+        state.small = []
+        state.smallBytes = 0
+      }
+      if published.bytes < LogArchive.pieceBytes / 4 {
+        state.small += published.pieces
+        state.smallBytes += published.bytes
+      }
+      guard state.small.count >= Self.smallPieceLimit || state.smallBytes >= LogArchive.pieceBytes
+      else { return [] }
+      defer {
+        state.small = []
+        state.smallBytes = 0
+      }
+      return state.small
+    }
+    // Runs that follow each other, as far as the log still has them.
+    let first = archive.log.firstLSN
+    var run: [LogPiece] = []
+    for piece in ripe.sorted() where piece.firstLSN >= first {
+      if let before = run.last, before.lastLSN + 1 != piece.firstLSN {
+        try archive.consolidate(run)
+        run = []
+      }
+      run.append(piece)
+    }
+    try archive.consolidate(run)
+  }
+}

@@ -1,0 +1,41 @@
+import BlockStore
+import Files
+
+/// Finds, where a restore point turned out to be damaged, what can be restored all the same. Reads
+/// the whole repository.
+struct IntactRestorePoints {
+  private let repository: any Repository
+  private let found: RepositoryVerifier.Report
+  private let history: RepositoryHistory
+
+  init(_ repository: any Repository) throws {
+    self.repository = repository
+    found = try RepositoryVerifier(repository).verify()
+    history = try RepositoryHistory(repository)
+  }
+
+  /// What to do instead, as a sentence or two.
+  func offer(besides plan: RestorePlan) throws -> String {
+    let damaged = found.damagedManifests.map { "LSN \($0.lsn)" }.joined(separator: ", ")
+    let touched = damaged.isEmpty ? "" : "Damaged restore points: \(damaged). "
+    let wanted: UInt64 =
+      if case .lsn(let lsn) = plan.target { lsn } else { plan.reachableLSN }
+    let sound = found.soundManifests.filter { $0.lsn <= wanted }
+    if let base = sound.last(where: { history.reach(of: $0) >= wanted && $0 != plan.entry }) {
+      return touched
+        + "The same state can be restored from restore point LSN \(base.lsn) and the log after it: "
+        + "restore with --base \(base.lsn)."
+    }
+    let reaches = sound.map { (base: $0, lsn: min(history.reach(of: $0), wanted)) }
+    if let nearest = reaches.max(by: { $0.lsn < $1.lsn }) {
+      return touched
+        + "The nearest intact state is LSN \(nearest.lsn): restore with --lsn \(nearest.lsn) --base "
+        + "\(nearest.base.lsn)."
+    }
+    guard let later = found.soundManifests.first else {
+      return touched + "No restore point is intact."
+    }
+    return touched
+      + "The earliest intact state is LSN \(later.lsn), after the one that was asked for."
+  }
+}

@@ -1,0 +1,159 @@
+import BlockStore
+import Bytes
+import Files
+import LogStore
+
+/// Publishes the log of a database to a repository, in pieces of one epoch each.
+struct LogArchive: Sendable {
+  /// A piece is published when its frames have this many bytes.
+  static let pieceBytes = 16 << 20
+
+  let log: WriteAheadLog
+  let repository: any Repository
+
+  struct Published: Sendable, Equatable {
+    var frames = 0
+    var bytes = 0
+    var pieces: [LogPiece] = []
+  }
+
+  /// The last LSN of this history that is archived, with everything between it and what was
+  /// archived before it; what was trimmed before it was archived does not count.
+  func archivedEnd() throws -> UInt64 {
+    let pieces = try repository.logPieces()
+    let epochs = log.identity.epochs
+    for (index, epoch) in epochs.enumerated().reversed() {
+      let end = index + 1 < epochs.count ? epochs[index + 1].beganAtLSN : .max
+      let last = pieces.filter { $0.epochCounter == epoch.counter }.map(\.lastLSN).max()
+      if let last, last > epoch.beganAtLSN { return min(last, end) }
+    }
+    return epochs[0].beganAtLSN
+  }
+
+  /// Publishes what follows the archived end, as far as it is still in the log. A gap is left where
+  /// log was trimmed unarchived; `backups` shows it. `advance` gets the bytes of each frame, and
+  /// what it throws ends the work.
+  func publish(
+    through last: UInt64, advance: (Int) throws -> Void = { _ in }
+  ) throws -> Published {
+    let first = max(try archivedEnd() + 1, log.firstLSN)
+    guard first <= last else { return Published() }
+    return try publish(first...last, advance: advance)
+  }
+
+  /// Publishes a range of the log, cut at the ends of epochs.
+  func publish(
+    _ range: ClosedRange<UInt64>, advance: (Int) throws -> Void = { _ in }
+  ) throws -> Published {
+    var published = Published()
+    var frames: [LogFrame] = []
+    var bytes = 0
+    func put() throws {
+      guard !frames.isEmpty else { return }
+      let (piece, encoded) = try encode(frames)
+      try repository.putLog(piece, encoded)
+      published.frames += frames.count
+      published.bytes += encoded.count
+      published.pieces.append(piece)
+      frames.removeAll(keepingCapacity: true)
+      bytes = 0
+    }
+    try log.read(after: range.lowerBound - 1, through: range.upperBound) { frame in
+      if let previous = frames.last, previous.epochCounter != frame.epochCounter { try put() }
+      frames.append(frame)
+      bytes += frame.payload.count + LogFrame.overheadBytes
+      try advance(frame.payload.count)
+      if bytes >= Self.pieceBytes { try put() }
+    }
+    try put()
+    return published
+  }
+
+  private func encode(_ frames: [LogFrame]) throws -> (LogPiece, [UInt8]) {
+    guard let first = frames.first, let last = frames.last else {
+      throw VecDBError(.invalidArgument, "a piece of log needs a frame")
+    }
+    let piece = LogPiece(
+      epochCounter: first.epochCounter, firstLSN: first.lsn, lastLSN: last.lsn)
+    let bytes = LogFrameStream.encode(
+      identity: log.identity, start: try log.position(at: first.lsn - 1), frames: frames)
+    return (piece, bytes)
+  }
+
+  // MARK: Repair and consolidation
+
+  /// Sends again what the repository should have of the log from `first` on and has damaged or not
+  /// at all, as far as it is still in the log.
+  func repair(
+    from first: UInt64, through last: UInt64, check: () throws -> Void
+  ) throws -> Published {
+    var result = Published()
+    var covered = max(first, log.firstLSN)
+    guard covered <= last else { return result }
+    let epochs = Set(log.identity.epochs.map(\.counter))
+    for piece in try repository.logPieces()
+    where piece.lastLSN >= covered && piece.firstLSN <= last && epochs.contains(piece.epochCounter)
+    {
+      try check()
+      if piece.firstLSN > covered {
+        result.add(try publish(covered...piece.firstLSN - 1))
+      }
+      do { _ = try ArchivedLog(piece, in: repository) } catch let error as VecDBError
+        where error.code == .corrupt
+      {
+        try replace(piece, &result)
+      } catch let error as StoreError where error.kind == .corrupt || error.kind == .unknownVersion
+      {
+        try replace(piece, &result)
+      }
+      covered = max(covered, piece.lastLSN + 1)
+    }
+    if covered <= last { result.add(try publish(covered...last)) }
+    return result
+  }
+
+  /// Writes a damaged piece anew if all of it is still in the log of that epoch.
+  private func replace(_ piece: LogPiece, _ result: inout Published) throws {
+    guard piece.firstLSN >= log.firstLSN, piece.lastLSN <= log.end.lsn else { return }
+    var frames: [LogFrame] = []
+    try log.read(after: piece.firstLSN - 1, through: piece.lastLSN) { frames.append($0) }
+    let (own, bytes) = try encode(frames)
+    guard own == piece, frames.allSatisfy({ $0.epochCounter == piece.epochCounter }) else { return }
+    try repository.replaceLog(piece, bytes)
+    result.frames += frames.count
+    result.bytes += bytes.count
+    result.pieces.append(piece)
+  }
+
+  /// Makes one piece out of many small ones that follow each other, and then takes these away.
+  /// Broken off in between it leaves log that is there twice, which does no harm.
+  func consolidate(_ pieces: [LogPiece]) throws {
+    guard pieces.count > 1, let first = pieces.first, let last = pieces.last,
+      first.firstLSN >= log.firstLSN,
+      pieces.allSatisfy({ $0.epochCounter == first.epochCounter })
+    else { return }
+    _ = try publish(first.firstLSN...last.lastLSN)
+    // What is there now may be cut differently: only what another piece covers goes.
+    let all = try repository.logPieces()
+    for piece in pieces {
+      let isCovered = all.contains {
+        $0 != piece && $0.epochCounter == piece.epochCounter && $0.firstLSN <= piece.firstLSN
+          && $0.lastLSN >= piece.lastLSN
+      }
+      guard isCovered else { continue }
+      do { try repository.deleteLog(piece) } catch let error as StoreError
+        where error.kind == .notFound
+      {
+        continue
+      }
+    }
+  }
+}
+
+extension LogArchive.Published {
+  mutating func add(_ other: Self) {
+    frames += other.frames
+    bytes += other.bytes
+    pieces += other.pieces
+  }
+}

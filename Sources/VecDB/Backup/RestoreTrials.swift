@@ -1,0 +1,62 @@
+import BlockStore
+import Files
+import Foundation
+
+/// Restores states of a repository, proves them, and keeps nothing.
+struct RestoreTrials {
+  private let repository: StoredRepository
+  private let files: any FileSystem
+  private let scratchDirectory: String
+  private let progress: ProgressHandler?
+
+  init(
+    _ repository: StoredRepository, files: any FileSystem, scratchDirectory: String,
+    progress: ProgressHandler?
+  ) {
+    self.repository = repository
+    self.files = files
+    self.scratchDirectory = scratchDirectory
+    self.progress = progress
+  }
+
+  /// Adds to the report's problems what is wrong with a state.
+  func restore(
+    _ target: RestoreTarget, base: UInt64? = nil, _ what: String, _ report: inout VerifyReport
+  ) {
+    let path = scratchDirectory + "/vecdb-verify-\(getpid())-\(UUID().uuidString)"
+    var options = RestoreOptions()
+    options.base = base
+    do {
+      _ = try RestoreRun(
+        repository: repository, path: path, files: files, options: options,
+        configuration: Configuration(), progress: progress
+      ).run(target, keeping: false)
+    } catch {
+      report.problems.append("\(what) does not restore: \(VecDBError(wrapping: error))")
+    }
+  }
+
+  /// Restores so many LSNs out of all that can be restored, each as likely as any other.
+  func sample(_ count: Int, _ report: inout VerifyReport) throws {
+    let history = try RepositoryHistory(repository)
+    let ranges = history.entries.map { entry in
+      // What a later restore point covers belongs to that one.
+      let later = history.entries.filter { $0 > entry }.map(\.lsn).min() ?? .max
+      return entry.lsn...max(entry.lsn, min(history.reach(of: entry), later &- 1))
+    }
+    let total = ranges.reduce(UInt64(0)) { $0 + UInt64($1.count) }
+    guard total > 0 else { return }
+    for _ in 0..<count {
+      var offset = UInt64.random(in: 0..<total)
+      for range in ranges {
+        guard offset >= UInt64(range.count) else {
+          let lsn = range.lowerBound + offset
+          report.sampledLSNs.append(lsn)
+          restore(.lsn(lsn), base: range.lowerBound, "LSN \(lsn)", &report)
+          break
+        }
+        offset -= UInt64(range.count)
+      }
+    }
+  }
+}

@@ -1,0 +1,65 @@
+extension Engine {
+  /// Logs the begin of a rebuild. For the writer.
+  ///
+  /// - Throws: `alreadyExists`, `invalidArgument`, `limitExceeded`.
+  func beginRebuild(
+    _ runtime: CollectionRuntime, _ options: RebuildOptions, cause: RebuildPlan.Cause,
+    reason: String
+  ) throws {
+    try runtime.requireLive()
+    let name = runtime.definition.name
+    if let running = runtime.rebuilds.withLock({ $0.state }) {
+      throw VecDBError(
+        .alreadyExists,
+        running.phase == .building
+          ? "generation \(running.number) is being built"
+          : "generation \(running.number) serves, and the old one is kept for a rollback",
+        at: name,
+        remedy: running.phase == .building
+          ? "Wait for it, or cancel it." : "Retire the old generation first, or roll back.")
+    }
+    let plan = try runtime.plan(options, cause: cause, reason: reason)
+    let number = runtime.rebuilds.withLock { $0.lastNumber } + 1
+    _ = try write([RebuildBatch.begin(plan).encode(runtime.header(number))])
+    telemetry.beganRebuild()
+    configuration.logger.info(
+      """
+      generation \(number) of '\(name)' is being built, M \(plan.options.m), efConstruction \
+      \(plan.options.efConstruction): \(reason)
+      """)
+  }
+
+  /// Logs that two collections exchange their names; returns the batch's LSN. For the writer.
+  func exchange(_ first: CollectionRuntime, _ second: CollectionRuntime) throws -> UInt64 {
+    for collection in [first, second] where collection.rebuilds.withLock({ $0.state }) != nil {
+      throw VecDBError(
+        .alreadyExists, "a rebuild is under way", at: collection.definition.name,
+        remedy: "Wait for it, cancel it, or retire the old generation.")
+    }
+    let header = RebuildBatch.Header(
+      collection: first.id, number: second.id, timeMilliseconds: Self.nowMilliseconds())
+    _ = try write([RebuildBatch.exchange.encode(header)])
+    return state.lsn
+  }
+
+  /// Logs the end of a rebuild: its candidate, or the old generation, is given up. For the writer.
+  func endRebuild(
+    _ runtime: CollectionRuntime, _ rebuild: RebuildState, _ reason: String
+  ) throws {
+    // Reasons are for people, and limited in the format.
+    let short = String(decoding: Array(reason.utf8.prefix(2_000)), as: UTF8.self)
+    _ = try write([RebuildBatch.retire(reason: short).encode(runtime.header(rebuild.number))])
+  }
+}
+
+extension CollectionRuntime {
+  func header(_ number: UInt32) -> RebuildBatch.Header {
+    RebuildBatch.Header(
+      collection: id, number: number, timeMilliseconds: Engine.nowMilliseconds())
+  }
+
+  /// When it was last exchanged with another one; 0 if never.
+  var exchangedLSN: UInt64 {
+    rebuilds.withLock { $0.outcome }.flatMap { $0.kind == .moved ? $0.lsn : nil } ?? 0
+  }
+}

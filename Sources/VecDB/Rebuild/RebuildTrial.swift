@@ -1,0 +1,139 @@
+import Bytes
+import Dispatch
+import VectorIndex
+
+/// Parameters side by side, measured on the collection as it is.
+public struct RebuildTrialReport: Sendable, Hashable, Codable {
+  public struct Row: Sendable, Hashable, Codable {
+    public var m: Int
+    public var efConstruction: Int
+    /// Whether it is the generation that serves.
+    public var isCurrent: Bool
+    public var recall: Double
+    /// Median time of a search, in microseconds.
+    public var microseconds: Double
+    /// Bytes of the index arrays.
+    public var indexBytes: Int
+    /// Time to build it, in seconds; 0 for the one that serves.
+    public var buildSeconds: Double
+  }
+
+  public var collection: String
+  /// The LSN at which all were measured.
+  public var lsn: UInt64
+  public var records: Int
+  public var queries: Int
+  public var k: Int
+  public var efSearch: Int
+  public var rows: [Row]
+}
+
+extension VectorCollection {
+  /// Builds the index with each of `alternatives` from the present state, measures each beside the
+  /// one that serves, and drops it again. Nothing is logged and nothing changes.
+  ///
+  /// Cost: as many builds as there are alternatives, one after the other, each with the memory of
+  /// one index; on ``RebuildBudget/threads`` threads.
+  /// - Throws: `invalidArgument`; `alreadyExists` while a rebuild is under way.
+  public func tryRebuild(
+    _ alternatives: [IndexOptions], options: RebuildOptions = RebuildOptions(),
+    progress: ProgressHandler? = nil
+  ) async throws -> RebuildTrialReport {
+    try VecDBError.translating { try requireUsable() }
+    try options.requireValid(at: name)
+    let cancellation = Cancellation()
+    return try await withTaskCancellationHandler {
+      try await onBackground { [self] in
+        try RebuildTrial(
+          collection: runtime, options: options, cancellation: cancellation, progress: progress
+        ).run(alternatives)
+      }
+    } onCancel: {
+      cancellation.cancel()
+    }
+  }
+}
+
+/// Builds and measures candidates that nobody will serve from.
+struct RebuildTrial {
+  let collection: CollectionRuntime
+  let options: RebuildOptions
+  let cancellation: Cancellation
+  let progress: ProgressHandler?
+
+  func run(_ alternatives: [IndexOptions]) throws -> RebuildTrialReport {
+    try collection.holdSlots()
+    defer { collection.releaseSlots() }
+    let generation = collection.generation
+    let old = generation.index
+    let view = old.view()
+    let gate = options.gate
+    let sample = Canaries.queryVectors(old, count: gate.queries, at: view)
+    let truth = try sample.map { query in
+      try cancellation.check()
+      return try Canaries.worstTrueDistance(old, query, k: gate.k, at: view)
+    }
+    var report = RebuildTrialReport(
+      collection: collection.definition.name, lsn: view.lsn, records: 0, queries: sample.count,
+      k: gate.k, efSearch: gate.efSearch, rows: [])
+    report.records = (0..<view.slotCount).count { old.isVisible($0, in: view) }
+    report.rows.append(
+      try measure(old, generation.options, at: view, sample, truth, buildSeconds: 0))
+    report.rows[0].isCurrent = true
+    for alternative in alternatives {
+      let started = DispatchTime.now()
+      let index = try build(alternative, from: old, at: view)
+      let seconds = Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
+      report.rows.append(
+        try measure(
+          index, alternative, at: index.view(), sample, truth, buildSeconds: seconds))
+    }
+    return report
+  }
+
+  private func build(
+    _ options: IndexOptions, from old: IndexGeneration, at view: ReadView
+  ) throws -> IndexGeneration {
+    let parameters: IndexParameters
+    do { parameters = try collection.definition.indexParameters(with: options) } catch {
+      throw VecDBError(.invalidArgument, "\(error)", at: collection.definition.name)
+    }
+    let index = try IndexGeneration(
+      parameters: parameters,
+      options: VectorIndex.IndexOptions(threads: self.options.budget.threads))
+    let stage = "building M \(options.m), efConstruction \(options.efConstruction)"
+    while try index.adopt(
+      old, at: view.lsn, count: view.slotCount, limit: CollectionRuntime.adoptionStep)
+    {
+      try cancellation.check()
+    }
+    while try index.insertAdopted(at: view.lsn) {
+      try cancellation.check()
+      progress?(
+        Progress(stage: stage, doneBytes: index.graphSlotCount, totalBytes: view.slotCount))
+    }
+    index.publish(lsn: view.lsn)
+    return index
+  }
+
+  private func measure(
+    _ index: IndexGeneration, _ options: IndexOptions, at view: ReadView, _ sample: [[Float]],
+    _ truth: [Canaries.Truth], buildSeconds: Double
+  ) throws -> RebuildTrialReport.Row {
+    let gate = self.options.gate
+    let recall = try Canaries.recall(
+      index, sample, truth, k: gate.k, efSearch: gate.efSearch, at: view)
+    var times: [UInt64] = []
+    for query in sample {
+      try cancellation.check()
+      let started = DispatchTime.now().uptimeNanoseconds
+      _ = try index.search(query, k: gate.k, ef: gate.efSearch, at: view)
+      times.append(DispatchTime.now().uptimeNanoseconds - started)
+    }
+    let median = times.isEmpty ? 0 : times.sorted()[times.count / 2]
+    return RebuildTrialReport.Row(
+      m: options.m, efConstruction: options.efConstruction, isCurrent: false, recall: recall,
+      microseconds: Double(median) / 1_000, indexBytes: index.sizeBytes,
+      buildSeconds: buildSeconds)
+  }
+}

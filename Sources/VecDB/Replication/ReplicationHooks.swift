@@ -1,0 +1,57 @@
+import Bytes
+import LogStore
+
+/// What the engine tells whoever ships its log, and asks of it. All but the completion is called
+/// on the writer and must not wait.
+package protocol ReplicationHooks: AnyObject, Sendable {
+  /// These frames are durable here, and not applied yet.
+  func committed(_ frames: [LogFrame])
+  /// Everything through here is searchable.
+  func published(_ position: LogPosition, dataDigest: Digest)
+  /// Calls back once: with nil when the write may be acknowledged, else with the error that its
+  /// caller gets.
+  func whenAcknowledged(_ lsn: UInt64, _ body: @escaping @Sendable (VecDBError?) -> Void)
+  /// Log after this LSN is still wanted by followers; nil if none is.
+  func neededLSN(_ log: WriteAheadLog) -> UInt64?
+}
+
+extension Engine {
+  /// Calls `body` when what is written through `lsn` may be acknowledged: at once, unless replicas
+  /// have a say.
+  func whenAcknowledged(_ lsn: UInt64, _ body: @escaping @Sendable (VecDBError?) -> Void) {
+    if let replication { replication.whenAcknowledged(lsn, body) } else { body(nil) }
+  }
+
+  /// Commits and applies frames of the copy that this one follows, with their own LSN, epoch and
+  /// chain. New epochs of `identity` are taken up where they begin. On return the frames are
+  /// durable and searchable.
+  ///
+  /// - Throws: `.corrupt` if they do not continue this history, and nothing was changed.
+  func append(received frames: [LogFrame], of identity: LogIdentity) throws {
+    var previous = state.position
+    for frame in frames {
+      try frame.checkFollows(previous, at: "what the primary sent")
+      previous = frame.position
+    }
+    var rest = frames[...]
+    while let first = rest.first {
+      try adopt(identity)
+      let part = rest.prefix { $0.epochCounter == first.epochCounter }
+      let received = Array(part)
+      _ = try write(received.map(\.payload)) { [log] in
+        try log.append(received: received)
+        return received
+      }
+      rest = rest.dropFirst(part.count)
+    }
+    try adopt(identity)
+  }
+
+  /// Takes up the epochs of a history that this one is a prefix of, as far as they have begun.
+  func adopt(_ identity: LogIdentity) throws {
+    try requireHealthy()
+    let kept = identity.epochs.prefix { $0.beganAtLSN <= state.lsn }
+    guard !kept.isEmpty else { return }
+    try log.adopt(LogIdentity(databaseID: identity.databaseID, epochs: Array(kept)))
+  }
+}

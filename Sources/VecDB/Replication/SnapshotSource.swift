@@ -1,0 +1,99 @@
+import BlockStore
+import Bytes
+import Files
+import LogStore
+
+/// One state of a live database, kept readable block by block until the last reference goes: what a
+/// new replica, or one that was rewound, is built from.
+package final class SnapshotSource: Sendable {
+  /// With the records, as a repository would have it.
+  package let manifest: Manifest
+  private let pin: BlockPin
+  private let blocks: BlockStore
+  private let files: any FileSystem
+  private let recordsPath: String
+  private let records: any FileHandle
+  private let recordsList: [UInt8]
+  private let places: [Digest: (offset: Int, length: Int)]
+  private let listHash: Digest
+
+  init(
+    pin: BlockPin, blocks: BlockStore, files: any FileSystem, recordsPath: String, source: String
+  ) throws {
+    self.pin = pin
+    self.blocks = blocks
+    self.files = files
+    self.recordsPath = recordsPath
+    try files.removeTree(recordsPath)
+    let copy = try files.open(recordsPath, .createNew)
+    records = copy
+    let original = try files.open(source, .read)
+    let size = try original.sizeBytes()
+    var hashes: [Digest] = []
+    var places: [Digest: (offset: Int, length: Int)] = [:]
+    var buffer = [UInt8](repeating: 0, count: blockSizeBytes)
+    for index in 0..<BlockList.blockCount(lengthBytes: size) {
+      let length = BlockList.blockLengthBytes(index, of: size)
+      let offset = index * blockSizeBytes
+      let (read, hash) = try buffer.withUnsafeMutableBytes { bytes -> (Int, Digest) in
+        let part = UnsafeMutableRawBufferPointer(rebasing: bytes[..<length])
+        let read = try original.read(at: offset, into: part)
+        try copy.write(UnsafeRawBufferPointer(part), at: offset)
+        return (read, SHA256.hash(Array(part)))
+      }
+      guard read == length else {
+        throw StoreError(.inputOutput, "the file became shorter while it was read", at: source)
+      }
+      hashes.append(hash)
+      places[hash] = (offset, length)
+    }
+    self.places = places
+    recordsList = try BlockList(hashes: hashes, lengthBytes: size).encode()
+    listHash = SHA256.hash(recordsList)
+    var manifest = pin.manifest
+    manifest.records = ArrayManifest(
+      name: "records.sqlite", rowStrideBytes: 1, lengthBytes: size, list: listHash)
+    self.manifest = manifest
+  }
+
+  deinit {
+    pin.release()
+    do { try files.removeTree(recordsPath) } catch {
+      // Left behind, it is replaced by the next one of its name or removed with the database.
+    }
+  }
+
+  /// Nil if the snapshot has no such block.
+  package func block(_ hash: Digest) throws -> [UInt8]? {
+    if hash == listHash { return recordsList }
+    if let place = places[hash] {
+      var bytes = [UInt8](repeating: 0, count: place.length)
+      _ = try bytes.withUnsafeMutableBytes { try records.read(at: place.offset, into: $0) }
+      return bytes
+    }
+    do { return try blocks.read(hash) } catch let error as StoreError where error.kind == .notFound
+    { return nil }
+  }
+}
+
+extension Database {
+  /// A snapshot of the present state, from a checkpoint that is made for it. Writes and searches go
+  /// on; the records are copied locally, so that only the copying holds their checkpoint off.
+  package func makeSnapshot() async throws -> SnapshotSource {
+    try requireOpen()
+    let pin = try await holdRestorePoint()
+    do {
+      let source = try await onBackground { [engine] in
+        try SnapshotSource(
+          pin: pin, blocks: engine.blocks, files: engine.fileSystem,
+          recordsPath: "\(engine.directory.path)/snapshot-\(UniqueID.random())",
+          source: engine.directory.records)
+      }
+      try await queue.exclusively { $0.checkpointer.recordsHolds -= 1 }
+      return source
+    } catch {
+      try await queue.exclusively { $0.checkpointer.recordsHolds -= 1 }
+      throw VecDBError(wrapping: error)
+    }
+  }
+}

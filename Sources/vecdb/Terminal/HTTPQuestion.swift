@@ -1,0 +1,61 @@
+import Foundation
+import Glibc
+import Replication
+import VecDB
+
+/// A plain HTTP/1.1 GET, as much of it as the status page needs.
+enum HTTPQuestion {
+  static func get(_ address: NodeAddress, path: String) async throws -> String {
+    let answer = try exchange(
+      address,
+      "GET \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\nAccept: */*\r\n\r\n")
+    guard let end = answer.range(of: "\r\n\r\n") else {
+      throw VecDBError(.inputOutput, "the answer is not HTTP", at: "\(address)")
+    }
+    let status = answer.split(separator: " ", maxSplits: 2).dropFirst().first.map(String.init)
+    guard status == "200" else {
+      throw VecDBError(
+        .inputOutput, "the status page answers \(status ?? "nothing")", at: "\(address)")
+    }
+    return String(answer[end.upperBound...])
+  }
+
+  private static func exchange(_ address: NodeAddress, _ request: String) throws -> String {
+    func failure(_ what: String) -> VecDBError {
+      VecDBError(
+        .inputOutput, "\(what): \(errorText(errno))", at: "\(address)",
+        remedy: "Check the address, and that the node runs.")
+    }
+    var hints = addrinfo()
+    hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+    var found: UnsafeMutablePointer<addrinfo>?
+    guard getaddrinfo(address.host, "\(address.port)", &hints, &found) == 0, let first = found
+    else { throw failure("the host is not known") }
+    defer { freeaddrinfo(found) }
+    let descriptor = socket(
+      first.pointee.ai_family, first.pointee.ai_socktype, first.pointee.ai_protocol)
+    guard descriptor >= 0 else { throw failure("no socket") }
+    defer { _ = close(descriptor) }
+    var limit = timeval(tv_sec: 10, tv_usec: 0)
+    for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+      setsockopt(
+        descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
+    guard connect(descriptor, first.pointee.ai_addr, first.pointee.ai_addrlen) == 0 else {
+      throw failure("nobody answers")
+    }
+    let bytes = Array(request.utf8)
+    guard send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
+      throw failure("the question cannot be sent")
+    }
+    var answer: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 65_536)
+    while answer.count < 16 << 20 {
+      let count = recv(descriptor, &buffer, buffer.count, 0)
+      if count == 0 { break }
+      guard count > 0 else { throw failure("no answer") }
+      answer += buffer[..<count]
+    }
+    return String(decoding: answer, as: UTF8.self)
+  }
+}

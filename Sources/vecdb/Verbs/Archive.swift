@@ -1,0 +1,70 @@
+import ArgumentParser
+import VecDB
+
+struct Archive: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Send the log that a repository does not have yet.",
+    discussion: """
+      Together with the restore points of vecdb backup, archived log lets every moment be restored. \
+      Where another process has the database open, --every goes on until this command is ended; \
+      that process may also archive by itself (see Configuration.archive).
+
+      EXAMPLE
+        vecdb archive photos.vecdb /backup/photos
+        vecdb archive photos.vecdb /backup/photos --every 5s
+      """)
+
+  @OptionGroup var target: DatabaseArgument
+  @Argument(help: "The repository's directory.", completion: .directory)
+  var repository: String
+  @Option(help: "Go on, with so much time between two passes: 5s, 1m.")
+  var every: TimeSpan?
+  @Flag(help: "Stop keeping log for this repository.")
+  var forget = false
+  @OptionGroup var key: KeyOptions
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    if let every, every.seconds < 1 { throw ValidationError("--every is at least 1s.") }
+    if forget, every != nil { throw ValidationError("--forget and --every exclude each other.") }
+  }
+
+  private struct Forgotten: Encodable {
+    var forgotten: String
+  }
+
+  func run() async throws {
+    let repositoryKey = try key.key()
+    try await Session.runShared(target.database, key: repositoryKey) { database in
+      if forget {
+        switch database {
+        case .own(let database): try await database.forgetArchive(repository)
+        case .remote(let database): try await database.forgetArchive(repository)
+        }
+        guard !output.json else { return Output.json(Forgotten(forgotten: repository)) }
+        return Output.line("no more log is kept for \(repository)")
+      }
+      let isJSON = output.json
+      let report =
+        switch database {
+        // Nobody writes to it but this command: one pass sends everything.
+        case .own(let database): try await database.archive(to: repository)
+        case .remote(let database):
+          try await database.archive(
+            to: repository, intervalMilliseconds: every.map { $0.seconds * 1000 }
+          ) { progress in
+            if isJSON {
+              Output.json(progress)
+              Output.flush()
+            } else {
+              Terminal.message("\(progress.stage): \(Format.bytes(progress.doneBytes))")
+            }
+          }
+        }
+      guard !output.json else { return Output.json(report) }
+      Output.line(
+        "archived up to LSN \(report.lsn): \(Format.count(report.frames)) log frames, "
+          + "\(Format.bytes(report.bytes)) sent in \(Format.seconds(report.seconds))")
+    }
+  }
+}

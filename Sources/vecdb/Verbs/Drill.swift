@@ -1,0 +1,101 @@
+import ArgumentParser
+import Foundation
+import VecDB
+
+extension DrillScenario: ExpressibleByArgument {}
+
+struct Drill: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Rehearse a failure, and measure what it costs.",
+    discussion: """
+      Works on copies in a temporary directory and over loopback; the database itself is only backed \
+      up. Without a database it makes one. Measured are the acknowledged records that are lost, the \
+      time from the failure to the first proven answer, by phase, and recall before and after. Exit \
+      code 4 if a target is missed.
+
+      Scenarios: primary-killed, primary-returns-stale, replica-killed, network-cut, restore-only, \
+      point-in-time, damaged-block.
+
+      EXAMPLE
+        vecdb drill photos.vecdb --all --report drill.html
+        vecdb drill --scenario primary-killed --json
+      """)
+
+  @Argument(help: "The database to rehearse with; left out, one is made.", completion: .directory)
+  var database: String?
+  @Option(help: "What to rehearse; may be given several times.")
+  var scenario: [DrillScenario] = []
+  @Flag(help: "Rehearse everything.")
+  var all = false
+  @Option(help: "How many acknowledged records may be lost.")
+  var maxLoss = 0
+  @Option(help: "Seconds from the failure to the first proven answer, at most.")
+  var maxRecovery = 5.0
+  @Option(help: "Recall afterwards, as a share of that before, at least.")
+  var minRecallShare = 0.98
+  @Option(help: "Write the report as one HTML page to this file.", completion: .file())
+  var report: String?
+  @Flag(help: "Leave the copies where they are, and say where.")
+  var keep = false
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    guard all != !scenario.isEmpty else {
+      throw ValidationError("Give either --all or at least one --scenario.")
+    }
+  }
+
+  func run() async throws {
+    let directory = try TemporaryDirectory()
+    defer {
+      if keep {
+        Terminal.message("the copies are in \(directory.path)")
+      } else {
+        directory.remove()
+      }
+    }
+    let targets = DrillTargets(
+      lostRecords: maxLoss, recoverySeconds: maxRecovery, recallShare: minRecallShare)
+    Terminal.message("preparing copies")
+    let stage = try await DrillStage.prepare(in: directory.path, from: database)
+    let run = DrillRun(stage: stage, targets: targets)
+    var reports: [DrillReport] = []
+    for scenario in all ? DrillScenario.allCases : scenario {
+      Terminal.message("rehearsing \(scenario.rawValue)")
+      let result = await run.run(scenario)
+      reports.append(result)
+      if output.json { Output.json(result) } else { write(result) }
+      Output.flush()
+    }
+    if let report {
+      let page = DrillPage.html(reports, targets: targets, database: database ?? "a made database")
+      do { try Data(page.utf8).write(to: URL(fileURLWithPath: report)) } catch {
+        throw VecDBError(.inputOutput, "the report cannot be written: \(error)", at: report)
+      }
+    }
+    let missed = reports.filter { !$0.passed }
+    guard missed.isEmpty else {
+      throw TargetMissed(
+        message: "\(missed.count) of \(reports.count) rehearsals missed a target: "
+          + missed.map(\.scenario.rawValue).joined(separator: ", "))
+    }
+  }
+
+  private func write(_ report: DrillReport) {
+    Output.line(
+      "\(report.passed ? "PASSED" : "FAILED")  \(report.scenario.rawValue): \(report.title)")
+    for phase in report.phases {
+      let name = phase.name.padding(toLength: 26, withPad: " ", startingAt: 0)
+      Output.line("  \(name) \(Format.seconds(phase.seconds))")
+    }
+    Output.line(
+      "  lost \(Format.count(report.lostRecords)) of \(Format.count(report.acknowledgedRecords)) "
+        + "acknowledged records"
+        + (report.recoverySeconds.map { "; answers proven after \(Format.seconds($0))" } ?? ""))
+    if let before = report.recallBefore, let after = report.recallAfter {
+      Output.line("  recall \(Format.decimal(before, 4)) before, \(Format.decimal(after, 4)) after")
+    }
+    if let certificate = report.certificate { Output.line("  certificate: \(certificate)") }
+    for problem in report.problems { Output.line("  PROBLEM  \(problem)") }
+  }
+}

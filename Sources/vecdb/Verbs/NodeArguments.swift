@@ -1,0 +1,98 @@
+import ArgumentParser
+import Glibc
+import Logging
+import Replication
+import VecDB
+
+/// What the verbs that run a node have in common.
+struct NodeArguments: ParsableArguments {
+  @Option(help: "The node's name, unique among those of the database; its place by default.")
+  var name: String?
+  @Option(help: "Where other nodes reach this one, as host:port; port 0 lets the system choose.")
+  var listen: NodeAddress?
+  @Option(help: "Another node of the database, as host:port; may be given several times.")
+  var peer: [NodeAddress] = []
+  @Option(help: "Serve the status page over HTTP here, as host:port.")
+  var http: NodeAddress?
+  @Flag(help: "Connections without TLS, on this machine only.")
+  var insecureLoopback = false
+
+  func options(database: String, peers: [NodeAddress] = []) throws -> ReplicationOptions {
+    guard insecureLoopback else {
+      throw UsageError(
+        message: "the connections between nodes need protection",
+        remedy: "Give --insecure-loopback for nodes on this machine.")
+    }
+    var options = ReplicationOptions(
+      name: name ?? listen?.description ?? database, listen: listen, peers: peers + peer,
+      security: .insecureLoopback)
+    options.logger.logLevel = .notice
+    return options
+  }
+}
+
+extension NodeAddress: ExpressibleByArgument {
+  public init?(argument: String) { self.init(argument) }
+}
+
+/// When a primary acknowledges a write.
+struct AcknowledgementArguments: ParsableArguments {
+  @Option(
+    name: .customLong("replicas"),
+    help: "Names of the replicas that a write waits for, with commas between them.")
+  var replicas: String?
+  @Option(help: "How many of them must hold a write durably before it is acknowledged.")
+  var needed = 1
+  @Option(help: "How many batches they may be behind; 0 is semi-synchronous.")
+  var maxLag: UInt64 = 0
+  @Option(help: "How long a write waits for them, in milliseconds.")
+  var ackTimeout = 5_000
+  @Option(help: "What happens then: block (outcome unknown) or degrade (go on without them).")
+  var onTimeout = TimeoutPolicy.block
+
+  enum TimeoutPolicy: String, ExpressibleByArgument {
+    case block
+    case degrade
+  }
+
+  var options: AcknowledgementOptions? {
+    replicas.map {
+      AcknowledgementOptions(
+        replicas: $0.split(separator: ",").map(String.init), needed: needed, maximumLag: maxLag,
+        timeoutMilliseconds: ackTimeout, degrades: onTimeout == .degrade)
+    }
+  }
+}
+
+/// A node that runs until it is told to stop.
+enum NodeProcess {
+  private struct Ready: Encodable {
+    var name: String
+    var role: String
+    var listen: Int?
+    var http: Int?
+  }
+
+  /// Prints where the node is reached, then waits for SIGINT or SIGTERM and closes it.
+  static func run(
+    _ node: ReplicationNode, _ arguments: NodeArguments, name: String, json: Bool
+  ) async throws {
+    Interruption.install()
+    var page: StatusServer?
+    if let http = arguments.http { page = try await StatusServer.start(node, at: http) }
+    let ready = Ready(
+      name: name, role: node.role.rawValue, listen: node.listeningPort, http: page?.port)
+    if json {
+      Output.json(ready)
+    } else {
+      Output.line(
+        "\(name): \(ready.role)"
+          + (ready.listen.map { ", listening on port \($0)" } ?? "")
+          + (ready.http.map { ", status page on port \($0)" } ?? ""))
+    }
+    Output.flush()
+    while !Interruption.requested { try await Task.sleep(nanoseconds: 50_000_000) }
+    try await page?.stop()
+    try await node.stop()
+  }
+}

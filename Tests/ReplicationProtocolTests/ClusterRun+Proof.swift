@@ -1,0 +1,46 @@
+import ReplicationProtocol
+
+// MARK: What must hold in the end
+
+extension ClusterRun {
+  /// One primary, everybody at its end with its chain, nobody behind.
+  func isWhole() -> Bool {
+    let primaries = nodes.filter { $0.store.isWriter }
+    guard let primary = primaries.first, primaries.count == 1 else { return false }
+    return nodes.allSatisfy {
+      $0.store.end == primary.store.end && $0.store.identity == primary.store.identity
+        && ($0.id == primary.id
+          || $0.following?.session.state == .streaming
+            && $0.following?.session.lag.milliseconds(now: now) ?? .max == 0)
+    } && primary.waiting.isEmpty
+  }
+
+  func prove() throws {
+    guard isWhole(), let primary = nodes.first(where: { $0.store.isWriter }) else {
+      let states = nodes.map {
+        "\($0.name) \($0.store.isWriter ? "writes" : "follows") at \($0.store.end.lsn), "
+          + "\($0.store.identity.name.counter), fence \($0.store.fence.epoch.counter)"
+      }
+      throw failure("the cluster did not become whole: \(states.joined(separator: "; "))")
+    }
+    for node in nodes {
+      for lsn in node.store.start.lsn...node.store.end.lsn {
+        if let here = node.store.digest(at: lsn), let there = primary.store.digest(at: lsn),
+          here != there
+        {
+          throw failure("nodes \(primary.id) and \(node.id) differ at LSN \(lsn)")
+        }
+      }
+    }
+    let isBinding =
+      !scenario.policy.isAsynchronous && !scenario.policy.degrades
+      && scenario.policy.maximumLag == 0
+    guard isBinding, !mayLoseLater else { return }
+    for (id, write) in writes.sorted(by: { $0.key < $1.key })
+    where write.isAcknowledged && !write.isExcused {
+      if !primary.store.contains(write: id, at: write.lsn) {
+        throw failure("acknowledged write \(id) at LSN \(write.lsn) is lost")
+      }
+    }
+  }
+}

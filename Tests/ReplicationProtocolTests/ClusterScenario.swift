@@ -1,0 +1,64 @@
+import ReplicationProtocol
+
+/// What a seed tries: the acknowledgement policy, the faults, and how often they come.
+struct ClusterScenario: CustomStringConvertible {
+  var name = "mixed"
+  var policy: AcknowledgementPolicy
+  var network = NetworkFaults()
+  var faultMilliseconds: UInt64 = 2_500
+  var crashes = true
+  var cuts = true
+  var promotions = true
+  var forcedPromotions = false
+  /// The primary's disk is set back to an earlier state.
+  var restoresPrimary = false
+  var trims = true
+  /// Replicas serve those with higher numbers.
+  var isChained = false
+
+  var description: String {
+    "\(name), \(policy.isAsynchronous ? "async" : policy.degrades ? "degrade" : "block"), "
+      + "lag \(policy.maximumLag.map(String.init) ?? "any")"
+  }
+
+  static func policy(
+    lag: UInt64? = 0, degrades: Bool = false, timeout: Int = 150
+  ) -> AcknowledgementPolicy {
+    AcknowledgementPolicy(
+      members: ["n1", "n2"], needed: 1, maximumLag: lag, timeoutMilliseconds: timeout,
+      degrades: degrades)
+  }
+
+  init(name: String, policy: AcknowledgementPolicy) {
+    self.name = name
+    self.policy = policy
+  }
+
+  init(seed: UInt64, using generator: inout SplitMix64) {
+    switch generator.next() % 8 {
+    case 0: policy = .asynchronous
+    case 1: policy = Self.policy(lag: 5)
+    case 2: policy = Self.policy(degrades: true)
+    case 3:
+      policy = Self.policy()
+      policy.needed = 2
+    default: policy = Self.policy()
+    }
+    if generator.chance(0.7) {
+      network.lost = 0.004
+      network.duplicated = 0.004
+      network.truncated = 0.004
+      network.damaged = 0.004
+    }
+    network.delayMilliseconds = 0...(generator.chance(0.2) ? 60 : 3)
+    crashes = generator.chance(0.8)
+    cuts = generator.chance(0.8)
+    promotions = generator.chance(0.8)
+    forcedPromotions = generator.chance(0.25)
+    // Who is not semi-synchronous counts on the primary's disk, as a member's disk is counted on.
+    restoresPrimary =
+      generator.chance(0.3) && policy.maximumLag == 0 && !policy.isAsynchronous && !policy.degrades
+    isChained = generator.chance(0.2)
+    trims = generator.chance(0.7)
+  }
+}

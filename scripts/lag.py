@@ -1,0 +1,231 @@
+"""What scripts/lag does with its processes; see there."""
+
+import argparse
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+parser = argparse.ArgumentParser()
+for name in ("--vecdb", "--work", "--output"):
+    parser.add_argument(name, required=True)
+for name in ("--rows", "--dimensions"):
+    parser.add_argument(name, type=int, required=True)
+options = parser.parse_args()
+work, dimensions = options.work, options.dimensions
+processes = []
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def vectors(path, rows, seed):
+    """A .npy file of bytes around 100 centres."""
+    generator = random.Random(seed)
+    centres = [generator.randbytes(dimensions) for _ in range(100)]
+    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (%d, %d), }" % (rows, dimensions)
+    header += " " * (63 - (len(header) + 10) % 64) + "\n"
+    with open(path, "wb") as file:
+        file.write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode())
+        for row in range(rows):
+            centre = centres[row % 100]
+            noise = generator.randbytes(dimensions)
+            file.write(bytes((a >> 1) + (b >> 3) for a, b in zip(centre, noise)))
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def run(*arguments):
+    result = subprocess.run([options.vecdb, *arguments], capture_output=True, text=True)
+    if result.returncode != 0:
+        sys.exit(f"vecdb {arguments[0]} failed: {result.stderr}")
+    return result.stdout
+
+
+def start(*arguments):
+    log = open(f"{work}/{arguments[0]}-{len(processes)}.log", "w")
+    process = subprocess.Popen([options.vecdb, *arguments], stdout=log, stderr=log)
+    processes.append(process)
+    return process
+
+
+def status(port):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=5) as answer:
+            return json.load(answer)
+    except OSError:
+        return None
+
+
+def stop(process):
+    process.terminate()
+    process.wait()
+
+
+def plain_copy(source, target):
+    """Seconds to send the files over loopback, write and sync them."""
+    os.makedirs(target)
+    server = socket.create_server(("127.0.0.1", 0))
+    files = [
+        (os.path.join(directory, name), os.path.getsize(os.path.join(directory, name)))
+        for directory, _, names in os.walk(source)
+        for name in names
+        if not name.endswith(".sock")
+    ]
+
+    def send():
+        connection, _ = server.accept()
+        for path, _ in files:
+            with open(path, "rb") as file:
+                connection.sendfile(file)
+        connection.close()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    began = time.monotonic()
+    buffer = memoryview(bytearray(1 << 20))
+    with socket.create_connection(server.getsockname()) as connection:
+        for number, (_, size) in enumerate(files):
+            with open(f"{target}/{number}", "wb") as file:
+                while size:
+                    count = connection.recv_into(buffer, min(size, len(buffer)))
+                    file.write(buffer[:count])
+                    size -= count
+                file.flush()
+                os.fsync(file.fileno())
+    sender.join()
+    return time.monotonic() - began
+
+
+try:
+    rows = options.rows
+    vectors(f"{work}/base.npy", rows, 1)
+    vectors(f"{work}/load.npy", rows, 2)
+    run("create", f"{work}/a", "base", "--dimensions", str(dimensions), "--metric", "l2")
+    run("create", f"{work}/a", "load", "--dimensions", str(dimensions), "--metric", "l2")
+    run("import", f"{work}/a", "base", f"{work}/base.npy")
+    size = sum(
+        os.path.getsize(os.path.join(d, n)) for d, _, names in os.walk(f"{work}/a") for n in names
+    )
+
+    say("fetching a copy")
+    port, other, page = free_port(), free_port(), free_port()
+    primary = start(
+        "serve", f"{work}/a", "--name", "a", "--listen", f"127.0.0.1:{port}", "--insecure-loopback"
+    )
+    time.sleep(1)
+    plain = min(plain_copy(f"{work}/a", f"{work}/plain-{turn}") for turn in range(2))
+    replica_arguments = [
+        "replica", f"{work}/b", "--primary", f"127.0.0.1:{port}", "--name", "b",
+        "--listen", f"127.0.0.1:{other}", "--http", f"127.0.0.1:{page}", "--insecure-loopback",
+    ]
+    began = time.monotonic()
+    replica = start(*replica_arguments)
+    while not (status(page) or {}).get("isConnected"):
+        time.sleep(0.005)
+    fetched = time.monotonic() - began
+    stop(primary)
+
+    def load(seconds, rate=None):
+        """An import of some seconds that serves the replica: rows a second, and samples of lag."""
+        arguments = [
+            "import", f"{work}/a", "load", f"{work}/load.npy", "--batch", "100", "--json",
+            "--receipts", f"{work}/receipts", "--name", "a", "--listen", f"127.0.0.1:{port}",
+            "--insecure-loopback",
+        ]
+        if rate:
+            arguments += ["--rate", str(rate)]
+        process = start(*arguments)
+        return process
+
+    def acknowledged():
+        try:
+            with open(f"{work}/receipts") as file:
+                lines = file.read().splitlines()
+            return json.loads(lines[-1])["lsn"] if lines else 0
+        except (OSError, ValueError):
+            return 0
+
+    def connected():
+        while not (status(page) or {}).get("isConnected"):
+            time.sleep(0.01)
+
+    say("catching up after a pause under full load")
+    process = load(10)
+    connected()
+    first, began = acknowledged(), time.monotonic()
+    replica.send_signal(signal.SIGSTOP)
+    time.sleep(5)
+    paused = acknowledged()
+    peak = (paused - first) / (time.monotonic() - began)
+    process.terminate()
+    replica.send_signal(signal.SIGCONT)
+    process.wait()
+    primary = start(
+        "serve", f"{work}/a", "--name", "a", "--listen", f"127.0.0.1:{port}", "--insecure-loopback"
+    )
+    end = acknowledged()
+    connected()
+    began, before = time.monotonic(), status(page)["lsn"]
+    while status(page)["lsn"] < end:
+        time.sleep(0.005)
+    catch_up = (end - before) / max(0.001, time.monotonic() - began)
+    stop(primary)
+
+    say("lag at half of the peak")
+    os.remove(f"{work}/receipts")
+    run("drop", f"{work}/a", "load")
+    run("create", f"{work}/a", "load", "--dimensions", str(dimensions), "--metric", "l2")
+    process = load(15, rate=int(peak * 100 / 2))
+    connected()
+    time.sleep(2)
+    samples = []
+    deadline = time.monotonic() + 12
+    while time.monotonic() < deadline and process.poll() is None:
+        samples.append(status(page)["lagSeconds"] * 1000)
+        time.sleep(0.005)
+    process.terminate()
+    samples.sort()
+    report = {
+        "copyBytes": size,
+        "plainCopySeconds": round(plain, 3),
+        "fetchSeconds": round(fetched, 3),
+        "fetchShareOfPlain": round(plain / fetched, 3),
+        "peakBatchesPerSecond": round(peak, 1),
+        "catchUpBatchesPerSecond": round(catch_up, 1),
+        "catchUpShareOfPeak": round(catch_up / peak, 2),
+        "lagSamples": len(samples),
+        "lagP50Milliseconds": samples[len(samples) // 2],
+        "lagP99Milliseconds": samples[int(len(samples) * 0.99)],
+    }
+    if options.output == "json":
+        print(json.dumps(report))
+    else:
+        for name, value in report.items():
+            print(f"{name:28} {value}")
+    missed = [
+        name
+        for name, is_met in {
+            "lag": report["lagP99Milliseconds"] < 100,
+            "catching up": report["catchUpShareOfPeak"] >= 1,
+            "fetching": report["fetchShareOfPlain"] >= 0.7,
+        }.items()
+        if not is_met
+    ]
+    if missed:
+        sys.exit("missed: " + ", ".join(missed))
+finally:
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
