@@ -128,9 +128,7 @@ struct Levers {
     }
     print("| lever | build CPU s | distances at 0.95 | us | distances at 0.99 | us |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    try measure("**as it is**: M 16, efConstruction 128, alpha 1.1, adaptive end", standard)
-    standard.index.adaptsWalks = false
-    try measure("end of the walk: plain, all of ef expanded", standard)
+    try measure("**as it is**: M 16, efConstruction 128, alpha 1.1", standard)
     for ef in [64, 100, 200, 400] {
       try measure("efConstruction \(ef)", build(efConstruction: ef))
     }

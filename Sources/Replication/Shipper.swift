@@ -371,7 +371,7 @@ extension Shipper: ReplicationHooks {
     queue.async { [self] in
       window.append(frames)
       let now = Self.now()
-      if now - lastDigest > 500 {
+      if now > lastDigest + 500 {
         // This group waits until it is applied, so that its digest can go right behind it.
         lastDigest = now
         isAwaitingDigest = true

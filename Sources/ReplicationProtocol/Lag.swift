@@ -48,8 +48,9 @@ package struct Lag: Sendable {
   /// Nil as long as the primary was never heard.
   package func milliseconds(now: UInt64) -> UInt64? {
     guard let lastHeard else { return nil }
-    let silence = now - lastHeard
-    let behind = marks.first.map { now - $0.heardAt } ?? 0
+    // A word may come after `now` was read.
+    let silence = now > lastHeard ? now - lastHeard : 0
+    let behind = marks.first.map { now > $0.heardAt ? now - $0.heardAt : 0 } ?? 0
     return max(behind, silence > silenceMilliseconds ? silence : 0)
   }
 }

@@ -223,21 +223,21 @@ package struct PrimarySession: Sendable {
   package mutating func tick(history: some HistoryReading, now: UInt64) -> [Action] {
     switch state {
     case .closed: return []
-    case .greeting where now - heard > limits.helloMilliseconds:
+    case .greeting where now > heard + limits.helloMilliseconds:
       state = .closed
       return [.close("no hello came")]
     case .greeting: return []
-    case .fetching where now - heard > limits.silenceMilliseconds * 20:
+    case .fetching where now > heard + limits.silenceMilliseconds * 20:
       state = .closed
       return [.close("the replica has fallen silent while it fetched a snapshot")]
     case .fetching: return []
     case .streaming, .pulling:
-      if now - heard > limits.silenceMilliseconds {
+      if now > heard + limits.silenceMilliseconds {
         state = .closed
         return [.close("replica '\(name)' has fallen silent")]
       }
       let actions = pump(history, now)
-      guard state != .closed, now - spoke >= limits.heartbeatMilliseconds else { return actions }
+      guard state != .closed, now >= spoke + limits.heartbeatMilliseconds else { return actions }
       spoke = now
       return actions + [
         .send(

@@ -156,11 +156,11 @@ package struct ReplicaSession: Sendable {
     -> [Action]
   {
     guard state != .closed else { return [] }
-    if now - heard > limits.silenceMilliseconds {
+    if now > heard + limits.silenceMilliseconds {
       state = .closed
       return [.close("the primary has fallen silent")]
     }
-    guard state == .streaming, now - spoke >= limits.heartbeatMilliseconds else { return [] }
+    guard state == .streaming, now >= spoke + limits.heartbeatMilliseconds else { return [] }
     spoke = now
     let beat = Message.Heartbeat(
       end: history.end.lsn, bytesBehind: 0, epoch: max(fence, history.identity.name))

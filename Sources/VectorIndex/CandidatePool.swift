@@ -89,13 +89,6 @@ struct CandidatePool {
     }
   }
 
-  /// Drops candidates above `limit` from the end, as long as more than `keeping` are left.
-  @inline(__always)
-  mutating func drop(above limit: UInt64, keeping: Int) {
-    while count > keeping, words[count &- 1] > limit { count &-= 1 }
-    if cursor > count { cursor = count }
-  }
-
   /// Drops all candidates but those that `isKept` accepts.
   mutating func retain(_ isKept: (UInt64) -> Bool) {
     var kept = 0

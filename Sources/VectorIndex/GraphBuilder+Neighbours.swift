@@ -8,7 +8,6 @@ extension GraphBuilder {
     let slot = batch[place]
     let scratch = worker.scratch
     let generation = generation
-    samples[place] = NeighbourGrowth()
     guard !generation.isAbsent(slot) else { return }
     let query = generation.storedQuery(slot, into: scratch.signedQuery, scratch: scratch.dots)
     batch.slots.withUnsafeBufferPointer { slots in
@@ -34,16 +33,15 @@ extension GraphBuilder {
         }
         if layer == 0 {
           _ = graph.walk(
-            level: 0, toward: query, limit: .none, scratch, distanceCount: &distanceCount)
+            level: 0, toward: query, scratch, distanceCount: &distanceCount)
         } else {
           _ = graph.walk(
-            level: layer, toward: query, limit: .none, scratch, distanceCount: &distanceCount)
+            level: layer, toward: query, scratch, distanceCount: &distanceCount)
         }
         nearest = scratch.pool.words[0] & ~1
       }
       addFellows(of: place, onLayer: layer, worker)
       let pool = scratch.pool
-      if layer == 0 { samples[place] = NeighbourGrowth(pool.words, count: pool.count) }
       for index in 0..<pool.count { pool.words[index] &= ~1 }
       worker.selector.select(
         pool.words, count: pool.count, limit: layer == 0 ? degree + degree / 2 : degree,

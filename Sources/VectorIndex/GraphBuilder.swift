@@ -24,8 +24,6 @@ final class GraphBuilder {
   var graph: GraphView
   /// Per node of the batch: the nearest node of the frozen graph.
   let nearestOld: UnsafeMutablePointer<UInt32>
-  /// Per node of the batch: what its candidates tell of the growth of neighbourhoods.
-  let samples: UnsafeMutablePointer<NeighbourGrowth>
   /// Reverse edges: level << 47 | target << 16 | place of the source in the batch.
   var edges: [UInt64] = []
   /// Searches under way, as they were seen lately.
@@ -38,12 +36,10 @@ final class GraphBuilder {
     workers = (0..<threads).map { _ in BuildWorker(parameters: generation.parameters) }
     graph = GraphView(generation)
     nearestOld = .allocate(capacity: SearchScratch.batchLimit)
-    samples = .allocate(capacity: SearchScratch.batchLimit)
   }
 
   deinit {
     nearestOld.deallocate()
-    samples.deallocate()
   }
 
   /// How many of `pending` nodes to insert next: the graph doubles at first, then grows by 2 %.
@@ -111,23 +107,12 @@ final class GraphBuilder {
     for place in 0..<count where !generation.isAbsent(batch[place]) {
       assignParent(to: place, workers[0])
     }
-    learnGrowth()
   }
 
   private func raiseEntry() {
     var entry = graph.entry
     for slot in batch.slots where graph.level(slot) > graph.level(entry) { entry = slot }
     generation.entryPoint.store(Int(entry), ordering: .releasing)
-  }
-
-  /// Takes up what the batch tells of the growth of neighbourhoods; what was learnt before counts
-  /// half whenever the graph has doubled.
-  private func learnGrowth() {
-    var growth = generation.growth
-    let before = generation.graphCount.load(ordering: .relaxed)
-    if before.leadingZeroBitCount != (before + batch.count).leadingZeroBitCount { growth.halve() }
-    for place in 0..<batch.count { growth.add(samples[place]) }
-    generation.setGrowth(growth)
   }
 
   /// Gives the nodes of the batch their levels and empty upper rows. Their rows in the other arrays

@@ -129,27 +129,24 @@ struct GraphView {
     return best
   }
 
-  /// Walks one layer from the candidates in the scratch's pool until all of the pool's best that
-  /// `limit` lets through have been expanded: the search of the HNSW paper with one array for both
-  /// of its heaps. Returns how many were expanded.
+  /// Walks one layer from the candidates in the scratch's pool until the pool's best have all been
+  /// expanded: the search of the HNSW paper with one array for both of its heaps. Returns how many
+  /// were expanded.
   @inline(__always)
   func walk(
-    level: Int, toward query: CodedQuery, limit: WalkLimit, _ scratch: SearchScratch,
-    distanceCount: inout Int
+    level: Int, toward query: CodedQuery, _ scratch: SearchScratch, distanceCount: inout Int
   ) -> Int {
     var pool = scratch.pool
     let (ids, dots) = (scratch.ids, scratch.dots)
     let (tags, tag) = (scratch.visited.tags, scratch.visited.tag)
     let rowLength = level == 0 ? baseDegree : degree
     var hops = 0
-    var farthest = limit.farthest(pool)
     while pool.cursor < pool.count {
       let word = pool.words[pool.cursor]
       guard word & 1 == 0 else {
         pool.cursor &+= 1
         continue
       }
-      if word > farthest, pool.cursor >= limit.settled { break }
       pool.words[pool.cursor] = word | 1
       pool.cursor &+= 1
       let node = CandidatePool.slot(word)
@@ -167,9 +164,7 @@ struct GraphView {
       if level == 0, pool.cursor < pool.count { prefetchRow(pool.words[pool.cursor]) }
       query.distances(ids, count: n, dots)
       distanceCount &+= n
-      // What will not be expanded need not be kept, beyond those that are kept in any case.
-      pool.drop(above: farthest, keeping: limit.kept)
-      var bound = limit.bound(pool)
+      var bound = pool.bound
       var next = pool.cursor < pool.count ? pool.words[pool.cursor] : .max
       var i = 0
       while i < n {
@@ -177,7 +172,7 @@ struct GraphView {
           distance: UInt32(bitPattern: dots[i]), slot: ids[i])
         if candidate < bound {
           pool.insert(candidate)
-          bound = limit.bound(pool)
+          bound = pool.bound
           if candidate < next {
             next = candidate
             if level == 0 { prefetchRow(candidate) }
@@ -185,7 +180,6 @@ struct GraphView {
         }
         i &+= 1
       }
-      farthest = limit.farthest(pool)
     }
     scratch.pool = pool
     return hops

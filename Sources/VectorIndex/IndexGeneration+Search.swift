@@ -39,13 +39,10 @@ extension IndexGeneration {
         view: view, k: k, ef: ef, filter: nil, graph: graph, coded: coded, scratch: scratch)
     }
     var outcome = SearchOutcome(plan: .graph)
-    let efOfAll = ef + (ef * hidden + live - 1) / live
-    let kOfAll = k + (k * hidden + live - 1) / live
-    let limit = walkLimit(k: kOfAll, ef: efOfAll, graph)
-    let capacity = limit.factor > 0 ? efOfAll * WalkLimit.capacityFactor : efOfAll
+    let capacity = ef + (ef * hidden + live - 1) / live
     startWalk(graph, coded, scratch, capacity: capacity, &outcome)
     outcome.hopCount = graph.walk(
-      level: 0, toward: coded, limit: limit, scratch, distanceCount: &outcome.distanceCount)
+      level: 0, toward: coded, scratch, distanceCount: &outcome.distanceCount)
     addTail(graph, coded, scratch, view: view, &outcome)
     rank(scratch.pool, k: k, view: view, coded: coded, scratch: scratch, &outcome)
     if outcome.hits.count < min(k, view.slotCount - view.deadCount) {
@@ -81,16 +78,6 @@ extension IndexGeneration {
     try prepared.get()
     let view = view ?? self.view()
     return scan(view: view, k: min(k, view.slotCount), filter: filter, scratch: scratch)
-  }
-
-  /// How far a walk goes that means to find `k` with the work of `ef` candidates. Inner products
-  /// are no distances, and a walk that may keep the whole graph need not stop early.
-  private func walkLimit(k: Int, ef: Int, _ graph: GraphView) -> WalkLimit {
-    let exponent = growthExponent.load(ordering: .relaxed)
-    guard adaptsWalks, parameters.metric != .dot, exponent > 0,
-      ef * WalkLimit.capacityFactor < Int(graph.count)
-    else { return .none }
-    return WalkLimit(k: k, ef: ef, exponent: exponent)
   }
 
   /// Fills the scratch's pool with the seeds of a walk of layer 0.

@@ -6,7 +6,7 @@ extension IndexGeneration {
   private static let magic: UInt32 = 0x5349_5856  // "VXIS"
   private static let version: UInt16 = 4
 
-  /// Magic, version, parameters, counts, free space, growth, quantiser, digest, columns, and the
+  /// Magic, version, parameters, counts, free space, quantiser, digest, columns, and the
   /// length of every array.
   package func encodeState() -> [UInt8] {
     var writer = ByteWriter(reservingCapacity: 1_024)
@@ -31,8 +31,6 @@ extension IndexGeneration {
       writer.write(chunk)
     }
     writer.write(clippedCount)
-    writer.write(growth.rankLogs)
-    writer.write(growth.distanceLogs)
     writer.write(dataDigest.sum)
     writer.write(UInt8(quantizer == nil ? 0 : 1))
     quantizer?.write(to: &writer)
@@ -103,7 +101,6 @@ extension IndexGeneration {
     if let quantizer = stored.quantizer { setQuantizer(quantizer) }
     appliedLSN = stored.appliedLSN
     clippedCount = stored.clippedCount
-    setGrowth(stored.growth)
     absentCount.store(stored.absentCount, ordering: .releasing)
     dataDigest = MultisetDigest(sum: stored.dataDigest)
     upperRowCount.store(arrays.upperLinks.count, ordering: .relaxed)
@@ -125,7 +122,6 @@ private struct StoredState {
   var reuseSequence: UInt64
   var freeKeyChunks = [UInt64?](repeating: nil, count: IndexGeneration.keySizeCount)
   var clippedCount: UInt64
-  var growth: NeighbourGrowth
   var dataDigest: Digest
   var quantizer: Quantizer?
   var fields: [[UInt8]] = []
@@ -178,9 +174,6 @@ private struct StoredState {
       freeKeyChunks[size] = try reader.read(UInt64.self, "free key chunk")
     }
     clippedCount = try reader.read(UInt64.self, "clipped count")
-    growth = NeighbourGrowth(
-      rankLogs: try reader.read(UInt64.self, "growth of ranks"),
-      distanceLogs: try reader.read(UInt64.self, "growth of distances"))
     dataDigest = try reader.readDigest("data digest")
     switch try reader.read(UInt8.self, "quantiser flag") {
     case 0: quantizer = nil

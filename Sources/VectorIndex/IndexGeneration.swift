@@ -39,8 +39,6 @@ package final class IndexGeneration: @unchecked Sendable {
   /// The node where searches begin; stored after the `graphCount` that has it.
   let entryPoint = Atomic<Int>(0)
   let upperRowCount = Atomic<Int>(0)
-  /// `growth.exponent`, for searches.
-  let growthExponent = Atomic<UInt64>(0)
   /// Slots that no live record has: those that have died, visibly or not yet, and free ones.
   let deadCount = Atomic<Int>(0)
   /// Of these, the ones in the list of free slots.
@@ -60,9 +58,6 @@ package final class IndexGeneration: @unchecked Sendable {
   let columnCount = Atomic<Int>(0)
   let columns: UnsafeMutablePointer<Column?>
   let scratchPool = ScratchPool()
-
-  /// Whether walks end by distance; off only where that gain is measured, before any search.
-  package var adaptsWalks = true
 
   // MARK: The writer's
 
@@ -84,8 +79,6 @@ package final class IndexGeneration: @unchecked Sendable {
   var mustAwaitReaders = false
   /// Knows whether a mapped block that a batch changed was damaged.
   package internal(set) var prover: BlockProver?
-  /// How fast neighbourhoods grow in the graph.
-  package private(set) var growth = NeighbourGrowth()
   var columnNumbers: [[UInt8]: Int] = [:]
   var builder: GraphBuilder?
 
@@ -124,11 +117,6 @@ package final class IndexGeneration: @unchecked Sendable {
   func setQuantizer(_ quantizer: Quantizer) {
     trainedQuantizer.pointee = quantizer
     isTrained.store(true, ordering: .releasing)
-  }
-
-  func setGrowth(_ growth: NeighbourGrowth) {
-    self.growth = growth
-    growthExponent.store(growth.exponent, ordering: .relaxed)
   }
 
   // MARK: Figures

@@ -2,6 +2,7 @@ import BlockStore
 import Bytes
 import Dispatch
 import Files
+import Foundation
 import LogStore
 
 /// Sends the log of an open database to a repository every few seconds.
@@ -14,7 +15,9 @@ final class Archiver: Sendable {
   private let key: (any RepositoryKey)?
   private let intervalMilliseconds: Int
   private let state = Guarded(State())
-  private let queue = DispatchQueue(label: "vecdb.archive", qos: .utility)
+  /// Passes come one after the other.
+  private let queue = DispatchQueue(label: "vecdb.archive")
+  private let wake = DispatchSemaphore(value: 0)
 
   private struct State {
     var repository: StoredRepository?
@@ -40,23 +43,34 @@ final class Archiver: Sendable {
   var problem: String? { state.withLock { $0.problem } }
 
   /// Begins to archive every few seconds, until `stop` or the database goes.
+  ///
+  /// On a thread of its own: how much may be lost must not depend on what else the program has given
+  /// to the pools of threads.
   func start(_ database: Database) {
-    schedule(after: 0, WeakDatabase(database))
+    let weakly = WeakDatabase(database)
+    let thread = Thread { [self] in
+      var delay = 0
+      while true {
+        _ = wake.wait(timeout: .now() + .milliseconds(delay))
+        guard let next = queue.sync(execute: { turn(weakly) }) else { return }
+        delay = next
+      }
+    }
+    thread.name = "vecdb.archive"
+    thread.start()
+  }
+
+  /// One pass, and the milliseconds until the next; nil if it was the last.
+  private func turn(_ database: WeakDatabase) -> Int? {
+    guard let strong = database.value, !state.withLock({ $0.isStopped }) else { return nil }
+    let factor = 1 << min(passNoting(strong), 8)
+    let longest = max(intervalMilliseconds, Self.longestWaitMilliseconds)
+    return min(intervalMilliseconds * factor, longest)
   }
 
   private struct WeakDatabase: Sendable {
     weak let value: Database?
     init(_ value: Database) { self.value = value }
-  }
-
-  private func schedule(after milliseconds: Int, _ database: WeakDatabase) {
-    queue.asyncAfter(deadline: .now() + .milliseconds(milliseconds)) { [self] in
-      guard let strong = database.value, !state.withLock({ $0.isStopped }) else { return }
-      let failures = passNoting(strong)
-      let factor = 1 << min(failures, 8)
-      let longest = max(intervalMilliseconds, Self.longestWaitMilliseconds)
-      schedule(after: min(intervalMilliseconds * factor, longest), database)
-    }
   }
 
   /// Ends archiving after a last pass.
@@ -65,6 +79,7 @@ final class Archiver: Sendable {
       state.withLock { $0.isStopped = true }
       _ = passNoting(database)
     }
+    wake.signal()
   }
 
   /// A pass whose failure is remembered, not thrown. Returns how many have failed in a row.

@@ -370,7 +370,7 @@ final class RebuildRunner: Sendable {
   /// The blocks of a generation that was given up are needed by the older of the two manifests
   /// that are kept: two new ones let them go.
   func returnSpace() throws {
-    for _ in 0..<2 { try checkpoint() }
+    for _ in 0..<3 { try checkpoint() }
   }
 }
 

@@ -207,7 +207,7 @@ extension VectorCollection {
 extension Database {
   /// Has the disk space of a generation that was given up returned.
   func returnSpaceOfRebuild() async throws {
-    for _ in 0..<2 { try await checkpoint(always: true) }
+    for _ in 0..<3 { try await checkpoint(always: true) }
   }
 
   func returnSpaceOfRebuildInBackground() {
