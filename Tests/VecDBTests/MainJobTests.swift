@@ -19,7 +19,11 @@ import VecDB
     let records = (0..<3_000).map { record($0, &generator) }
     let queries = (0..<50).map { _ in generator.vector(dimensions) }
 
-    let database = try await Database.open(at: directory.file("db"))
+    // Maintenance is logged whenever it is due, so an LSN could lie between any two calls below.
+    var configuration = Configuration()
+    configuration.maintenanceMinimum = .max
+    let database = try await Database.open(
+      at: directory.file("db"), configuration: configuration)
     let items = try await database.createCollection("items", dimensions: dimensions, metric: .l2)
     for start in stride(from: 0, to: records.count, by: 500) {
       let result = try await items.upsert(Array(records[start..<start + 500]))
