@@ -176,9 +176,9 @@ package struct ReplicaSession: Sendable {
   private mutating func refused(_ refusal: Message.Refusal, _ fence: EpochName) -> [Action] {
     state = .closed
     switch refusal.reason {
-    case .foreignDatabase, .notAllowed, .protocolViolation:
+    case .foreignDatabase, .protocolViolation:
       return [.halt("the primary refuses: \(refusal.text)")]
-    case .staleEpoch, .notServing, .overloaded:
+    case .staleEpoch, .notServing, .overloaded, .notAllowed:
       let raise = refusal.fence > fence ? [Action.raiseFence(refusal.fence)] : []
       return raise + [.close("the primary refuses: \(refusal.text)")]
     }
