@@ -135,7 +135,8 @@ let package = Package(
     .testTarget(name: "ReplicationProtocolTests", dependencies: ["ReplicationProtocol"]),
     .testTarget(name: "ReplicationTests", dependencies: ["Replication", "VecDB"]),
     .testTarget(
-      name: "ReplicationTLSTests", dependencies: ["ReplicationTLS", "Replication", "VecDB"]),
+      name: "ReplicationTLSTests", dependencies: ["ReplicationTLS", "Replication", "VecDB"],
+      exclude: ["Certificates"]),
     .testTarget(name: "CommandTests", dependencies: ["VecDB", "vecdb"]),
   ],
   swiftLanguageModes: [.v6]
