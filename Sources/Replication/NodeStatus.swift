@@ -83,7 +83,7 @@ extension ReplicationNode {
     let (followers, acknowledgement, refusals) = await onQueue {
       (
         state.shipper?.followers ?? [], state.shipper?.acknowledgement,
-        state.shipper?.refusals ?? (0, nil)
+        state.shipper?.refusals ?? (count: 0, last: nil)
       )
     }
     let isFollower = state.record.isFollower

@@ -124,7 +124,8 @@
         here: "does not speak TLS"),
     ]
 
-    @Test(arguments: TLSTests.strangers) func strangersAreRefused(_ stranger: Stranger) async throws {
+    @Test(arguments: TLSTests.strangers) func strangersAreRefused(_ stranger: Stranger) async throws
+    {
       try await withPrimary(.tls(files("a"), allowing: ["b"])) { primary, directory in
         let security =
           try stranger.certificate.map {

@@ -49,6 +49,7 @@ import VecDB
     _ primary: ReplicationNode, _ replica: ReplicationNode, _ what: String
   ) async throws {
     try await eventually("equality after \(what)") {
+      guard await replica.status().isConnected else { return false }
       let here = try primary.database.stats(graphDigests: true)
       let there = try replica.database.stats(graphDigests: true)
       guard here.lsn == there.lsn else { return false }

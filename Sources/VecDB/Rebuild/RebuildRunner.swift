@@ -191,9 +191,9 @@ final class RebuildRunner: Sendable {
   /// One step of a rebuild. Returns for how many milliseconds to leave it alone.
   private func step(_ job: RebuildJob) -> Int {
     do {
-      guard var (seen, rebuild, other) = try job.observe(now: Engine.nowMilliseconds()) else {
-        return 0
-      }
+      guard let (observed, rebuild, other) = try job.observe(now: Engine.nowMilliseconds())
+      else { return 0 }
+      var seen = observed
       seen.isFollower = engine.shared.refusesWrites.load(ordering: .acquiring)
       let action = job.live.withLock { $0.machine.next(seen) }
       let started = DispatchTime.now().uptimeNanoseconds
