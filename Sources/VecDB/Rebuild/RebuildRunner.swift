@@ -57,6 +57,7 @@ final class RebuildRunner: Sendable {
 
   /// Looks now; with the policy `on`, begins what is proposed.
   func advise() {
+    guard !engine.shared.refusesWrites.load(ordering: .acquiring) else { return }
     for runtime in engine.shared.catalog.all where !isStopped {
       do {
         guard let reason = try advisor.advise(runtime, queue, engine), advisor.policy == .on
@@ -192,9 +193,10 @@ final class RebuildRunner: Sendable {
   /// One step of a rebuild. Returns for how many milliseconds to leave it alone.
   private func step(_ job: RebuildJob) -> Int {
     do {
-      guard let (seen, rebuild, other) = try job.observe(now: Engine.nowMilliseconds()) else {
-        return 0
-      }
+      guard let (observed, rebuild, other) = try job.observe(now: Engine.nowMilliseconds())
+      else { return 0 }
+      var seen = observed
+      seen.isFollower = engine.shared.refusesWrites.load(ordering: .acquiring)
       let action = job.live.withLock { $0.machine.next(seen) }
       let started = DispatchTime.now().uptimeNanoseconds
       try perform(action, job, rebuild, other)
