@@ -60,7 +60,7 @@ import VecDB
       }
     }
     #expect(try await database.check().problems == [])
-    #expect(try database.measureRecall(queries: 20).collections[0].recall > 0.5)
+    #expect(try database.measureRecall(queries: 20).collections[0].recall > 0.9)
     try await database.close()
   }
 
