@@ -6,8 +6,9 @@ import VectorKernels
 /// Candidate c of x is occluded by y when alpha * d(y, c) <= d(x, c), compared as integers; since
 /// equal distances occlude, thousands of equal vectors do not fill each other's rows.
 ///
-/// Under the inner product c is occluded by y when <y, c> >= <x, c>: a node leads to the longest
-/// vectors of each direction, where the answers are (ip-NSW, Morozov and Babenko, NeurIPS 2018).
+/// Under the inner product c is occluded by y when <y, c> >= alpha * <x, c>, or equals <x, c>: a node
+/// leads to the longest vectors of each direction, where the answers are (ip-NSW, Morozov and
+/// Babenko, NeurIPS 2018).
 final class NeighbourSelector {
   /// Candidates that are compared with the chosen ones in one go.
   private static let chunkLength = 32
@@ -116,9 +117,11 @@ final class NeighbourSelector {
       let between = UInt32(bitPattern: dots[i])
       let isApart: Bool
       if let ownWeight {
+        let between = CodedQuery.product(between, weight: query.weight)
+        let own = CodedQuery.product(distance, weight: ownWeight)
         isApart =
-          CodedQuery.product(between, weight: query.weight)
-          < CodedQuery.product(distance, weight: ownWeight)
+          between != own
+          && Int128(between) * Int128(alphaDenominator) < Int128(own) * Int128(alphaNumerator)
       } else {
         isApart = UInt64(between) &* alphaNumerator > UInt64(distance) &* alphaDenominator
       }
