@@ -129,7 +129,8 @@ let package = Package(
     .testTarget(
       name: "VecDBTests",
       dependencies: [
-        "VecDB", "BlockStore", "SimulatedDisk", .product(name: "Logging", package: "swift-log"),
+        "VecDB", "BlockStore", "LogStore", "SimulatedDisk",
+        .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "VecDBEncryptionTests", dependencies: ["VecDBEncryption", "VecDB"]),
     .testTarget(name: "ReplicationProtocolTests", dependencies: ["ReplicationProtocol"]),
