@@ -36,11 +36,15 @@ let package = Package(
     .library(name: "Replication", targets: ["Replication"]),
     .executable(name: "vecdb", targets: ["vecdb"]),
     .library(name: "VecDBEncryption", targets: ["VecDBEncryption"]),
+    .library(name: "ReplicationTLS", targets: ["ReplicationTLS"]),
   ],
   traits: [
     .trait(
       name: "Encryption",
-      description: "Encrypted backup repositories: VecDBEncryption, and the command's --key-file.")
+      description: "Encrypted backup repositories: VecDBEncryption, and the command's --key-file."),
+    .trait(
+      name: "TLS",
+      description: "TLS between nodes: ReplicationTLS, and the command's --tls-cert."),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -48,6 +52,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
   ],
   targets: kernelTargets + fuzzTargets + [
     .systemLibrary(
@@ -83,13 +88,23 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "Logging", package: "swift-log"),
+      ]),
+    // Empty without the trait, for the same reason.
+    .target(
+      name: "ReplicationTLS",
+      dependencies: [
+        "Replication", "VecDB", "Bytes",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["TLS"])),
       ]),
     .executableTarget(
       name: "vecdb",
       dependencies: [
         "VecDB", "Replication",
         .target(name: "VecDBEncryption", condition: .when(traits: ["Encryption"])),
+        .target(name: "ReplicationTLS", condition: .when(traits: ["TLS"])),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
@@ -114,11 +129,15 @@ let package = Package(
     .testTarget(
       name: "VecDBTests",
       dependencies: [
-        "VecDB", "BlockStore", "SimulatedDisk", .product(name: "Logging", package: "swift-log"),
+        "VecDB", "BlockStore", "LogStore", "SimulatedDisk",
+        .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "VecDBEncryptionTests", dependencies: ["VecDBEncryption", "VecDB"]),
     .testTarget(name: "ReplicationProtocolTests", dependencies: ["ReplicationProtocol"]),
     .testTarget(name: "ReplicationTests", dependencies: ["Replication", "VecDB"]),
+    .testTarget(
+      name: "ReplicationTLSTests", dependencies: ["ReplicationTLS", "Replication", "VecDB"],
+      exclude: ["Certificates"]),
     .testTarget(name: "CommandTests", dependencies: ["VecDB", "vecdb"]),
   ],
   swiftLanguageModes: [.v6]

@@ -118,6 +118,23 @@ extension BlockStore {
     }
   }
 
+  /// The packs of which the newest manifest needs so little that checkpoints, in time, empty and
+  /// remove them.
+  package func mostlyDeadPacks(_ policy: CompactionPolicy = CompactionPolicy()) throws -> Set<
+    UInt64
+  > {
+    Set(
+      try packUsage().filter {
+        $0.liveBytes == 0
+          || Double($0.liveBytes) < policy.minimumLiveFraction * Double($0.contentBytes)
+      }.map(\.number))
+  }
+
+  /// Those of some packs that have not been removed.
+  package func stillThere(of packs: Set<UInt64>) -> Set<UInt64> {
+    state.withLock { state in packs.filter { state.packs[$0] != nil } }
+  }
+
   /// The mostly dead packs, those with least to rewrite first, up to the policy's limit.
   func packsToEmpty(_ policy: CompactionPolicy) throws -> Set<UInt64> {
     guard policy.minimumLiveFraction > 0, policy.limitBytes > 0 else { return [] }

@@ -35,6 +35,8 @@ package struct BlockTransfer: Sendable {
   /// Where blocks may be found that then need not be fetched; nil for one that is not there. What it
   /// returns must have been compared with the hash.
   package var nearby: (@Sendable (Digest) -> [UInt8]?)?
+  /// Told what went otherwise than it should without harm to the result.
+  package var notice: @Sendable (String) -> Void = { _ in }
   /// Called after every block, by one thread at a time; what it throws ends the transfer.
   package var progress: @Sendable (TransferProgress) throws -> Void
 
@@ -62,7 +64,7 @@ package struct BlockTransfer: Sendable {
     _ manifest: Manifest, from store: BlockStore, to repository: any Repository,
     previous: Manifest? = nil
   ) throws -> TransferProgress {
-    let bases = Bases(previous, in: repository)
+    let bases = Bases(previous, in: repository, notice)
     let items = try Self.items(of: manifest, bases: bases) { try store.list(of: $0) }
     return try run(items) { item in
       if try repository.hasBlock(item.hash, lengthBytes: item.lengthBytes) { return 0 }
@@ -79,7 +81,7 @@ package struct BlockTransfer: Sendable {
     _ path: String, name: String, fileSystem: any FileSystem, to repository: any Repository,
     previous: ArrayManifest? = nil
   ) throws -> (array: ArrayManifest, progress: TransferProgress) {
-    let old = Bases.list(of: previous, in: repository)
+    let old = Bases(nil, in: repository, notice).list(of: previous)
     let handle = try fileSystem.open(path, .read)
     let size = try handle.sizeBytes()
     let count = BlockList.blockCount(lengthBytes: size)
@@ -204,7 +206,7 @@ package struct BlockTransfer: Sendable {
 
   /// All blocks and lists of a manifest, each once: the blocks of an array in order, then its list.
   static func items(
-    of manifest: Manifest, bases: Bases = Bases(nil, in: nil),
+    of manifest: Manifest, bases: Bases = Bases(),
     list: (ArrayManifest) throws -> BlockList
   ) throws -> [Item] {
     var items: [Item] = []
@@ -231,14 +233,20 @@ package struct BlockTransfer: Sendable {
   }
 
   /// What stood in the place of each block in an earlier manifest of a repository. What cannot be
-  /// read there is left out: the block is stored in full then.
+  /// read there is left out, with a notice: the block is stored in full then.
   struct Bases {
-    let previous: Manifest?
-    let repository: (any Repository)?
+    var previous: Manifest?
+    var repository: (any Repository)?
+    var notice: (String) -> Void = { _ in }
 
-    init(_ previous: Manifest?, in repository: (any Repository)?) {
+    init() {}
+
+    init(
+      _ previous: Manifest?, in repository: any Repository, _ notice: @escaping (String) -> Void
+    ) {
       self.previous = previous
       self.repository = repository
+      self.notice = notice
     }
 
     /// Nil if the array is new or the same as before.
@@ -249,12 +257,17 @@ package struct BlockTransfer: Sendable {
         $0.collection == collection && $0.array.name == name
       }
       guard let array = place?.array, array.list != list else { return nil }
-      return (array.list, Self.list(of: array, in: repository))
+      return (array.list, self.list(of: array))
     }
 
-    static func list(of array: ArrayManifest?, in repository: (any Repository)?) -> [Digest] {
-      guard let array, let list = try? repository?.list(of: array) else { return [] }
-      return list.hashes
+    func list(of array: ArrayManifest?) -> [Digest] {
+      guard let array, let repository else { return [] }
+      do { return try repository.list(of: array).hashes } catch {
+        notice(
+          "what changed of '\(array.name)' is sent whole, since the newest restore point has no "
+            + "readable list of it: \(error)")
+        return []
+      }
     }
   }
 

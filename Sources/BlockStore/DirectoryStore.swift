@@ -1,5 +1,6 @@
 import Bytes
 import Files
+import Synchronization
 
 /// Objects as files in a directory: a local disk or a mounted one.
 ///
@@ -18,6 +19,7 @@ package final class DirectoryStore: ObjectStore {
   /// A batch is published when it has this many objects or bytes.
   private static let batchObjects = 256
   private static let batchBytes = 256 << 20
+  private static let syncThreads = 8
 
   /// Objects whose bytes are written but not yet durable under their names.
   private struct Pending: Sendable {
@@ -108,20 +110,15 @@ package final class DirectoryStore: ObjectStore {
     try fileSystem.lock(place(name), owner: owner)
   }
 
-  /// Makes a folder of objects and the folders above it, up to the location, durable.
+  /// Makes a folder of objects and those above it, up to the location, durable; each at most once,
+  /// since syncing a directory takes as long as a write. Whoever made them before may have died
+  /// before their names were durable.
   private func makeFolder(_ path: String) throws {
-    if try !fileSystem.exists(path) { try fileSystem.createDirectory(path) }
-    // Whoever made the folders may have died before their names were durable.
-    var folder = path
-    while folder != location, folder.count > location.count {
-      folder = directoryName(folder)
-      try fileSystem.syncDirectory(folder)
+    guard path.count > location.count, !pending.withLock({ $0.madeFolders.contains(path) }) else {
+      return
     }
-  }
-
-  private func makeFolderOnce(_ path: String) throws {
-    if pending.withLock({ $0.madeFolders.contains(path) }) { return }
-    try makeFolder(path)
+    try makeFolder(directoryName(path))
+    try fileSystem.createDirectory(path)
     pending.withLock { _ = $0.madeFolders.insert(path) }
   }
 
@@ -136,7 +133,7 @@ package final class DirectoryStore: ObjectStore {
     }
     guard isMine else { return false }
     do {
-      try makeFolderOnce(directoryName(place(name)))
+      try makeFolder(directoryName(place(name)))
       let (path, handle) = try openTemporary(for: place(name))
       do {
         try handle.write(bytes, at: 0)
@@ -185,7 +182,7 @@ package final class DirectoryStore: ObjectStore {
       return pending.files
     }
     do {
-      for file in batch { try file.handle.sync() }
+      try sync(batch)
       for file in batch { try fileSystem.rename(file.temporaryPath, to: place(file.name)) }
       pending.withLock { pending in
         for file in batch {
@@ -201,6 +198,26 @@ package final class DirectoryStore: ObjectStore {
       fail(error)
       throw error
     }
+  }
+
+  /// Makes the bytes of all these durable. Each sync waits for the disk to write out its cache, and
+  /// those that wait at the same time wait for the same: so many do.
+  private func sync(_ batch: [PendingFile]) throws {
+    let next = Atomic(0)
+    let failure = Guarded<(any Error)?>(nil)
+    let work: @Sendable () -> Void = {
+      while failure.withLock({ $0 == nil }) {
+        let index = next.add(1, ordering: .relaxed).oldValue
+        guard index < batch.count else { return }
+        do { try batch[index].handle.sync() } catch { failure.withLock { $0 = error } }
+      }
+    }
+    if batch.count < Self.syncThreads {
+      work()
+    } else {
+      try LowPriorityThread.perform(Self.syncThreads, work)
+    }
+    if let failure = failure.withLock({ $0 }) { throw failure }
   }
 
   /// After a failure nothing more is published through this value: an object that another thread

@@ -114,6 +114,7 @@ final class Following: @unchecked Sendable {
       case .rewind(let position, let identity): finish(.rewind(position, identity))
       case .bootstrap(let identity): finish(.bootstrap(identity))
       case .halt(let text): finish(.halt(text))
+      case .alarm(let text): onAlarm?(text)
       case .close(let text): finish(.closed(text))
       }
     }

@@ -47,6 +47,13 @@ public struct NodeStatus: Sendable, Codable {
   public var alarms: [String]
   public var savedTails: [DivergentTailInfo]
   public var lastError: String?
+  /// Connections of peers that were not let in since the database was opened, and why the last
+  /// one was not.
+  public var refusals: Int
+  public var lastRefusal: String?
+  /// How connections are protected, and when this node's certificate ends, in seconds since 1970.
+  public var security: String
+  public var certificateExpires: Int64?
 }
 
 /// A tail that was saved when this copy was rewound.
@@ -73,8 +80,11 @@ extension ReplicationNode {
         state.following?.session.state == .streaming, state.following?.session.receivedLSN
       )
     }
-    let (followers, acknowledgement) = await onQueue {
-      (state.shipper?.followers ?? [], state.shipper?.acknowledgement)
+    let (followers, acknowledgement, refusals) = await onQueue {
+      (
+        state.shipper?.followers ?? [], state.shipper?.acknowledgement,
+        state.shipper?.refusals ?? (count: 0, last: nil)
+      )
     }
     let isFollower = state.record.isFollower
     let figures = state.database?.figures
@@ -106,6 +116,8 @@ extension ReplicationNode {
         DivergentTailInfo(
           afterLSN: $0.afterLSN, throughLSN: $0.throughLSN, frames: $0.frames,
           imports: $0.imports)
-      }, lastError: isFollower ? state.error : nil)
+      }, lastError: isFollower ? state.error : nil, refusals: refusals.count,
+      lastRefusal: refusals.last, security: options.security.name,
+      certificateExpires: options.security.proof?.expires())
   }
 }

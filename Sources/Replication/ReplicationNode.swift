@@ -277,9 +277,11 @@ public final class ReplicationNode: @unchecked Sendable {
   public var listeningPort: Int? { state.withLock { $0.channel?.localAddress?.port } }
 
   func alarm(_ text: String) {
-    options.logger.critical("\(text)")
-    state.withLock {
-      if $0.alarms.count < 100 { $0.alarms.append(text) }
+    let isNew = state.withLock { state in
+      guard state.alarms.count < 100, !state.alarms.contains(text) else { return false }
+      state.alarms.append(text)
+      return true
     }
+    if isNew { options.logger.critical("\(text)") }
   }
 }

@@ -17,6 +17,8 @@ final class Shipper: @unchecked Sendable {
     var snapshot: SnapshotSource?
     /// Blocks that were asked for and are not on their way yet.
     var waitingBlocks = 0
+    /// The peer has said something that belongs here.
+    var hasSpoken = false
   }
 
   let queue: DispatchQueue
@@ -43,6 +45,8 @@ final class Shipper: @unchecked Sendable {
   private let needed = Guarded<UInt64?>(nil)
   private let isAsynchronous: Guarded<Bool>
   private(set) var stepDowns = 0
+  /// Peers that were not let in, and why the last one was not.
+  private(set) var refusals = (count: 0, last: String?.none)
   var onStepDown: (@Sendable (EpochName) -> Void)?
   /// Answers a candidate; set by the node.
   var judge: (@Sendable (Message.PromiseRequest, @escaping @Sendable (Message) -> Void) -> Void)?
@@ -113,6 +117,7 @@ final class Shipper: @unchecked Sendable {
     case .send(let message):
       switch message {
       case .welcome, .pull: connection.allowLongMessages()
+      case .refuse(let refusal): refused(connection, refusal.text)
       default: break
       }
       connection.send(message)
@@ -354,13 +359,25 @@ extension Shipper: WireConnectionDelegate {
       default: break
       }
     }
+    switch message {
+    case .refuse: break
+    default: served[ObjectIdentifier(connection)]?.served.hasSpoken = true
+    }
     let fence = fence.epoch
     update(connection) { $0.received(message, fence: fence, history: $1, now: $2) }
   }
 
   func closed(_ connection: WireConnection, reason: String) {
-    served[ObjectIdentifier(connection)] = nil
+    let entry = served.removeValue(forKey: ObjectIdentifier(connection))
+    if let entry, !entry.served.hasSpoken { refused(connection, reason) }
     noteNeeded()
+  }
+
+  private func refused(_ connection: WireConnection, _ reason: String) {
+    served[ObjectIdentifier(connection)]?.served.hasSpoken = true
+    let text = "\(connection.peer): \(reason)"
+    refusals = (refusals.count + 1, text)
+    options.logger.notice("a peer was not let in", metadata: ["reason": "\(text)"])
   }
 }
 

@@ -171,6 +171,14 @@ struct StatusAnswer {
       [("", "\(status.degradedWrites)")])
     gauge("waiting_writes", "Writes that wait for replicas", [("", "\(status.waitingWrites)")])
     gauge(
+      "refused_connections", "Peers that were not let in since the start",
+      [("", "\(status.refusals)")])
+    if let expires = status.certificateExpires {
+      gauge(
+        "certificate_expires_seconds", "When this node's certificate ends, in seconds since 1970",
+        [("", "\(expires)")])
+    }
+    gauge(
       "follower_lag_lsn", "Batches that a follower is behind",
       status.followers.map { ("{follower=\"\(escaped($0.name))\"}", "\($0.lagLSN)") })
     gauge(
@@ -218,6 +226,10 @@ struct StatusAnswer {
     }
     for alarm in status.alarms { rows.append(("ALARM", alarm)) }
     if let error = status.lastError { rows.append(("last error", error)) }
+    rows.append(("connections", status.security))
+    if let refusal = status.lastRefusal {
+      rows.append(("not let in", "\(status.refusals), the last one \(refusal)"))
+    }
     let table = rows.map { "<tr><th>\(escaped($0))</th><td>\(escaped($1))</td></tr>" }.joined()
     return """
       <!doctype html><html lang="en"><head><meta charset="utf-8"><title>\(escaped(status.name))\

@@ -1,7 +1,9 @@
+import Bytes
 import Dispatch
 import NIOCore
 import NIOPosix
 import ReplicationProtocol
+import VecDB
 
 /// Events of a connection, on the queue of its node.
 protocol WireConnectionDelegate: AnyObject {
@@ -98,11 +100,15 @@ final class WireHandler: ChannelInboundHandler, @unchecked Sendable {
   typealias InboundIn = ByteBuffer
 
   private let connection: WireConnection
+  private let security: TransportSecurity
   private var reader = WireFrameReader(payloadBytesMaximum: Message.greetingBytesMaximum)
   private var messages: [Message] = []
   private var failure: String?
 
-  init(connection: WireConnection) { self.connection = connection }
+  init(connection: WireConnection, security: TransportSecurity) {
+    self.connection = connection
+    self.security = security
+  }
 
   func allowLongMessages() { reader.payloadBytesMaximum = Message.payloadBytesMaximum }
 
@@ -133,7 +139,8 @@ final class WireHandler: ChannelInboundHandler, @unchecked Sendable {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    connection.queue.async { [connection] in connection.ended("\(error)") }
+    let reason = security.explain(error)
+    connection.queue.async { [connection] in connection.ended(reason) }
   }
 }
 
@@ -142,62 +149,82 @@ struct WireTransport: Sendable {
   let security: TransportSecurity
   let queue: DispatchQueue
   static let group = MultiThreadedEventLoopGroup.singleton
+  /// How long a server may take to prove who it is.
+  private static let handshakeSeconds: Int64 = 5
 
   /// Calls `accept` on the queue for each new connection, until the channel is closed.
   func listen(
     _ address: NodeAddress, accept: @escaping @Sendable (WireConnection) -> Void
   ) async throws -> any Channel {
     try security.require(address)
-    let (security, queue) = (security, queue)
     return try await ServerBootstrap(group: Self.group)
       .serverChannelOption(ChannelOptions.backlog, value: 64)
       .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(ChannelOptions.socketOption(.tcp_nodelay), value: 1)
       .childChannelOption(ChannelOptions.autoRead, value: false)
-      .childChannelOption(
-        ChannelOptions.recvAllocator,
-        value: AdaptiveRecvByteBufferAllocator(minimum: 4_096, initial: 65_536, maximum: 1 << 20)
-      )
+      .childChannelOption(ChannelOptions.recvAllocator, value: Self.allocator)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          let connection = WireConnection(channel: channel, queue: queue)
-          let operations = channel.pipeline.syncOperations
-          try operations.addHandlers(try security.makeHandlers(nil))
-          try operations.addHandler(WireHandler(connection: connection))
+          let connection = try install(in: channel, isServer: true, proven: nil)
           queue.async { accept(connection) }
         }
       }
       .bind(host: address.host, port: address.port).get()
   }
 
+  /// Connects, and waits until the peer has proven who it is.
   func connect(_ address: NodeAddress) async throws -> WireConnection {
     try security.require(address)
-    let (security, queue) = (security, queue)
-    let channel = try await ClientBootstrap(group: Self.group)
-      .connectTimeout(.seconds(3))
-      .channelOption(ChannelOptions.socketOption(.tcp_nodelay), value: 1)
-      .channelOption(ChannelOptions.autoRead, value: false)
-      .channelOption(
-        ChannelOptions.recvAllocator,
-        value: AdaptiveRecvByteBufferAllocator(minimum: 4_096, initial: 65_536, maximum: 1 << 20)
-      )
-      .channelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          let connection = WireConnection(channel: channel, queue: queue)
-          let operations = channel.pipeline.syncOperations
-          try operations.addHandlers(try security.makeHandlers(address.host))
-          let handler = WireHandler(connection: connection)
-          handler.allowLongMessages()
-          try operations.addHandler(handler)
+    let loop = Self.group.next()
+    let proven = loop.makePromise(of: Void.self)
+    do {
+      let connection = Guarded<WireConnection?>(nil)
+      let channel = try await ClientBootstrap(group: loop)
+        .connectTimeout(.seconds(3))
+        .channelOption(ChannelOptions.socketOption(.tcp_nodelay), value: 1)
+        .channelOption(ChannelOptions.autoRead, value: false)
+        .channelOption(ChannelOptions.recvAllocator, value: Self.allocator)
+        .channelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture {
+            let made = try install(in: channel, isServer: false, proven: proven)
+            connection.withLock { $0 = made }
+          }
         }
+        .connect(host: address.host, port: address.port).get()
+      let timeout = loop.scheduleTask(in: .seconds(Self.handshakeSeconds)) {
+        proven.fail(WireError("the peer has not proven who it is in time"))
+        channel.close(promise: nil)
       }
-      .connect(host: address.host, port: address.port).get()
-    return try await channel.eventLoop.submit {
-      try channel.pipeline.syncOperations.handler(type: WireHandler.self).wire
-    }.get()
+      try await proven.futureResult.get()
+      timeout.cancel()
+      guard let connection = connection.withLock({ $0 }) else {
+        throw WireError("the connection was not made")
+      }
+      return connection
+    } catch {
+      proven.fail(error)
+      throw VecDBError(.inputOutput, security.explain(error), at: "\(address)")
+    }
   }
-}
 
-extension WireHandler {
-  var wire: WireConnection { connection }
+  private static let allocator = AdaptiveRecvByteBufferAllocator(
+    minimum: 4_096, initial: 65_536, maximum: 1 << 20)
+
+  /// On the event loop of the channel.
+  private func install(
+    in channel: any Channel, isServer: Bool, proven: EventLoopPromise<Void>?
+  ) throws -> WireConnection {
+    let connection = WireConnection(channel: channel, queue: queue)
+    let operations = channel.pipeline.syncOperations
+    try operations.addHandlers(try security.makeHandlers(isServer))
+    if let proof = security.proof {
+      try operations.addHandler(PeerGate(judge: proof.judge, proven: proven))
+    } else {
+      proven?.succeed()
+    }
+    let handler = WireHandler(connection: connection, security: security)
+    if !isServer { handler.allowLongMessages() }
+    try operations.addHandler(handler)
+    return connection
+  }
 }

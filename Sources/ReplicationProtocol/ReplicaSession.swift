@@ -21,6 +21,8 @@ package struct ReplicaSession: Sendable {
     case bootstrap(LogIdentity)
     /// Not to be tried again without somebody's help.
     case halt(String)
+    /// Tell whoever looks after the node; it goes on trying.
+    case alarm(String)
     case close(String)
   }
 
@@ -94,17 +96,33 @@ package struct ReplicaSession: Sendable {
       return accepted + [.rewind(position, new)]
     case (.pull(let position), .greeting):
       guard history.position(at: position.lsn) == position else {
-        state = .closed
-        return [
-          .send(.pullRefused("the histories are not the same at LSN \(position.lsn)")),
-          .close("the primary is behind and of another history"),
-        ]
+        return cannotGiveBack(after: position, history)
       }
       state = .givingBack
       return [.giveBack(after: position.lsn)]
     case (.refuse(let refusal), _): return refused(refusal, fence)
     default: return violation("a message that does not belong here")
     }
+  }
+
+  /// The primary lost what this side has no log of any more, or went another way since. Nobody but
+  /// an operator can say which of the two is to be kept.
+  private mutating func cannotGiveBack(
+    after position: LogPosition, _ history: some HistoryReading
+  ) -> [Action] {
+    state = .closed
+    let isTrimmed = history.position(at: position.lsn) == nil
+    let text =
+      isTrimmed
+      ? "the log after LSN \(position.lsn) is trimmed"
+      : "the histories are not the same at LSN \(position.lsn)"
+    return [
+      .send(.pullRefused(text)),
+      .alarm(
+        "the primary ends at LSN \(position.lsn) and this node at \(history.end.lsn) of the same "
+          + "epoch, but \(text): promote this node to keep what the primary lost"),
+      .close("the primary is behind, and \(text)"),
+    ]
   }
 
   /// The fence that following this history needs; nil if it is one that must not be followed.
@@ -176,9 +194,9 @@ package struct ReplicaSession: Sendable {
   private mutating func refused(_ refusal: Message.Refusal, _ fence: EpochName) -> [Action] {
     state = .closed
     switch refusal.reason {
-    case .foreignDatabase, .notAllowed, .protocolViolation:
+    case .foreignDatabase, .protocolViolation:
       return [.halt("the primary refuses: \(refusal.text)")]
-    case .staleEpoch, .notServing, .overloaded:
+    case .staleEpoch, .notServing, .overloaded, .notAllowed:
       let raise = refusal.fence > fence ? [Action.raiseFence(refusal.fence)] : []
       return raise + [.close("the primary refuses: \(refusal.text)")]
     }

@@ -99,7 +99,7 @@ package struct WireFrameReader: Sendable {
       var reader = ByteReader(rest)
       do {
         guard try reader.read(UInt32.self, "magic") == WireFrame.magic else {
-          throw WireError("these are not the bytes of a vecdb replication connection")
+          throw stranger(rest)
         }
         let major = try reader.read(UInt8.self, "major version")
         guard major == WireFrame.majorVersion else {
@@ -153,7 +153,16 @@ package struct WireFrameReader: Sendable {
     let magic = withUnsafeBytes(of: WireFrame.magic.littleEndian) { Array($0) }
     let count = min(available, 4)
     guard buffer[consumed..<consumed + count].elementsEqual(magic[..<count]) else {
-      throw WireError("these are not the bytes of a vecdb replication connection")
+      throw buffer.withUnsafeBytes {
+        stranger(UnsafeRawBufferPointer(rebasing: $0[consumed...]))
+      }
     }
+  }
+
+  private func stranger(_ bytes: UnsafeRawBufferPointer) -> WireError {
+    // A handshake or an alert of TLS, of whatever version.
+    guard let first = bytes.first, [0x15, 0x16].contains(first), bytes.count < 2 || bytes[1] == 3
+    else { return WireError("these are not the bytes of a vecdb replication connection") }
+    return WireError("the peer speaks TLS, and this side does not")
   }
 }

@@ -243,15 +243,10 @@ extension Database {
   /// Writes a checkpoint of the present state while writes and searches go on, and returns when it
   /// is durable. Nothing is written if the newest checkpoint has everything.
   @discardableResult
-  public func checkpoint() async throws -> CheckpointReport { try await checkpoint(always: false) }
-
-  @discardableResult
-  func checkpoint(always: Bool) async throws -> CheckpointReport {
+  public func checkpoint() async throws -> CheckpointReport {
     try requireOpen()
     while true {
-      let started = try await queue.exclusively { engine in
-        try engine.startCheckpoint(always: always)
-      }
+      let started = try await queue.exclusively { try $0.startCheckpoint() }
       guard let (job, isNew) = started else {
         let newest = try await queue.exclusively { $0.checkpointer.newest.lsn }
         return CheckpointReport(lsn: newest, blocksWritten: 0, bytesWritten: 0, seconds: 0)

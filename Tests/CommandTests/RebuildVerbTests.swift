@@ -47,6 +47,14 @@ import Testing
     ).output
     #expect(table.split(separator: "\n").count == 4)
     #expect(table.contains("serves"))
+    // With only one of the two given, the other is as it is, not as it is by default.
+    try Command.succeed(
+      "rebuild", database, "c", "--m", "24", "--ef-construction", "90",
+      "--latency-factor", "50")
+    try Command.succeed("rebuild", database, "c", "--retire")
+    let rows = try field("rows", "--dry-run", "--m", "8") as? [[String: Any]]
+    #expect(rows?.compactMap { $0["m"] as? Int } == [24, 8])
+    #expect(rows?.compactMap { $0["efConstruction"] as? Int } == [90, 90])
     #expect(try Command.run("rebuild", database, "c", "--alternative", "8:50").status == 2)
     #expect(
       try Command.run("rebuild", database, "c", "--dry-run", "--alternative", "8").status == 2)

@@ -183,7 +183,7 @@ extension ClusterRun {
     for node in nodes.indices where !nodes[node].isUp { restart(node) }
   }
 
-  /// What somebody who looks after the cluster does when there is no primary.
+  /// What somebody who looks after the cluster does when there is no primary, or an alarm.
   mutating func operate(_ node: Int) throws {
     guard now > lastOperation + 700 else { return }
     let primaries = nodes.filter { $0.isUp && $0.store.isWriter }
@@ -191,9 +191,11 @@ extension ClusterRun {
     let isServed = primaries.contains {
       $0.store.identity.name >= top && $0.store.fence.admits($0.store.identity.name)
     }
-    guard !isServed, nodes.allSatisfy({ $0.promotion == nil }) else { return }
+    let stranded = nodes.firstIndex { $0.isUp && $0.isStranded && !$0.store.isWriter }
+    guard !isServed || stranded != nil, nodes.allSatisfy({ $0.promotion == nil }) else { return }
     lastOperation = now
-    try standForElection(node, isForced: false)
+    for index in nodes.indices { nodes[index].isStranded = false }
+    try standForElection(stranded ?? node, isForced: false)
   }
 }
 

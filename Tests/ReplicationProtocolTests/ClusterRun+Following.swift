@@ -118,6 +118,9 @@ extension ClusterRun {
         // Only damage on the way can be behind this here: an operator tries again.
         note("\(node) halts: \(text)")
         hangUp(connection, by: node)
+      case .alarm(let text):
+        note("\(node) alarms: \(text)")
+        nodes[node].isStranded = isMending
       case .close: hangUp(connection, by: node)
       }
     }

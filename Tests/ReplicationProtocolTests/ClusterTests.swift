@@ -17,6 +17,12 @@ import Testing
     return first...last
   }
 
+  /// Seeds that failed once, beyond those that an ordinary run tries.
+  @Test(arguments: [4_297] as [UInt64]) func keptSeeds(seed: UInt64) throws {
+    var run = ClusterRun(seed: seed)
+    try run.run()
+  }
+
   @Test func manySeeds() {
     var failures = 0
     var promotions = 0

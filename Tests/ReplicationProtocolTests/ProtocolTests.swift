@@ -57,6 +57,14 @@ import Testing
     #expect(try decode(bytes, pieces: pieces) == Self.messages)
   }
 
+  @Test(arguments: [[0x16, 3, 1, 2, 0], [0x15, 3, 1], [0x16]] as [[UInt8]])
+  func anotherProtocolIsNamed(bytes: [UInt8]) {
+    let error = #expect(throws: WireError.self) { try decode(bytes) }
+    #expect(error?.description.contains("speaks TLS") == true)
+    let other = #expect(throws: WireError.self) { try decode(Array("GET / HTTP/1.1".utf8)) }
+    #expect(other?.description.contains("not the bytes") == true)
+  }
+
   @Test func goldenBytes() {
     // The layout that Replication.md states; other programs read it.
     let bytes = Message.credit(0x0102_0304).encoded(sequence: 5)

@@ -24,6 +24,8 @@ struct SimulatedNode {
   var nextPeer: Int
   var lag = Lag(silenceMilliseconds: 400)
   var promotion: Candidacy?
+  /// It has raised an alarm that says to promote it.
+  var isStranded = false
 
   struct Candidacy {
     var machine: Promotion

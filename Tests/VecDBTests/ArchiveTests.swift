@@ -9,6 +9,8 @@ import VecDB
     configuration.logSegmentBytes = 128 << 10
     configuration.checkpointLogBytes = 256 << 10
     configuration.archive = archive
+    // It logs batches by itself, also between a look at the LSN and the close.
+    configuration.maintenanceMinimum = .max
     configuration.logger.logLevel = .critical
     return configuration
   }

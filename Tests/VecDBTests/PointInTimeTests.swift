@@ -34,6 +34,9 @@ import VecDB
     /// before.
     static func open(_ path: String, _ repository: String) async throws -> Database {
       var configuration = Configuration()
+      // Maintenance, which logs batches by itself, is due all the time.
+      configuration.maintenanceMinimum = 20
+      configuration.maintenanceShare = 0
       configuration.logSegmentBytes = 256 << 10
       configuration.checkpointLogBytes = 1 << 20
       var archive = ArchiveOptions(repository: repository)
@@ -119,21 +122,28 @@ import VecDB
       if step % 90 == 40 { _ = try await history.database.backup(to: history.repository) }
       if step % 120 == 100 { try await history.reopen() }
     }
-    let end = history.database.lsn
     try await history.database.close()
     let first = try #require(try Database.backups(in: history.repository).first)
     #expect(try Database.backups(in: history.repository).allSatisfy { $0.gapFirstLSN == nil })
-    var restorable = history.moments.keys.filter { $0 >= first.lsn }.sorted()
-    #expect(restorable.last == end, "the log is archived to its end")
-    restorable.shuffle(using: &history.generator)
-    for (index, lsn) in restorable.prefix(50).enumerated() {
-      let moment = try #require(history.moments[lsn])
+    let noted = history.moments.keys.sorted()
+    let end = try #require(try Database.backups(in: history.repository).last).replayableThroughLSN
+    let last = try #require(noted.last)
+    #expect(end >= last, "the log is archived to its end")
+    let restorable = (first.lsn...last).shuffled(using: &history.generator).prefix(50)
+    // Between two steps' LSNs lie those of maintenance, which changes no data.
+    let maintenance = restorable.count { history.moments[$0] == nil }
+    #expect(maintenance >= 5, "\(maintenance) of 50 points are those of maintenance")
+    for (index, lsn) in restorable.enumerated() {
       let path = history.directory.file("at-\(lsn)")
       let report = try await Database.restore(
         from: history.repository, to: path, target: .lsn(lsn),
         verification: index % 5 == 0 ? .full : .quick)
       #expect(report.lsn == lsn)
-      #expect(report.dataDigest == moment.digest, "LSN \(lsn), seed \(seed)")
+      // It may come before or after the step that it is beside.
+      let beside = [noted.last { $0 <= lsn }, noted.first { $0 >= lsn }].compactMap { $0 }
+        .compactMap { history.moments[$0] }
+      let moment = try #require(
+        beside.first { $0.digest == report.dataDigest }, "LSN \(lsn), seed \(seed)")
       let copy = try await Database.open(at: path)
       #expect(try Self.contents(of: copy) == moment.contents, "LSN \(lsn), seed \(seed)")
       try await copy.close()

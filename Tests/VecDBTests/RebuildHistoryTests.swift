@@ -160,6 +160,7 @@ import VecDB
     weak let old = items.otherGeneration
     #expect(old != nil)
     try await items.retireRebuild()
+    for _ in 0..<1_000 where old != nil { try await Task.sleep(for: .milliseconds(10)) }
     #expect(old == nil, "the arrays of the old generation are gone")
     let after = try database.stats()
     // What is in packs now is the new generation, and at most as much again that is dead.
@@ -167,6 +168,41 @@ import VecDB
     #expect(after.packBytes < after.collections[0].indexBytes * 2 + (4 << 20))
     // Dead slots take no vectors and no nodes.
     #expect(after.collections[0].indexBytes < before.collections[0].indexBytes)
+    try await database.close()
+  }
+
+  @Test func `slots that were dead when the graph was built are used again`() async throws {
+    let directory = try TemporaryDirectory()
+    var configuration = RebuildTests.stepped()
+    configuration.maintenanceMinimum = .max
+    var database = try await Database.open(at: directory.file("db"), configuration: configuration)
+    var items = try await database.createCollection(
+      "items", dimensions: RebuildTests.dimensions, metric: .l2)
+    try await RebuildTests.fill(items, count: 3_000)
+    try await items.beginRebuild(Self.options)
+    try Self.stepUntil("grace", items, database)
+    try await items.retireRebuild()
+    let absent = try database.stats().collections[0].dead
+    #expect(absent > 600)
+    try await database.close()
+    // Only now is maintenance allowed.
+    configuration.maintenanceMinimum = 10
+    configuration.maintenanceShare = 0
+    database = try await Database.open(at: directory.file("db"), configuration: configuration)
+    items = try database.collection("items")
+    try await items.delete("k2999")
+    for _ in 0..<2_000 where try database.stats().collections[0].free < absent {
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    #expect(try database.stats().collections[0].free >= absent)
+    var problems = try await database.check().problems
+    #expect(problems.isEmpty, "\(problems)")
+    let slots = try database.stats().collections[0].slots
+    try await items.upsert(RebuildTests.records(50_000..<50_400))
+    #expect(try database.stats().collections[0].slots == slots)
+    problems = try await database.check().problems
+    #expect(problems.isEmpty, "\(problems)")
+    #expect(try RebuildTests.recall(items) > 0.95)
     try await database.close()
   }
 
@@ -191,8 +227,12 @@ import VecDB
     try items.setRebuildBudget(budget)
     #expect(try items.rebuildStatus().budget == budget)
     try await items.cancelRebuild()
-    let trial = try await items.tryRebuild([IndexOptions(m: 8), IndexOptions(m: 24)])
-    #expect(trial.rows.map(\.m) == [16, 8, 24] && trial.rows[0].isCurrent)
+    let trial = try await items.tryRebuild([
+      .init(m: 8), .init(m: 24, efConstruction: 90), .init(efConstruction: 70),
+    ])
+    #expect(trial.rows.map(\.m) == [16, 8, 24, 16] && trial.rows[0].isCurrent)
+    // What is not given stays as it is.
+    #expect(trial.rows.map(\.efConstruction) == [128, 128, 90, 70])
     try await database.close()
   }
 

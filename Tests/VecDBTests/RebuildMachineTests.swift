@@ -31,6 +31,25 @@ import VecDB
     #expect(machine.stage == .swapping)
   }
 
+  @Test func `a follower builds and decides nothing`() {
+    var machine = RebuildMachine()
+    var seen = building(adopted: 100, inserted: 50)
+    seen.isFollower = true
+    #expect(machine.next(seen) == .insert)
+    seen.isAtOrigin = true
+    seen.lag = 50
+    #expect(machine.next(seen) == .follow)
+    seen.lag = 0
+    #expect(machine.next(seen) == .rest(milliseconds: 50))
+    seen.phase = .grace
+    #expect(machine.next(seen) == .rest(milliseconds: 50))
+    // Promoted, it takes over where the other one was.
+    seen.isFollower = false
+    #expect(machine.next(seen) == .retire)
+    seen.phase = .building
+    #expect(machine.next(seen) == .judge)
+  }
+
   @Test func `what waits for the gate catches up first`() {
     var machine = RebuildMachine()
     var seen = building(adopted: 100, inserted: 100)

@@ -43,25 +43,31 @@ struct BackupRun: Sendable {
   ) throws -> BackupReport {
     let started = DispatchTime.now()
     let entry = ManifestEntry(epochCounter: report.epoch, lsn: report.lsn)
+    try requireNewest()
     let published = try repository.manifests().contains(entry)
     if published, !options.repair {
       let manifest = try repository.getManifest(entry)
       countWhatIsThere(manifest)
       report.canary = try CanaryAnnotation(in: manifest)?.report
     } else {
-      let current = engine.log.identity.currentEpoch
-      try repository.claimEpoch(counter: current.counter, id: current.id.number)
-      if let newer = try repository.claimedEpochs().last, newer.counter > current.counter {
-        throw StoreError(
-          .invalidArgument,
-          "the repository knows epoch \(newer.counter), and this copy is of epoch "
-            + "\(current.counter): another copy has become the primary", at: repository.location,
-          remedy: "Let this copy follow the new primary with `vecdb rejoin`.")
-      }
       try publish(isNew: !published, measureCanary: measureCanary, started: started)
     }
     report.seconds = Self.seconds(since: started)
     return report
+  }
+
+  /// Throws if another copy was promoted since: what this one has is not the newest history, also
+  /// where its restore point is there.
+  private func requireNewest() throws {
+    let current = engine.log.identity.currentEpoch
+    guard let newer = try repository.claimedEpochs().last, newer.counter > current.counter else {
+      return
+    }
+    throw StoreError(
+      .invalidArgument,
+      "the repository knows epoch \(newer.counter), and this copy is of epoch "
+        + "\(current.counter): another copy has become the primary", at: repository.location,
+      remedy: "Let this copy follow the new primary with `vecdb rejoin`.")
   }
 
   /// Blocks, log and canary at the same time, then the manifest.
@@ -102,11 +108,10 @@ struct BackupRun: Sendable {
     let measured = try canary.value()
     try cancellation.check()
     guard isNew else { return try repository.synchronize() }
-    manifest.annotations[CanaryAnnotation.name] = try measured?.encoded()
+    try measured?.write(to: &manifest)
     report.canary = measured?.report
-    manifest.annotations[BackupAnnotation.name] = try BackupAnnotation(
-      newBytes: report.newBytes, seconds: Self.seconds(since: started)
-    ).encoded()
+    try BackupAnnotation(newBytes: report.newBytes, seconds: Self.seconds(since: started))
+      .write(to: &manifest)
     // See `RenewingRepository` for why this suffices beside a prune.
     if try target.needsAnotherLook() { try lookAgain(manifest) }
     do { try repository.putManifest(manifest) } catch let error as StoreError
@@ -138,6 +143,8 @@ struct BackupRun: Sendable {
       progress.set(doneBytes: $0.doneBytes, totalBytes: $0.totalBytes)
     }
     transfer.isLowPriority = options.isLowPriority
+    let logger = engine.configuration.logger
+    transfer.notice = { logger.warning("backup: \($0)") }
     let previous = try newestReadableManifest()
     progress.begin("copying blocks")
     add(try transfer.publish(manifest, from: engine.blocks, to: target, previous: previous))
@@ -178,8 +185,11 @@ struct BackupRun: Sendable {
     report.newBytes += transferred.sentBytes
   }
 
-  /// Publishes the log of this history that is not archived yet.
+  /// Claims the epoch, and publishes the log of this history that is not archived yet. Blocks, which
+  /// belong to no epoch, need not wait for the claim; the manifest does.
   private func archiveLog() throws -> LogArchive.Published {
+    let current = engine.log.identity.currentEpoch
+    try repository.claimEpoch(counter: current.counter, id: current.id.number)
     let archive = LogArchive(log: engine.log, repository: repository)
     var done = try archive.publish(through: report.lsn) { _ in try cancellation.check() }
     if options.repair, let oldest = try repository.manifests().first {

@@ -5,9 +5,10 @@ import Files
 extension Repository {
   /// The marks that the newest restore point and the log behind it know.
   func marks() throws -> Marks {
-    guard let entry = try newestManifest() else { return Marks() }
+    let history = try RepositoryHistory(self)
+    guard let entry = history.base(of: .max) else { return Marks() }
     var marks = try Marks(in: try getManifest(entry))
-    for stretch in try RepositoryHistory(self).log(after: entry) {
+    for stretch in history.log(after: entry) {
       for frame in try ArchivedLog.read(stretch.piece, in: self).frames
       where frame.lsn > entry.lsn && frame.lsn <= stretch.lastLSN {
         guard frame.payload.prefix(2).last == BatchPayload.Kind.mark.rawValue else { continue }
@@ -49,7 +50,7 @@ extension Database {
 
 extension RepositoryHistory {
   func canRestore(_ mark: MarkInfo) -> Bool {
-    guard let base = entries.last(where: { $0.lsn <= mark.lsn }) else { return false }
+    guard let base = base(of: mark.lsn) else { return false }
     return mark.lsn <= reach(of: base)
   }
 }

@@ -43,10 +43,21 @@ struct RepositoryHistory {
     return index + 1 < epochs.count ? epochs[index + 1].beganAtLSN : .max
   }
 
+  /// Whether a restore point belongs to the newest history, and not to a line that ended when a
+  /// replica was promoted from an earlier point.
+  func isCurrent(_ entry: ManifestEntry) -> Bool {
+    epochs.isEmpty || end(of: entry.epochCounter).map { entry.lsn <= $0 } ?? false
+  }
+
+  /// The restore point that an LSN is replayed from: of the newest history if that has one.
+  func base(of lsn: UInt64) -> ManifestEntry? {
+    entries.last { $0.lsn <= lsn && isCurrent($0) } ?? entries.last { $0.lsn <= lsn }
+  }
+
   /// The log after a restore point, as far as it has no gap; the first piece may begin before it. It
   /// goes on into later epochs where these build on it.
   func log(after entry: ManifestEntry) -> [Stretch] {
-    let isOnPath = end(of: entry.epochCounter).map { entry.lsn <= $0 } ?? false
+    let isOnPath = !epochs.isEmpty && isCurrent(entry)
     var end = entry.lsn
     var stretches: [Stretch] = []
     for piece in pieces.sorted(by: { ($0.firstLSN, $0.lastLSN) < ($1.firstLSN, $1.lastLSN) }) {

@@ -13,7 +13,8 @@ struct RestorePlan {
   /// How far the log after the manifest reaches without a gap.
   var reachableLSN: UInt64
 
-  /// Chooses the newest manifest at or before the target, or the one of LSN `base`.
+  /// Chooses the newest manifest at or before the target, or the one of LSN `base`. Those of lines
+  /// that have ended are used only where the newest history has none.
   ///
   /// - Throws: `.notFound` if there is none, or if the log has a gap before the target; the message
   ///   says what can be restored instead.
@@ -26,7 +27,11 @@ struct RestorePlan {
     }
     var target = target
     if case .mark(let name) = target { target = .lsn(try repository.mark(named: name).lsn) }
-    guard let entry = try Self.choose(target, base, history.entries, repository) else {
+    let usable = base.map { lsn in history.entries.filter { $0.lsn == lsn } } ?? history.entries
+    let chosen =
+      try Self.choose(target, usable.filter(history.isCurrent), repository)
+      ?? Self.choose(target, usable, repository)
+    guard let entry = chosen else {
       let what =
         base.map { "restore point LSN \($0) is not there, or not" } ?? "no restore point is"
       throw StoreError(
@@ -49,10 +54,8 @@ struct RestorePlan {
   }
 
   private static func choose(
-    _ target: RestoreTarget, _ base: UInt64?, _ entries: [ManifestEntry],
-    _ repository: any Repository
+    _ target: RestoreTarget, _ usable: [ManifestEntry], _ repository: any Repository
   ) throws -> ManifestEntry? {
-    let usable = base.map { lsn in entries.filter { $0.lsn == lsn } } ?? entries
     switch target {
     case .latest, .mark: return usable.last
     case .lsn(let lsn): return usable.last { $0.lsn <= lsn }

@@ -43,7 +43,7 @@ struct RestoreProof {
   private func compare(
     _ measured: CanaryReport, with stored: CanaryAnnotation, _ manifest: Manifest
   ) throws {
-    let isExact = stored.lsn == manifest.lsn
+    let isExact = stored.lsn == manifest.lsn && stored.version == Canaries.version
     for entry in stored.report.collections {
       guard let now = measured.collections.first(where: { $0.collection == entry.collection })
       else {

@@ -35,7 +35,9 @@ final class Engine: @unchecked Sendable {
   /// Who is told of every commit, and decides when it is acknowledged; nil where nobody follows.
   var replication: (any ReplicationHooks)?
   /// Why clients may not write: this node follows another one, or is fenced off.
-  var writeRefusal: VecDBError?
+  var writeRefusal: VecDBError? {
+    didSet { shared.refusesWrites.store(writeRefusal != nil, ordering: .releasing) }
+  }
 
   /// What readers on any thread see of the engine.
   final class SharedState: Sendable {
@@ -46,6 +48,8 @@ final class Engine: @unchecked Sendable {
     let records: RecordStore
     /// Bytes of writes that wait for the writer.
     let queuedBytes = Atomic(0)
+    /// Whether nothing is written here but what is received from another node.
+    let refusesWrites = Atomic(false)
     init(lsn: UInt64, records: RecordStore) {
       self.lsn = Atomic(lsn)
       self.records = records

@@ -138,6 +138,7 @@ extension CollectionRuntime {
       serve(old)
       end(header, lsn: lsn, reason: reason, kind: .rolledBack)
     }
+    new.releaseInBackground()
   }
 
   private func end(
@@ -146,11 +147,13 @@ extension CollectionRuntime {
     let outcome = RebuildOutcome(
       kind: kind, number: header.number, lsn: lsn, milliseconds: header.timeMilliseconds,
       reason: reason)
-    rebuilds.withLock { rebuilds in
+    let other = rebuilds.withLock { rebuilds in
       rebuilds.state = nil
-      rebuilds.other = nil
       rebuilds.outcome = outcome
+      defer { rebuilds.other = nil }
+      return rebuilds.other
     }
+    if other !== generation { other?.releaseInBackground() }
   }
 
   private func requireRebuild(

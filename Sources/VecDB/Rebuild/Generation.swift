@@ -1,4 +1,5 @@
 import Bytes
+import Dispatch
 import Synchronization
 import VectorIndex
 
@@ -52,6 +53,12 @@ final class Generation: Sendable {
   func step<Result: Sendable>(_ body: (IndexGeneration) throws -> Result) rethrows -> Result {
     while waiting.load(ordering: .relaxed) > 0 { usleep(200) }
     return try turn.withLock { _ in try body(index) }
+  }
+
+  /// Lets the arrays go on another thread: to unmap a gigabyte takes a tenth of a second, which the
+  /// writer has no time for. The caller gives its reference up afterwards.
+  func releaseInBackground() {
+    DispatchQueue.global(qos: .utility).async { withExtendedLifetime(self) {} }
   }
 
   /// The graph digest as of a batch. Computed once; inside `exclusively`, with the index at `lsn`.

@@ -23,14 +23,11 @@ package struct RebuildFacts: Sendable, Hashable {
   /// Canary recall now and when this generation was first measured; nil where it was not.
   package var recall: Double?
   package var firstRecall: Double?
-  /// What contradicts the rules of the index, records that cannot be reached included.
-  package var violation: String?
 
   package init() {}
 
   /// Why a rebuild is worth it; nil if it is not.
   package var reason: String? {
-    if let violation { return "the index breaks its rules: \(violation)" }
     if let recall, let firstRecall, recall < firstRecall - Self.recallDrift {
       return "canary recall fell from \(RebuildJudge.text(firstRecall)) to "
         + RebuildJudge.text(recall)

@@ -18,7 +18,7 @@ package struct RebuildRequest: Codable, Sendable, Hashable {
   package var collection: String
   package var options: RebuildOptions?
   package var budget: RebuildBudget?
-  package var alternatives: [IndexOptions]?
+  package var alternatives: [RebuildAlternative]?
 
   package init(_ action: Action, _ collection: String) {
     self.action = action

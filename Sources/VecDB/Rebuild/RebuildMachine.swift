@@ -48,6 +48,8 @@ package struct RebuildMachine: Sendable, Hashable {
     package var graceLeftMilliseconds: Int64 = 0
     /// Whether the progress since the last checkpoint is worth one.
     package var isCheckpointDue = false
+    /// Whether another node decides, and this one only builds.
+    package var isFollower = false
 
     package init(phase: RebuildPhase, slots: Int) {
       self.phase = phase
@@ -81,6 +83,16 @@ package struct RebuildMachine: Sendable, Hashable {
   package init() {}
 
   package mutating func next(_ seen: Observation) -> Action {
+    switch decide(seen) {
+    // What is decided comes with the log.
+    case .judge where seen.isFollower, .swap where seen.isFollower,
+      .drop where seen.isFollower, .retire where seen.isFollower:
+      .rest(milliseconds: 50)
+    case let action: action
+    }
+  }
+
+  private mutating func decide(_ seen: Observation) -> Action {
     guard seen.phase == .building else {
       stage = .grace
       if seen.graceLeftMilliseconds <= 0 { return .retire }

@@ -29,8 +29,10 @@ final class RebuildRunner: Sendable {
 
   /// What the scheduler takes from a thread of this niceness goes to searches and writes.
   private static let niceness: Int32 = 10
-  /// Records that are applied in one step while catching up.
+  /// Records that are applied in one step while catching up; and in the grace period, in which a
+  /// rollback waits for the step that is under way.
   private static let followStep = 512
+  private static let graceFollowStep = 32
 
   private let queue: WriteQueue
   private let engine: Engine
@@ -55,6 +57,7 @@ final class RebuildRunner: Sendable {
 
   /// Looks now; with the policy `on`, begins what is proposed.
   func advise() {
+    guard !engine.shared.refusesWrites.load(ordering: .acquiring) else { return }
     for runtime in engine.shared.catalog.all where !isStopped {
       do {
         guard let reason = try advisor.advise(runtime, queue, engine), advisor.policy == .on
@@ -190,9 +193,10 @@ final class RebuildRunner: Sendable {
   /// One step of a rebuild. Returns for how many milliseconds to leave it alone.
   private func step(_ job: RebuildJob) -> Int {
     do {
-      guard let (seen, rebuild, other) = try job.observe(now: Engine.nowMilliseconds()) else {
-        return 0
-      }
+      guard let (observed, rebuild, other) = try job.observe(now: Engine.nowMilliseconds())
+      else { return 0 }
+      var seen = observed
+      seen.isFollower = engine.shared.refusesWrites.load(ordering: .acquiring)
       let action = job.live.withLock { $0.machine.next(seen) }
       let started = DispatchTime.now().uptimeNanoseconds
       try perform(action, job, rebuild, other)
@@ -238,7 +242,9 @@ final class RebuildRunner: Sendable {
       try change(other, job) { index in
         index.threads = threads
         let leader = runtime.index
-        _ = try index.follow(leader, through: leader.view().lsn, limit: Self.followStep)
+        _ = try index.follow(
+          leader, through: leader.view().lsn,
+          limit: rebuild.phase == .grace ? Self.graceFollowStep : Self.followStep)
       }
     case .checkpoint:
       job.live.withLock { live in
@@ -367,10 +373,19 @@ final class RebuildRunner: Sendable {
     try returnSpace()
   }
 
-  /// The blocks of a generation that was given up are needed by the older of the two manifests
-  /// that are kept: two new ones let them go.
+  /// Writes checkpoints until the packs are gone of which the state without the generation that was
+  /// given up needs little or nothing: one empties them, one more lets the manifest go that still
+  /// needs them. Ends earlier if one takes none of them away, as while a backup holds them.
   func returnSpace() throws {
-    for _ in 0..<3 { try checkpoint() }
+    try checkpoint()
+    var left = try engine.blocks.mostlyDeadPacks()
+    var vain = 0
+    while !left.isEmpty, vain < 2 {
+      try checkpoint()
+      let rest = engine.blocks.stillThere(of: left)
+      vain = rest == left ? vain + 1 : 0
+      left = rest
+    }
   }
 }
 

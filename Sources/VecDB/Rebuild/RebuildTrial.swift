@@ -2,6 +2,24 @@ import Bytes
 import Dispatch
 import VectorIndex
 
+/// Parameters to try; what is nil stays as the collection has it.
+public struct RebuildAlternative: Sendable, Hashable, Codable {
+  /// See ``IndexOptions/m``.
+  public var m: Int?
+  /// See ``IndexOptions/efConstruction``.
+  public var efConstruction: Int?
+
+  public init(m: Int? = nil, efConstruction: Int? = nil) {
+    self.m = m
+    self.efConstruction = efConstruction
+  }
+
+  /// These parameters for a collection that has `present` ones.
+  func resolved(over present: IndexOptions) -> IndexOptions {
+    IndexOptions(m: m ?? present.m, efConstruction: efConstruction ?? present.efConstruction)
+  }
+}
+
 /// Parameters side by side, measured on the collection as it is.
 public struct RebuildTrialReport: Sendable, Hashable, Codable {
   public struct Row: Sendable, Hashable, Codable {
@@ -36,7 +54,7 @@ extension VectorCollection {
   /// one index; on ``RebuildBudget/threads`` threads.
   /// - Throws: `invalidArgument`; `alreadyExists` while a rebuild is under way.
   public func tryRebuild(
-    _ alternatives: [IndexOptions], options: RebuildOptions = RebuildOptions(),
+    _ alternatives: [RebuildAlternative], options: RebuildOptions = RebuildOptions(),
     progress: ProgressHandler? = nil
   ) async throws -> RebuildTrialReport {
     try VecDBError.translating { try requireUsable() }
@@ -61,7 +79,7 @@ struct RebuildTrial {
   let cancellation: Cancellation
   let progress: ProgressHandler?
 
-  func run(_ alternatives: [IndexOptions]) throws -> RebuildTrialReport {
+  func run(_ alternatives: [RebuildAlternative]) throws -> RebuildTrialReport {
     try collection.holdSlots()
     defer { collection.releaseSlots() }
     let generation = collection.generation
@@ -80,7 +98,7 @@ struct RebuildTrial {
     report.rows.append(
       try measure(old, generation.options, at: view, sample, truth, buildSeconds: 0))
     report.rows[0].isCurrent = true
-    for alternative in alternatives {
+    for alternative in alternatives.map({ $0.resolved(over: generation.options) }) {
       let started = DispatchTime.now()
       let index = try build(alternative, from: old, at: view)
       let seconds = Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9

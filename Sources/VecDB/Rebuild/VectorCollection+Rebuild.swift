@@ -207,7 +207,10 @@ extension VectorCollection {
 extension Database {
   /// Has the disk space of a generation that was given up returned.
   func returnSpaceOfRebuild() async throws {
-    for _ in 0..<3 { try await checkpoint(always: true) }
+    let runner = rebuilds
+    do { try await onBackground { try runner.returnSpace() } } catch {
+      throw VecDBError(wrapping: error)
+    }
   }
 
   func returnSpaceOfRebuildInBackground() {
@@ -228,8 +231,8 @@ extension CollectionRuntime {
     _ wanted: RebuildOptions, cause: RebuildPlan.Cause, reason: String
   ) throws -> RebuildPlan {
     try wanted.requireValid(at: definition.name)
-    let new = IndexOptions(
-      m: wanted.m ?? options.m, efConstruction: wanted.efConstruction ?? options.efConstruction)
+    let new = RebuildAlternative(m: wanted.m, efConstruction: wanted.efConstruction)
+      .resolved(over: options)
     do { _ = try definition.indexParameters(with: new) } catch {
       throw VecDBError(.invalidArgument, "\(error)", at: definition.name)
     }

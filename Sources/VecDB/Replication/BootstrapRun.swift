@@ -2,6 +2,7 @@ import BlockStore
 import Bytes
 import Files
 import LogStore
+import Logging
 
 /// Builds a copy of a database from the blocks of another node, beside its place, proves it, and
 /// puts it there in one step. It stays the same database, of the same epoch.
@@ -56,7 +57,8 @@ package struct BootstrapRun {
       let started = ContinuousClock.now
       try files.removeTree(staging.path)
       do {
-        let local = try LocalBlocks(path: path, files: files)
+        let local = try LocalBlocks(
+          path: path, files: files, logger: configuration.logger)
         let layered = LayeredRepository(local: local, remote: source)
         try build(manifest, identity, layered, node)
         try publish()
@@ -135,8 +137,10 @@ private final class LocalBlocks: Sendable {
   private let store: BlockStore?
   private let records: (any FileHandle)?
   private let places: [Digest: (offset: Int, length: Int)]
+  private let logger: Logger
 
-  init(path: String, files: any FileSystem) throws {
+  init(path: String, files: any FileSystem, logger: Logger) throws {
+    self.logger = logger
     let directory = DatabaseDirectory(path: path)
     guard try Opening.isDatabase(directory, files) else {
       (store, records, places) = (nil, nil, [:])
@@ -168,8 +172,10 @@ private final class LocalBlocks: Sendable {
       return SHA256.hash(bytes) == hash ? bytes : nil
     }
     guard let store, store.locate(hash) != nil else { return nil }
-    // A damaged block is fetched like a missing one.
-    do { return try store.read(hash) } catch { return nil }
+    do { return try store.read(hash) } catch {
+      logger.warning("a block of the copy that is replaced is fetched, not used: \(error)")
+      return nil
+    }
   }
 }
 

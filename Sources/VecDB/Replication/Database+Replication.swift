@@ -45,9 +45,19 @@ extension Database {
         do {
           let engine = try engine.get()
           try engine.append(received: frames, of: identity)
+          self.buildAlong(engine)
           body(.success((engine.state.position, engine.state.dataDigest)))
         } catch { body(.failure(VecDBError(wrapping: error))) }
       }, sizeBytes: 0)
+  }
+
+  /// Begins with a candidate as soon as the log has its rebuild, so that little of it is left to be
+  /// built when the swap comes.
+  private func buildAlong(_ engine: Engine) {
+    let isRebuilding = engine.shared.catalog.all.contains {
+      $0.rebuilds.withLock { $0.state != nil }
+    }
+    if isRebuilding { rebuilds.wake() }
   }
 
   /// Takes up the epochs of the history that is followed, as far as they have begun.

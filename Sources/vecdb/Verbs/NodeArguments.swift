@@ -14,18 +14,12 @@ struct NodeArguments: ParsableArguments {
   var peer: [NodeAddress] = []
   @Option(help: "Serve the status page over HTTP here, as host:port.")
   var http: NodeAddress?
-  @Flag(help: "Connections without TLS, on this machine only.")
-  var insecureLoopback = false
+  @OptionGroup(title: "Protection") var protection: TLSArguments
 
   func options(database: String, peers: [NodeAddress] = []) throws -> ReplicationOptions {
-    guard insecureLoopback else {
-      throw UsageError(
-        message: "the connections between nodes need protection",
-        remedy: "Give --insecure-loopback for nodes on this machine.")
-    }
     var options = ReplicationOptions(
       name: name ?? listen?.description ?? database, listen: listen, peers: peers + peer,
-      security: .insecureLoopback)
+      security: try protection.security())
     options.logger.logLevel = .notice
     return options
   }

@@ -115,16 +115,16 @@ struct Rebuild: AsyncParsableCommand {
     return request
   }
 
-  private func alternatives() throws -> [IndexOptions] {
+  private func alternatives() throws -> [RebuildAlternative] {
     var result = try alternative.map { text in
       let parts = text.split(separator: ":").compactMap { Int($0) }
       guard parts.count == 2 else {
         throw ValidationError("--alternative is '\(text)'; write it like 32:200.")
       }
-      return IndexOptions(m: parts[0], efConstruction: parts[1])
+      return RebuildAlternative(m: parts[0], efConstruction: parts[1])
     }
     if dryRun, m != nil || efConstruction != nil {
-      result.insert(IndexOptions(m: m ?? 16, efConstruction: efConstruction ?? 200), at: 0)
+      result.insert(RebuildAlternative(m: m, efConstruction: efConstruction), at: 0)
     }
     return result
   }
