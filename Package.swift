@@ -134,7 +134,13 @@ let package = Package(
       ]),
     .testTarget(name: "VecDBEncryptionTests", dependencies: ["VecDBEncryption", "VecDB"]),
     .testTarget(name: "ReplicationProtocolTests", dependencies: ["ReplicationProtocol"]),
-    .testTarget(name: "ReplicationTests", dependencies: ["Replication", "VecDB"]),
+    .testTarget(
+      name: "ReplicationTests",
+      dependencies: [
+        "Replication", "VecDB", "Bytes",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ]),
     .testTarget(
       name: "ReplicationTLSTests", dependencies: ["ReplicationTLS", "Replication", "VecDB"],
       exclude: ["Certificates"]),

@@ -155,17 +155,22 @@ try:
         while not (status(page) or {}).get("isConnected"):
             time.sleep(0.01)
 
-    say("the peak, while the replica pauses")
+    def rate_of(process, seconds):
+        """Batches a second that the primary makes durable and searchable."""
+        time.sleep(1)
+        first, began = written(), time.monotonic()
+        time.sleep(seconds)
+        last, ended = written(), time.monotonic()
+        if process.poll() is not None:
+            sys.exit("the import ended too early: give more --rows")
+        return (last - first) / (ended - began)
+
+    say("the peak while the replica follows, and while it pauses")
     process = load()
     connected()
+    peak = rate_of(process, 4)
     replica.send_signal(signal.SIGSTOP)
-    time.sleep(1)
-    first, began = written(), time.monotonic()
-    time.sleep(6)
-    paused, ended = written(), time.monotonic()
-    peak = (paused - first) / (ended - began)
-    if process.poll() is not None:
-        sys.exit("the import ended too early: give more --rows")
+    alone = rate_of(process, 4)
     stop(process)
 
     say("catching up")
@@ -184,37 +189,45 @@ try:
     catch_up = (end - moving) / (time.monotonic() - began)
     stop(primary)
 
+    def lag_at(rate):
+        """Sorted samples of the lag in milliseconds, at so many batches a second."""
+        run("drop", f"{work}/a", "load")
+        run("create", f"{work}/a", "load", "--dimensions", str(dimensions), "--metric", "l2")
+        process = load(rate=int(rate * 100))
+        connected()
+        time.sleep(2)
+        samples = []
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline and process.poll() is None:
+            samples.append(status(page)["lagSeconds"] * 1000)
+            time.sleep(0.01)
+        stop(process)
+        return sorted(samples)
+
     say("lag at half of the peak")
-    run("drop", f"{work}/a", "load")
-    run("create", f"{work}/a", "load", "--dimensions", str(dimensions), "--metric", "l2")
-    process = load(rate=int(peak * 100 / 2))
-    connected()
-    time.sleep(2)
-    samples = []
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and process.poll() is None:
-        samples.append(status(page)["lagSeconds"] * 1000)
-        time.sleep(0.01)
-    process.terminate()
-    samples.sort()
+    samples = lag_at(peak / 2)
+    samples_alone = lag_at(alone / 2)
     report = {
         "copyBytes": size,
         "plainCopySeconds": round(plain, 3),
         "fetchSeconds": round(fetched, 3),
         "fetchShareOfPlain": round(plain / fetched, 3),
         "peakBatchesPerSecond": round(peak, 1),
+        "peakAloneBatchesPerSecond": round(alone, 1),
         "catchUpBatchesPerSecond": round(catch_up, 1),
-        "catchUpShareOfPeak": round(catch_up / peak, 2),
+        "catchUpShareOfPeak": round(catch_up / alone, 2),
         "caughtUpBatches": end - before,
         "lagSamples": len(samples),
         "lagP50Milliseconds": samples[len(samples) // 2],
         "lagP99Milliseconds": samples[int(len(samples) * 0.99)],
+        "lagAtHalfOfPeakAloneP50Milliseconds": samples_alone[len(samples_alone) // 2],
+        "lagAtHalfOfPeakAloneP99Milliseconds": samples_alone[int(len(samples_alone) * 0.99)],
     }
     if options.output == "json":
         print(json.dumps(report))
     else:
         for name, value in report.items():
-            print(f"{name:28} {value}")
+            print(f"{name:36} {value}")
     missed = [
         name
         for name, is_met in {

@@ -10,8 +10,6 @@ package struct BlockRepair: Sendable, Equatable {
   package var fetchedBytes = 0
   /// What could not be had anywhere: the array and block, and where it was looked for.
   package var missing: [StoreError] = []
-  /// The arrays of these, as `Manifest.namedArrays` describes them.
-  package var missingArrays: Set<String> = []
 }
 
 extension BlockStore {
@@ -77,7 +75,6 @@ extension BlockStore {
   ) throws {
     guard let listBytes = try rescue(array.list, into: writer, fetch, &repair) else {
       repair.missing.append(lost(array.list, "the list of \(description)"))
-      repair.missingArrays.insert(description)
       return
     }
     let list = try Self.check(
@@ -85,7 +82,6 @@ extension BlockStore {
     for (index, hash) in list.hashes.enumerated() where !writer.has(hash) {
       if try rescue(hash, into: writer, fetch, &repair) == nil {
         repair.missing.append(lost(hash, "block \(index) of \(description)"))
-        repair.missingArrays.insert(description)
       }
     }
   }

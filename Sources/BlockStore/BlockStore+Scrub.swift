@@ -24,7 +24,12 @@ extension BlockStore {
           found += try checkPresence(array, collection: collection.name, names: &names)
         }
       }
-      if state.withLock({ $0.manifests[number] != nil }) { damage += found }
+      // The collector removes the file first: while it is at work, what it removes is still known.
+      if !found.isEmpty,
+        removal.withLock({ _ in state.withLock { $0.manifests[number] != nil } })
+      {
+        damage += found
+      }
       try pace(1 << 12)
     }
     for pack in packs {

@@ -215,7 +215,8 @@ package final class DirectoryStore: ObjectStore {
     if batch.count < Self.syncThreads {
       work()
     } else {
-      try LowPriorityThread.perform(Self.syncThreads, work)
+      // They only wait; their priority is that of this thread.
+      try LowPriorityThread.perform(Self.syncThreads, yields: false, work)
     }
     if let failure = failure.withLock({ $0 }) { throw failure }
   }

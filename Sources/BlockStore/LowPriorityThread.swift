@@ -7,11 +7,13 @@ import Glibc
 /// beside searches.
 package enum LowPriorityThread {
   /// Runs `body` on so many threads at the same time and returns when all have ended.
-  package static func perform(_ count: Int, _ body: @escaping @Sendable () -> Void) throws {
+  package static func perform(
+    _ count: Int, yields: Bool = true, _ body: @escaping @Sendable () -> Void
+  ) throws {
     guard count > 0 else { return }
     var threads: [pthread_t] = []
     for _ in 0..<count {
-      do { threads.append(try start(body)) } catch {
+      do { threads.append(try start(yields: yields, body)) } catch {
         // Fewer threads do the same work.
         guard threads.isEmpty else { break }
         throw error

@@ -4,15 +4,14 @@ import Files
 /// One file of the log: a SQLite database with a header row and a row for each frame.
 ///
 /// While it is written it is in WAL mode with `synchronous=FULL`, so that a returned commit is
-/// durable, and locked exclusively, so that SQLite keeps no shared memory. Each commit writes its last
-/// page whole, so pages are small: a single record's commit should cost the disk little more than its
-/// bytes. One of megabytes runs at the speed of a plain append all the same. Once sealed it is an
-/// ordinary immutable file without WAL.
+/// durable, and locked exclusively, so that SQLite keeps no shared memory. 64 KiB pages make a
+/// commit of a few megabytes run at the speed of a plain append. Once sealed it is an ordinary
+/// immutable file without WAL.
 final class LogSegment {
-  static let pageSizeBytes = 8192
+  static let pageSizeBytes = 65536
   private static let kind = SQLiteFileKind(
     name: "log segment", applicationID: 0x5644_424c,  // "VDBL"
-    formatVersion: 2,
+    formatVersion: 1,
     pageSizeBytes: pageSizeBytes)
 
   let path: String

@@ -231,7 +231,7 @@ public final class ReplicationNode: @unchecked Sendable {
       return (state.database, state.shipper)
     }
     await onQueue { shipper?.closeAll("this node closes its database") }
-    try await database?.attach(nil)
+    // The shipper stays plugged in: the last checkpoint keeps the log that followers will ask for.
     try await database?.close()
   }
 

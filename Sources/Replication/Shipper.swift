@@ -266,7 +266,9 @@ final class Shipper: @unchecked Sendable {
     settle(acknowledgement.replace(policy: policy))
   }
 
+  /// From here on nothing is acknowledged that waits for replicas.
   func closeAll(_ reason: String) {
+    isWriter = false
     settle(acknowledgement.abandon())
     for (_, entry) in served { entry.connection.close(reason) }
   }

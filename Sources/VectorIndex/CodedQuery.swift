@@ -4,8 +4,9 @@ import VectorKernels
 /// distance = base + term(row) - dot << shift, modulo 2³², which is exact (see `CodeDistance`).
 ///
 /// Under L2 and cosine the query uses the records' grid and the distance is squared L2 in code
-/// units. Under the inner product the query has a grid of its own, and a larger dot product is
-/// nearer: 2³¹ - 1 - dot.
+/// units. Under the inner product this sum is the negated product of codes, and the distance, less
+/// for larger products, is 2³¹ - 1 - (product * weight(row)) >> weightShift. A query from outside has
+/// a grid of its own there, and a stored one leaves its own weight out: only the order counts.
 struct CodedQuery {
   let kernel: KernelSet.CodeGatherKernel
   let rangeKernel: KernelSet.CodeRangeKernel
@@ -19,21 +20,33 @@ struct CodedQuery {
   /// How far rounding to codes may have moved a distance d: `slack` + `slackPerRoot` * √d.
   var slack: Float = 0
   var slackPerRoot: Float = 0
-  /// While building under the inner product: the coordinate of each row, and the query's, that make
-  /// it an L2 space.
-  var augments: UnsafePointer<UInt32>?
-  var augment: UInt32 = 0
+  /// Under the inner product: each row's weight.
+  var weights: UnsafePointer<UInt32>?
+  var weightShift: Int64 = 0
+  /// Under the inner product: the weight of a stored slot.
+  var weight: UInt32 = 1
 
   @inline(__always)
   func distance(dot: Int32, row: Int) -> UInt32 {
     base &+ (rowTerms[row] & termMask) &- (UInt32(bitPattern: dot) &<< shift)
   }
 
-  /// The integer distance up to which a record may be nearer than one at integer distance
-  /// `distance`.
-  func rerankLimit(_ distance: UInt32) -> UInt32 {
-    let limit = Double(distance) + Double(slack + slackPerRoot * Float(distance).squareRoot())
+  /// The integer distance up to which a record may be nearer than a candidate.
+  func rerankLimit(_ word: UInt64) -> UInt32 {
+    let distance = CandidatePool.distance(word)
+    var margin = Double(slack + slackPerRoot * Float(distance).squareRoot())
+    if let weights {
+      let weight = Double(weights[Int(CandidatePool.slot(word))])
+      margin = 2 + margin * weight / Double(1 << weightShift)
+    }
+    let limit = Double(distance) + margin
     return limit < 4_294_967_295 ? UInt32(limit) : .max
+  }
+
+  /// What orders a stored node's products with others: with its weight, which distances lack.
+  @inline(__always)
+  static func product(_ distance: UInt32, weight: UInt32) -> Int64 {
+    (0x7fff_ffff &- Int64(distance)) &* Int64(weight)
   }
 
   /// Distances of `count` rows, as the bits of Int32, in place of the dot products.
@@ -47,10 +60,8 @@ struct CodedQuery {
       out[index] = Int32(bitPattern: distance(dot: out[index], row: Int(ids[index])))
       index &+= 1
     }
-    if let augments {
-      for index in 0..<count {
-        out[index] = augmented(out[index], by: augments[Int(ids[index])])
-      }
+    if let weights {
+      for index in 0..<count { out[index] = weighted(out[index], by: weights[Int(ids[index])]) }
     }
   }
 
@@ -63,17 +74,15 @@ struct CodedQuery {
       out[index] = Int32(bitPattern: distance(dot: out[index], row: first &+ index))
       index &+= 1
     }
-    if let augments {
-      for index in 0..<count { out[index] = augmented(out[index], by: augments[first + index]) }
+    if let weights {
+      for index in 0..<count { out[index] = weighted(out[index], by: weights[first &+ index]) }
     }
   }
 
-  /// Adds the square of the difference of two augmenting coordinates; what does not fit is as far
-  /// as can be.
-  private func augmented(_ bits: Int32, by coordinate: UInt32) -> Int32 {
-    let difference = UInt64(max(augment, coordinate) - min(augment, coordinate))
-    let sum = UInt64(UInt32(bitPattern: bits)) + difference * difference
-    return Int32(bitPattern: UInt32(clamping: sum))
+  @inline(__always)
+  private func weighted(_ negated: Int32, by weight: UInt32) -> Int32 {
+    let product = (Int64(negated) &* Int64(weight)) &>> weightShift
+    return Int32(truncatingIfNeeded: 0x7fff_ffff &+ product)
   }
 }
 
@@ -99,19 +108,46 @@ extension IndexGeneration {
       offset &+= 8
     }
     let rowTerms = UnsafePointer(arrays.rowTerms.base.assumingMemoryBound(to: UInt32.self))
+    if let weights = arrays.weights, let quantizer {
+      return storedProductQuery(slot, signed, weights: weights, quantizer: quantizer)
+    }
     // dot = Σx² - 128 Σx and term = Σx² - 256 Σx, so Σx² = 2 dot - term.
     kernels.dotCodesRange(
       UnsafePointer(signed), UnsafeRawPointer(arrays.codes.base), stride, slot, 1, stride, scratch)
     let squares = UInt32(bitPattern: scratch[0]) &* 2 &- rowTerms[slot]
-    var query = CodedQuery(
+    return CodedQuery(
       kernel: kernels.dotCodes, rangeKernel: kernels.dotCodesRange,
       query: UnsafePointer(signed), codes: UnsafeRawPointer(arrays.codes.base),
       strideBytes: stride, rowTerms: rowTerms, base: squares, termMask: .max, shift: 1)
-    if let augments = arrays.augments {
-      query.augments = UnsafePointer(augments.base.assumingMemoryBound(to: UInt32.self))
-      query.augment = query.augments?[slot] ?? 0
-    }
+  }
+
+  /// The same under the inner product. With codes x, q and their zero z, the product is
+  /// Σ(x-z)(q-z) = Σx(q-128) + (128-z)Σx - zΣq + z² dimensions.
+  private func storedProductQuery(
+    _ slot: Int, _ signed: UnsafePointer<Int8>, weights: RowArray, quantizer: Quantizer
+  ) -> CodedQuery {
+    let zero = UInt32(bitPattern: quantizer.zeroCode)
+    let codes = arrays.codes.row(slot).assumingMemoryBound(to: UInt8.self)
+    var sum: UInt32 = 0
+    for j in 0..<parameters.dimensions { sum &+= UInt32(codes[j]) }
+    var query = productQuery(
+      signed, base: zero &* (sum &- zero &* UInt32(parameters.dimensions)), weights: weights,
+      quantizer: quantizer)
+    query.weight = weights.row(slot).load(as: UInt32.self)
     return query
+  }
+
+  private func productQuery(
+    _ signed: UnsafePointer<Int8>, base: UInt32, termMask: UInt32 = .max, weights: RowArray,
+    quantizer: Quantizer
+  ) -> CodedQuery {
+    CodedQuery(
+      kernel: kernels.dotCodes, rangeKernel: kernels.dotCodesRange, query: signed,
+      codes: UnsafeRawPointer(arrays.codes.base), strideBytes: arrays.codes.strideBytes,
+      rowTerms: UnsafePointer(arrays.rowTerms.base.assumingMemoryBound(to: UInt32.self)),
+      base: base, termMask: termMask, shift: 0,
+      weights: UnsafePointer(weights.base.assumingMemoryBound(to: UInt32.self)),
+      weightShift: quantizer.weightShift(dimensions: parameters.dimensions))
   }
 
   /// Encodes the prepared query of a scratch. Only once the generation is trained.
@@ -126,47 +162,47 @@ extension IndexGeneration {
         from: UnsafeRawPointer(scratch.codes).assumingMemoryBound(to: Int8.self), count: stride)
       return binaryQuery(scratch.signedQuery)
     }
-    let isDot = parameters.metric == .dot
-    var base: UInt32 = 0x7fff_ffff
+    if let weights = arrays.weights {
+      let encoded = Self.encodeDotQuery(
+        scratch.query, dimensions: dimensions, into: scratch.signedQuery)
+      // The order does not depend on what all rows' products have in common, but weights need it.
+      let base = UInt32(bitPattern: quantizer.zeroCode) &* encoded.sum
+      var result = productQuery(
+        UnsafePointer(scratch.signedQuery), base: base, termMask: 0, weights: weights,
+        quantizer: quantizer)
+      result.slack = Float(encoded.norm + UInt64(quantizer.maximumNorm)).squareRoot()
+      return result
+    }
     // The rounding error of a component is uniform in ±1/2: variance 1/12, and 1/6 for a
     // difference. Then a squared distance d is off by 2√(d/6) + 0.2√dimensions (a standard
-    // deviation) beside what all have in common, and an inner product by √((|x|² + |q|²) / 12).
+    // deviation) beside what all have in common, and an inner product, above, by
+    // √((|x|² + |q|²) / 12).
     // Three to four of them are allowed for, and a whole step where there are few dimensions to
     // average over.
-    var slack = 2 + Float(dimensions).squareRoot()
-    var slackPerRoot: Float = 3
-    if isDot {
-      let norm = Self.encodeDotQuery(
-        scratch.query, dimensions: dimensions, into: scratch.signedQuery)
-      slack = Float(norm + UInt64(quantizer.maximumNorm)).squareRoot()
-      slackPerRoot = 0
-    } else {
-      let encoded = quantizer.encode(
-        scratch.query, dimensions: dimensions, paddedTo: stride, into: scratch.codes)
-      CodeDistance.makeQuery(
-        scratch.codes, dimensions, paddedDimensions: stride, scratch.signedQuery)
-      scratch.isQueryExact =
-        quantizer.isIntegral && encoded.isLossless && parameters.metric == .l2
-      base = encoded.squares
-      if scratch.isQueryExact { (slack, slackPerRoot) = (0, 0) }
-    }
+    let encoded = quantizer.encode(
+      scratch.query, dimensions: dimensions, paddedTo: stride, into: scratch.codes)
+    CodeDistance.makeQuery(
+      scratch.codes, dimensions, paddedDimensions: stride, scratch.signedQuery)
+    scratch.isQueryExact = quantizer.isIntegral && encoded.isLossless && parameters.metric == .l2
     var result = CodedQuery(
       kernel: kernels.dotCodes, rangeKernel: kernels.dotCodesRange,
       query: UnsafePointer(scratch.signedQuery), codes: UnsafeRawPointer(arrays.codes.base),
       strideBytes: stride,
       rowTerms: UnsafePointer(arrays.rowTerms.base.assumingMemoryBound(to: UInt32.self)),
-      base: base, termMask: isDot ? 0 : .max, shift: isDot ? 0 : 1)
-    result.slack = slack
-    result.slackPerRoot = slackPerRoot
+      base: encoded.squares, termMask: .max, shift: 1)
+    if !scratch.isQueryExact {
+      result.slack = 2 + Float(dimensions).squareRoot()
+      result.slackPerRoot = 3
+    }
     return result
   }
 
   /// Symmetric signed codes of a query for inner products: only the order of the results counts, so
-  /// the query may have its own scale. The padding stays zero. Returns the squared norm of the
-  /// codes.
+  /// the query may have its own scale. The padding stays zero. Returns the codes' squared norm and
+  /// their sum, wrapping.
   private static func encodeDotQuery(
     _ query: UnsafePointer<Float>, dimensions: Int, into signed: UnsafeMutablePointer<Int8>
-  ) -> UInt64 {
+  ) -> (norm: UInt64, sum: UInt32) {
     var largest: Float = 0
     for j in 0..<dimensions {
       let magnitude = abs(query[j])
@@ -178,8 +214,12 @@ extension IndexGeneration {
       let rounded = (query[j] * factor + magic).bitPattern
       signed[j] = Int8(truncatingIfNeeded: rounded)
     }
-    var norm: UInt32 = 0
-    for j in 0..<dimensions { norm &+= UInt32(Int32(signed[j]) &* Int32(signed[j])) }
-    return UInt64(norm)
+    var (norm, sum): (UInt32, UInt32) = (0, 0)
+    for j in 0..<dimensions {
+      let code = Int32(signed[j])
+      norm &+= UInt32(code &* code)
+      sum &+= UInt32(bitPattern: code)
+    }
+    return (UInt64(norm), sum)
   }
 }

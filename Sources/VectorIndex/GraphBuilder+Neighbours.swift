@@ -29,7 +29,9 @@ extension GraphBuilder {
         if let nearest {
           seed(scratch, with: nearest)
         } else {
-          _ = graph.descend(toward: query, above: layer, scratch, distanceCount: &distanceCount)
+          _ = graph.descend(
+            toward: query, above: layer, width: GraphView.descentWidth(ef: ef), scratch,
+            distanceCount: &distanceCount)
         }
         if layer == 0 {
           _ = graph.walk(
@@ -44,7 +46,7 @@ extension GraphBuilder {
       let pool = scratch.pool
       for index in 0..<pool.count { pool.words[index] &= ~1 }
       worker.selector.select(
-        pool.words, count: pool.count, limit: layer == 0 ? degree + degree / 2 : degree,
+        of: slot, pool.words, count: pool.count, limit: layer == 0 ? degree + degree / 2 : degree,
         generation: generation)
       if let row = row(of: slot, layer: layer) {
         for index in 0..<worker.selector.resultCount {

@@ -118,7 +118,7 @@ extension GraphBuilder {
         candidates[index] &= ~1
       }
       worker.selector.select(
-        candidates, count: count, limit: max(kept, capacity - capacity / 8),
+        of: node, candidates, count: count, limit: max(kept, capacity - capacity / 8),
         isKept: UnsafePointer(worker.isChild), generation: generation)
       chosen = worker.selector.resultCount
       result = UnsafePointer(worker.selector.result)

@@ -84,7 +84,8 @@ extension GraphBuilder {
     }
     let limit = capacity - capacity / 8
     worker.selector.select(
-      candidates, count: count, limit: limit, isKept: isChild, generation: generation)
+      of: target, candidates, count: count, limit: limit, isKept: isChild,
+      generation: generation)
     for index in 0..<capacity {
       let isUsed = index < worker.selector.resultCount
       row[index].store(

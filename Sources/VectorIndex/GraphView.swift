@@ -79,14 +79,23 @@ struct GraphView {
     return n
   }
 
-  /// Walks greedily from the entry point down to, and not into, `level`: on each layer to the node
-  /// none of whose neighbours is nearer. Returns that node as a candidate.
+  /// Candidates kept on the way down by a walk that keeps `ef` below.
+  static func descentWidth(ef: Int) -> Int {
+    min(SearchScratch.beamLimit, max(1, ef / 16))
+  }
+
+  /// Walks from the entry point down to, and not into, `level`: on each layer until the best `width`
+  /// nodes have all been expanded. Returns the nearest as a candidate.
+  ///
+  /// A width of 1 is the greedy descent of the HNSW paper. It stops at the first node none of whose
+  /// neighbours is nearer, which among groups of records that lie equally far from each other is
+  /// often one of a wrong group, and the layer below may have no link that leads out of a group.
   ///
   /// Every node that it measures is marked as visited and offered to the scratch's pool, so that
-  /// the walk that follows measures none of them again. (A node seen on a higher layer is no nearer
-  /// than the best so far, so that passing over it changes nothing here.)
+  /// the walk that follows measures none of them again. (A node seen on a higher layer is in the
+  /// beam or farther than all in it, so that passing over it changes nothing here.)
   func descend(
-    toward query: CodedQuery, above level: Int, _ scratch: SearchScratch,
+    toward query: CodedQuery, above level: Int, width: Int, _ scratch: SearchScratch,
     distanceCount: inout Int
   ) -> UInt64 {
     var pool = scratch.pool
@@ -104,29 +113,46 @@ struct GraphView {
     }
     query.distances(ids, count: n, dots)
     distanceCount &+= n
-    var best = CandidatePool.word(distance: UInt32(bitPattern: dots[0]), slot: entry)
-    pool.insert(best)
+    // The best nodes of a layer in ascending order; the lowest bit tells those expanded there.
+    let beam = scratch.beam
+    beam[0] = CandidatePool.word(distance: UInt32(bitPattern: dots[0]), slot: entry)
+    var beamCount = 1
+    pool.insert(beam[0])
     if n == 2 {
       let root = CandidatePool.word(distance: UInt32(bitPattern: dots[1]), slot: 0)
       if root < pool.bound { pool.insert(root) }
     }
     var layer = self.level(entry)
     while layer > level {
-      guard let row = upperRow(CandidatePool.slot(best), level: layer) else { break }
-      n = gather(row, length: degree, tags: tags, tag: tag, into: ids)
-      let previous = best
-      if n > 0 {
+      var cursor = 0
+      while cursor < beamCount {
+        let word = beam[cursor]
+        guard word & 1 == 0, let row = upperRow(CandidatePool.slot(word), level: layer) else {
+          cursor &+= 1
+          continue
+        }
+        beam[cursor] = word | 1
+        n = gather(row, length: degree, tags: tags, tag: tag, into: ids)
         query.distances(ids, count: n, dots)
         distanceCount &+= n
         for i in 0..<n {
           let word = CandidatePool.word(distance: UInt32(bitPattern: dots[i]), slot: ids[i])
           if word < pool.bound { pool.insert(word) }
-          if word < best { best = word }
+          guard beamCount < width || word < beam[beamCount &- 1] else { continue }
+          var place = beamCount < width ? beamCount : beamCount &- 1
+          beamCount = place &+ 1
+          while place > 0, beam[place &- 1] > word {
+            beam[place] = beam[place &- 1]
+            place &-= 1
+          }
+          beam[place] = word
+          cursor = min(cursor, place)
         }
       }
-      if best == previous { layer &-= 1 }
+      for index in 0..<beamCount { beam[index] &= ~1 }
+      layer &-= 1
     }
-    return best
+    return beam[0]
   }
 
   /// Walks one layer from the candidates in the scratch's pool until the pool's best have all been

@@ -7,10 +7,10 @@ final class IndexArrays: Sendable {
 
   /// Codes, one row a slot, zero padded to whole cache lines.
   let codes: RowArray
-  /// |x|² - 256 Σx of the codes (UInt32, wrapping).
+  /// |x|² - 256 Σx of the codes; under `.dot` (zeroCode - 128) Σx (UInt32, wrapping).
   let rowTerms: RowArray
-  /// `.dot` only: the coordinate that turns inner products into L2 (UInt32).
-  let augments: RowArray?
+  /// `.dot` only: what a row's codes are multiplied with (UInt32; see `Quantizer`).
+  let weights: RowArray?
   /// Layer 0: 2M slots per node, used ones first, then `none`.
   let links: RowArray
   /// Upper layers: M slots per (node, level), likewise.
@@ -44,7 +44,7 @@ final class IndexArrays: Sendable {
     }
     codes = try array("codes", parameters.codeStrideBytes, slots)
     rowTerms = try array("rowTerms", 4, slots)
-    augments = parameters.metric == .dot ? try array("augments", 4, slots) : nil
+    weights = parameters.metric == .dot ? try array("weights", 4, slots) : nil
     links = try array("links", parameters.baseDegree * 4, slots)
     // One node in M has an upper row for each level: a quarter of all is beyond any chance.
     upperLinks = try array("upperLinks", parameters.degree * 4, max(1 << 16, slots / 2))
@@ -61,7 +61,7 @@ final class IndexArrays: Sendable {
 
   /// One row per slot each.
   var perSlot: [RowArray] {
-    [codes, rowTerms] + (augments.map { [$0] } ?? []) + [links, nodes, parents, exactRows]
+    [codes, rowTerms] + (weights.map { [$0] } ?? []) + [links, nodes, parents, exactRows]
       + (inverseNorms.map { [$0] } ?? []) + [lifetimes, hashes, keyReferences]
   }
 
@@ -70,6 +70,6 @@ final class IndexArrays: Sendable {
 
   /// Those that the graph digest covers.
   var graph: [RowArray] {
-    [codes, rowTerms] + (augments.map { [$0] } ?? []) + [links, upperLinks, nodes, parents]
+    [codes, rowTerms] + (weights.map { [$0] } ?? []) + [links, upperLinks, nodes, parents]
   }
 }

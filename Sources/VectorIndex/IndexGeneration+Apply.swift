@@ -193,6 +193,15 @@ extension IndexGeneration {
         vector, dimensions: dimensions, paddedTo: arrays.codes.strideBytes,
         into: arrays.codes.row(slot).assumingMemoryBound(to: UInt8.self))
     }
+    if let weights = arrays.weights {
+      let row = quantizer.encodeRow(
+        vector, dimensions: dimensions, paddedTo: arrays.codes.strideBytes,
+        into: arrays.codes.row(slot).assumingMemoryBound(to: UInt8.self))
+      clippedCount &+= UInt64(row.clipped)
+      arrays.rowTerms.row(slot).storeBytes(of: row.term, as: UInt32.self)
+      weights.row(slot).storeBytes(of: row.weight, as: UInt32.self)
+      return row.isLossless
+    }
     return withUnsafeTemporaryAllocation(of: Float.self, capacity: dimensions) { buffer in
       guard let normalised = buffer.baseAddress else { return false }
       var input = vector
@@ -206,10 +215,6 @@ extension IndexGeneration {
         input, dimensions: dimensions, paddedTo: arrays.codes.strideBytes, into: target)
       clippedCount &+= UInt64(encoded.clipped)
       arrays.rowTerms.row(slot).storeBytes(of: encoded.rowTerm, as: UInt32.self)
-      if let augments = arrays.augments {
-        let norm = quantizer.norm(target, dimensions: dimensions)
-        augments.row(slot).storeBytes(of: quantizer.augment(norm: norm), as: UInt32.self)
-      }
       return quantizer.isIntegral && parameters.metric != .cosine && encoded.isLossless
     }
   }
@@ -231,7 +236,7 @@ extension IndexGeneration {
     }
     for slot in 0..<slots {
       for array in [arrays.codes, arrays.rowTerms, arrays.exactRows] { array.willWrite(row: slot) }
-      arrays.augments?.willWrite(row: slot)
+      arrays.weights?.willWrite(row: slot)
     }
     setQuantizer(quantizer)
     for slot in 0..<slots {

@@ -75,7 +75,7 @@ extension IndexGeneration {
   /// can tell.
   private func isCrowded(_ pool: CandidatePool, k: Int, _ coded: CodedQuery) -> Bool {
     guard pool.count == pool.capacity, pool.count > k else { return false }
-    let limit = coded.rerankLimit(CandidatePool.distance(pool.words[k - 1]))
+    let limit = coded.rerankLimit(pool.words[k - 1])
     return coded.slackPerRoot + coded.slack > 0
       && CandidatePool.distance(pool.words[pool.count - 1]) <= limit
   }

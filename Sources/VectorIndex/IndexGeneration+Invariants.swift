@@ -108,6 +108,11 @@ extension IndexGeneration {
     var highest = 0
     var childCounts = [Int32](repeating: 0, count: nodes)
     let parents = arrays.parents.base.assumingMemoryBound(to: UInt32.self)
+    // Links lead anywhere: a bit for each node stays in the cache, the lifetimes do not.
+    var isNode = SlotBitset(count: nodes)
+    for slot in 0..<nodes where !isAbsent(slot) && !isFree(slot) { isNode[slot] = true }
+    let seen = UnsafeMutablePointer<UInt32>.allocate(capacity: graph.baseDegree)
+    defer { seen.deallocate() }
     for slot in 0..<slotCount.load(ordering: .relaxed) {
       guard slot < nodes else {
         report.require(
@@ -144,10 +149,10 @@ extension IndexGeneration {
         continue
       }
       highest = max(highest, level)
-      checkRow(graph.baseRow(node), of: node, layer: 0, graph, &report)
+      checkRow(graph.baseRow(node), of: node, layer: 0, graph, isNode, seen, &report)
       for layer in stride(from: 1, through: level, by: 1) {
         if let row = graph.upperRow(node, level: layer) {
-          checkRow(row, of: node, layer: layer, graph, &report)
+          checkRow(row, of: node, layer: layer, graph, isNode, seen, &report)
         }
       }
       let parent = parents[slot]
@@ -195,26 +200,26 @@ extension IndexGeneration {
     }
   }
 
+  /// `seen` has room for the links of a row.
   private func checkRow(
     _ row: UnsafeMutablePointer<Atomic<UInt32>>, of node: UInt32, layer: Int, _ graph: GraphView,
-    _ report: inout InvariantReport
+    _ isNode: SlotBitset, _ seen: UnsafeMutablePointer<UInt32>, _ report: inout InvariantReport
   ) {
     let capacity = layer == 0 ? graph.baseDegree : graph.degree
-    var seen: [UInt32] = []
-    var ended = false
+    var count = 0
     for index in 0..<capacity {
       let link = row[index].load(ordering: .relaxed)
-      guard link != IndexArrays.none else {
-        ended = true
-        continue
-      }
-      report.require(!ended, "node \(node) has a gap in its row of layer \(layer)")
+      guard link != IndexArrays.none else { continue }
+      report.require(count == index, "node \(node) has a gap in its row of layer \(layer)")
+      // Without an early end the compiler compares many at once.
+      var repeats: UInt32 = 0
+      for before in 0..<count { repeats |= seen[before] == link ? 1 : 0 }
       report.require(
-        link < graph.count && link != node && !isAbsent(Int(link)) && !isFree(Int(link))
-          && !seen.contains(link)
+        link < graph.count && link != node && isNode[Int(link)] && repeats == 0
           && (layer == 0 || graph.level(link) >= layer),
         "node \(node) has a wrong link on layer \(layer): \(link)")
-      seen.append(link)
+      seen[count] = link
+      count += 1
     }
   }
 

@@ -1,11 +1,6 @@
 import Bytes
 
 extension IndexGeneration {
-  /// Arrays that a rebuild of the index makes anew from the others.
-  package static let arraysMadeByBuilding: Set<String> = [
-    "codes", "rowTerms", "links", "upperLinks", "nodes", "parents",
-  ]
-
   /// Builds the generation anew: from each slot's vector, key, hash and values, and the batches in
   /// which it was born and died.
   ///

@@ -88,7 +88,8 @@ extension IndexGeneration {
     scratch.pool.reset(capacity: capacity)
     scratch.visited.reset(count: Int(graph.count))
     _ = graph.descend(
-      toward: coded, above: 0, scratch, distanceCount: &outcome.distanceCount)
+      toward: coded, above: 0, width: GraphView.descentWidth(ef: capacity), scratch,
+      distanceCount: &outcome.distanceCount)
   }
 
   /// Compares the slots that are not in the graph yet.
@@ -144,7 +145,7 @@ extension IndexGeneration {
         guard isVisible(slot, in: view) else { continue }
       }
       taken += 1
-      if taken == k { farthest = coded.rerankLimit(CandidatePool.distance(word)) }
+      if taken == k { farthest = coded.rerankLimit(word) }
       if scratch.isQueryExact, exactRow(slot) == nil {
         // The integer distance is the true one.
         keep(distance: Float(CandidatePool.distance(word)), slot: UInt32(slot))

@@ -4,7 +4,7 @@ import Synchronization
 /// The small state: what is not in the arrays. Together with them it is the whole generation.
 extension IndexGeneration {
   private static let magic: UInt32 = 0x5349_5856  // "VXIS"
-  private static let version: UInt16 = 4
+  private static let version: UInt16 = 5
 
   /// Magic, version, parameters, counts, free space, quantiser, digest, columns, and the
   /// length of every array.

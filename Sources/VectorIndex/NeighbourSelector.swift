@@ -5,11 +5,17 @@ import VectorKernels
 ///
 /// Candidate c of x is occluded by y when alpha * d(y, c) <= d(x, c), compared as integers; since
 /// equal distances occlude, thousands of equal vectors do not fill each other's rows.
+///
+/// Under the inner product c is occluded by y when <y, c> >= alpha * <x, c>, or equals <x, c>: a node
+/// leads to the longest vectors of each direction, where the answers are (ip-NSW, Morozov and
+/// Babenko, NeurIPS 2018).
 final class NeighbourSelector {
   /// Candidates that are compared with the chosen ones in one go.
   private static let chunkLength = 32
 
   private let strideBytes: Int
+  /// The weight of the slot whose neighbours are chosen, where the metric has weights.
+  private var ownWeight: UInt32?
   private let alphaNumerator: UInt64
   private let alphaDenominator: UInt64
   /// Per chosen neighbour: its codes as a query, and the base of its distances.
@@ -47,12 +53,14 @@ final class NeighbourSelector {
     result.deallocate()
   }
 
-  /// Chooses up to `limit` of `count` candidates (words in ascending order). Those that `isKept`
+  /// Chooses neighbours of `slot`: up to `limit` of `count` candidates (words in ascending order of
+  /// distance from its stored query). Those that `isKept`
   /// marks, by position, are chosen whatever happens; there must not be more of them than `limit`.
   func select(
-    _ candidates: UnsafePointer<UInt64>, count: Int, limit: Int,
+    of slot: Int, _ candidates: UnsafePointer<UInt64>, count: Int, limit: Int,
     isKept: UnsafePointer<Bool>? = nil, generation: IndexGeneration
   ) {
+    ownWeight = generation.arrays.weights?.row(slot).load(as: UInt32.self)
     resultCount = 0
     chosen.removeAll(keepingCapacity: true)
     var keptLeft = 0
@@ -93,7 +101,7 @@ final class NeighbourSelector {
   private func dropOccluded(by query: CodedQuery, from: Int, to: Int) -> Int {
     let length = to &- from
     guard length > 0 else { return to }
-    let (words, keeps, ids, dots) = (words, keeps, ids, dots)
+    let (words, keeps, ids, dots, ownWeight) = (words, keeps, ids, dots, ownWeight)
     var i = 0
     while i < length {
       ids[i] = CandidatePool.slot(words[from &+ i])
@@ -105,9 +113,19 @@ final class NeighbourSelector {
     while i < length {
       let word = words[from &+ i]
       let keep = keeps[from &+ i]
-      let between = UInt64(UInt32(bitPattern: dots[i])) &* alphaNumerator
-      let own = UInt64(CandidatePool.distance(word)) &* alphaDenominator
-      if keep || between > own {
+      let distance = CandidatePool.distance(word)
+      let between = UInt32(bitPattern: dots[i])
+      let isApart: Bool
+      if let ownWeight {
+        let between = CodedQuery.product(between, weight: query.weight)
+        let own = CodedQuery.product(distance, weight: ownWeight)
+        isApart =
+          between != own
+          && Int128(between) * Int128(alphaDenominator) < Int128(own) * Int128(alphaNumerator)
+      } else {
+        isApart = UInt64(between) &* alphaNumerator > UInt64(distance) &* alphaDenominator
+      }
+      if keep || isApart {
         words[end] = word
         keeps[end] = keep
         end &+= 1

@@ -8,9 +8,9 @@ import Bytes
 package struct Quantizer: Sendable, Hashable {
   package let scale: Float
   package let offset: Float
-  /// The code that stands for 0 under `.dot`, where the graph needs the norms of codes.
+  /// Under `.dot`: the code that stands for 0.
   let zeroCode: Int32
-  /// Under `.dot`: the largest squared norm, in squared code units, of the training records.
+  /// Under `.dot`: the largest squared norm, in squared code units, of the training records' codes.
   let maximumNorm: UInt32
   private let inverseScale: Float
 
@@ -40,7 +40,11 @@ package struct Quantizer: Sendable, Hashable {
     metric: IndexParameters.Metric, dimensions: Int, count: Int,
     vector: (Int) -> UnsafePointer<Float>
   ) -> Quantizer {
-    if metric == .hamming { return .binary }
+    switch metric {
+    case .hamming: return .binary
+    case .dot: return trainForProducts(dimensions: dimensions, count: count, vector: vector)
+    case .l2, .cosine: break
+    }
     var minimum = Float.infinity
     var maximum = -Float.infinity
     var isIntegral = metric != .cosine
@@ -57,37 +61,20 @@ package struct Quantizer: Sendable, Hashable {
       }
     }
     if !isIntegral { (minimum, maximum) = trimmed(minimum, maximum, sample: &sample) }
-    var (scale, offset, zeroCode): (Float, Float, Int32)
+    var (scale, offset): (Float, Float)
     if isIntegral, minimum >= 0, maximum <= 255 {
-      (scale, offset, zeroCode) = (1, 0, 0)
+      (scale, offset) = (1, 0)
     } else if isIntegral, minimum >= -128, maximum <= 127 {
-      (scale, offset, zeroCode) = (1, -128, 128)
-    } else if metric == .dot {
-      (scale, offset, zeroCode) = symmetricRange(minimum: minimum, maximum: maximum)
+      (scale, offset) = (1, -128)
     } else {
       // A little headroom, for records yet to come.
       let headroom = (maximum - minimum) * (1 / 64)
       let low = minimum - headroom
       let high = maximum + headroom
-      (scale, offset, zeroCode) = ((high - low) * (1 / 255), low, 0)
+      (scale, offset) = ((high - low) * (1 / 255), low)
     }
     if !(scale >= 1e-30 && scale.isFinite) { (scale, offset) = (1e-30, minimum) }
-    guard metric == .dot else {
-      return Quantizer(scale: scale, offset: offset, zeroCode: 0, maximumNorm: 0)
-    }
-    let untilNorm = Quantizer(scale: scale, offset: offset, zeroCode: zeroCode, maximumNorm: 0)
-    var maximumNorm: UInt32 = 0
-    var codes = [UInt8](repeating: 0, count: dimensions)
-    for index in 0..<count {
-      let values = vector(index)
-      codes.withUnsafeMutableBufferPointer { buffer in
-        guard let base = buffer.baseAddress else { return }
-        _ = untilNorm.encode(values, dimensions: dimensions, paddedTo: dimensions, into: base)
-        maximumNorm = max(maximumNorm, untilNorm.norm(base, dimensions: dimensions))
-      }
-    }
-    return Quantizer(
-      scale: scale, offset: offset, zeroCode: zeroCode, maximumNorm: maximumNorm)
+    return Quantizer(scale: scale, offset: offset, zeroCode: 0, maximumNorm: 0)
   }
 
   /// Values looked at for the range at most.
@@ -109,18 +96,6 @@ package struct Quantizer: Sendable, Hashable {
     return (
       max(minimum, max(low - spare, -1e30)), min(maximum, min(high + spare, 1e30))
     )
-  }
-
-  /// Inner products need a code that is exactly 0.
-  private static func symmetricRange(minimum: Float, maximum: Float) -> (Float, Float, Int32) {
-    let limit = max(abs(minimum), abs(maximum)) * (1 + 1 / 64)
-    if minimum >= 0 { return (limit * (1 / 255), 0, 0) }
-    if maximum <= 0 {
-      let scale = limit * (1 / 255)
-      return (scale, -255 * scale, 255)
-    }
-    let scale = limit * (1 / 127)
-    return (scale, -128 * scale, 128)
   }
 
   // MARK: Encoding
@@ -171,27 +146,6 @@ package struct Quantizer: Sendable, Hashable {
     }
     result.isLossless = differences == 0
     return result
-  }
-
-  /// Σ (code - zeroCode)²: the squared norm in squared code units, for `.dot`.
-  func norm(_ codes: UnsafePointer<UInt8>, dimensions: Int) -> UInt32 {
-    var sum: UInt32 = 0
-    for j in 0..<dimensions {
-      let value = Int32(codes[j]) &- zeroCode
-      sum &+= UInt32(bitPattern: value &* value)
-    }
-    return sum
-  }
-
-  /// The coordinate that makes inner products the distances of an L2 space: √(maximum - norm),
-  /// rounded down; 0 for records longer than any that was trained on.
-  func augment(norm: UInt32) -> UInt32 {
-    guard norm < maximumNorm else { return 0 }
-    let square = UInt64(maximumNorm - norm)
-    var root = UInt64(Double(square).squareRoot())
-    while root * root > square { root -= 1 }
-    while (root + 1) * (root + 1) <= square { root += 1 }
-    return UInt32(root)
   }
 
   // MARK: State

@@ -17,6 +17,9 @@ final class SearchScratch {
   let dots: UnsafeMutablePointer<Int32>
   let floats: UnsafeMutablePointer<Float>
   let floatResults: UnsafeMutablePointer<Float>
+  /// The best nodes of an upper layer.
+  let beam = UnsafeMutablePointer<UInt64>.allocate(capacity: beamLimit)
+  static let beamLimit = 16
   var pool = CandidatePool(capacity: 256)
   var results = CandidatePool(capacity: 256)
   var heap = CandidateHeap()
@@ -54,6 +57,7 @@ final class SearchScratch {
     dots.deallocate()
     floats.deallocate()
     floatResults.deallocate()
+    beam.deallocate()
     pool.deallocate()
     results.deallocate()
     heap.deallocate()

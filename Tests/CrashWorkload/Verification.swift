@@ -51,8 +51,11 @@ struct Verification {
     let written = found.filter { $0.key != Self.proofKey }
     try resolve(
       Dictionary(uniqueKeysWithValues: written.map { ($0.key, $0) }), known, &outcome)
+    // Wide enough for all of the graph: this is about what can be reached, not about recall, which
+    // is low where a rebuild with few links serves.
+    let wide = SearchOptions(efSearch: 4_000)
     for record in found.prefix(300) {
-      let hit = try collection.search(record.vector, k: 1).hits.first
+      let hit = try collection.search(record.vector, k: 1, options: wide).hits.first
       if hit?.distance != 0 { outcome.problems.append("a search misses '\(record.key)'") }
     }
     outcome.problems += try await database.check().problems

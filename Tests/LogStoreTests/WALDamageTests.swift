@@ -5,7 +5,7 @@ import Testing
 
 /// What happens to a log that was not closed, when bytes of its `-wal` are lost or wrong.
 @Suite struct WALDamageTests {
-  static let frameBytes = 24 + 8192
+  static let frameBytes = 24 + 65536
   let files = PosixFileSystem()
   let directory: TemporaryDirectory
   let log: UnclosedLog
@@ -127,7 +127,7 @@ import Testing
     for frame in 0..<frames {
       let start = 32 + frame * Self.frameBytes
       offsets += start..<(start + 24)
-      offsets += (0..<6).map { _ in start + 24 + Int.random(in: 0..<8192, using: &random) }
+      offsets += (0..<6).map { _ in start + 24 + Int.random(in: 0..<65536, using: &random) }
     }
     for (number, offset) in offsets.enumerated() {
       var wal = log.wal

@@ -19,6 +19,7 @@ struct TimeRun {
     var freshSeconds: [Double] = []
     var rebuildSeconds: [Double] = []
     var ratio = 0.0
+    var rollbackMilliseconds: [Double] = []
     var peakInsertsPerSecond = 0.0
     var loadInsertsPerSecond = 0.0
     var rebuildUnderLoadSeconds = 0.0
@@ -41,7 +42,7 @@ struct TimeRun {
         (first..<min(rows, first + 1_000)).map { Record(key: "b\($0)", vector: base[$0]) })
     }
     try await database.checkpoint()
-    for round in 0..<2 {
+    for round in 0..<3 {
       report.freshSeconds.append(try fresh().rounded(digits: 2))
       var options = RebuildOptions(m: Self.degree, efConstruction: 200 + round)
       options.budget.threads = threads
@@ -49,7 +50,10 @@ struct TimeRun {
       let started = Date()
       _ = try await items.rebuild(options)
       report.rebuildSeconds.append(Date().timeIntervalSince(started).rounded(digits: 2))
+      let rolling = Date()
       try await items.rollBackRebuild()
+      report.rollbackMilliseconds.append(
+        (Date().timeIntervalSince(rolling) * 1e3).rounded(digits: 2))
       try await Task.sleep(nanoseconds: 2_000_000_000)
     }
     report.ratio =

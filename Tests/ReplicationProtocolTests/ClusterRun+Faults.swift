@@ -80,7 +80,8 @@ extension ClusterRun {
       fence: store.fence.epoch, policy: scenario.policy,
       id: UniqueID(high: generator.next(), low: UInt64(node)))
     note("\(node) at \(store.end.lsn) stands for epoch \(machine.epoch.counter)")
-    // Its own promise: it follows nobody of a lower epoch from now on.
+    // Its own promise: it follows nobody of a lower epoch from now on, and writes in none.
+    if store.isWriter { stepDown(node, for: machine.epoch) }
     _ = nodes[node].store.fence.raise(to: machine.epoch)
     if let (connection, _, old) = nodes[node].following {
       var session = old

@@ -18,8 +18,12 @@ extension ClusterRun {
   func prove() throws {
     guard isWhole(), let primary = nodes.first(where: { $0.store.isWriter }) else {
       let states = nodes.map {
-        "\($0.name) \($0.store.isWriter ? "writes" : "follows") at \($0.store.end.lsn), "
-          + "\($0.store.identity.name.counter), fence \($0.store.fence.epoch.counter)"
+        "\($0.name) \($0.store.isWriter ? "writes" : "follows") at \($0.store.end.lsn) "
+          + "(\($0.store.end.chain.hex.prefix(4))), \($0.store.identity.epochs.map(\.counter)) "
+          + "\($0.store.identity.name), fence \($0.store.fence.epoch), "
+          + "\($0.following.map { "\($0.session.state) from \($0.peer)" } ?? "alone"), behind "
+          + "\($0.following?.session.lag.milliseconds(now: now) ?? 0) ms, "
+          + "\($0.waiting.count) writes wait, \($0.store.start.lsn) trimmed"
       }
       throw failure("the cluster did not become whole: \(states.joined(separator: "; "))")
     }

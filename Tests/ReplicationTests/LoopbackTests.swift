@@ -162,6 +162,33 @@ import VecDB
     for node in [last, middle, primary] { try await node.stop() }
   }
 
+  @Test func aRestartedPrimaryKeepsTheLogForThoseWhoAreAway() async throws {
+    let directory = try temporary()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    try await create(directory + "/a", records: 200)
+    var primary = try await ReplicationNode.serve(
+      directory + "/a", options: options("a"), configuration: configuration)
+    var replica = try await ReplicationNode.follow(
+      directory + "/b", options: options("b", peers: [primary.listeningPort]),
+      configuration: configuration)
+    try await eventually("equality") { await isEqual(primary, replica) }
+    let left = try replica.database.lsn
+    try await replica.stop()
+    for number in 300..<340 { try await primary.database.collection("c").upsert(record(number)) }
+    // Closing writes a checkpoint, which would make the log superfluous for a primary alone.
+    try await primary.stop()
+    primary = try await ReplicationNode.serve(
+      directory + "/a", options: options("a"), configuration: configuration)
+    replica = try await ReplicationNode.follow(
+      directory + "/b", options: options("b", peers: [primary.listeningPort]),
+      configuration: configuration)
+    try await eventually("equality") { await isEqual(primary, replica) }
+    // A copy that was fetched anew would have no log from before.
+    #expect(try replica.database.logFrames(after: left, bytesMaximum: 1).first?.lsn == left + 1)
+    try await replica.stop()
+    try await primary.stop()
+  }
+
   @Test func strangersAreRefusedAndThePrimaryGoesOn() async throws {
     let directory = try temporary()
     defer { try? FileManager.default.removeItem(atPath: directory) }

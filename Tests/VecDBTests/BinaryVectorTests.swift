@@ -60,7 +60,9 @@ import VecDB
       }
     }
     #expect(try await database.check().problems == [])
-    #expect(try database.measureRecall(queries: 20).collections[0].recall > 0.5)
+    // Groups of equally far records are hard for the widest; a larger efSearch must mend it.
+    let recall = try database.measureRecall(queries: 20, efSearch: 200).collections[0].recall
+    #expect(recall > 0.9)
     try await database.close()
   }
 

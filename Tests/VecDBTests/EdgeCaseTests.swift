@@ -19,7 +19,7 @@ import VecDB
 
   /// The inner product is the true one also where norms differ by orders of magnitude, and the
   /// longest vectors are the answers.
-  @Test(arguments: [0.0, 0.5, 1.5])
+  @Test(arguments: [0.0, 0.25, 0.5, 1.5, 3])
   func innerProductsWithAnyNorms(spread: Double) async throws {
     try await withCollection(dimensions: 24, .dot, m: 16) { _, items in
       var generator = SeededGenerator(seed: 12)
@@ -34,6 +34,7 @@ import VecDB
         try await items.upsert(
           (start..<start + 1_000).map { Record(key: "\($0)", vector: vectors[$0]) })
       }
+      var found = 0
       for _ in 0..<50 {
         let query = (0..<24).map { _ in Float(normal()) }
         let products = vectors.map { vector in
@@ -44,7 +45,11 @@ import VecDB
         for (hit, product) in zip(exact, best) {
           #expect(abs(Double(-hit.distance) - product) <= 1e-5 * max(1, abs(product)))
         }
+        let farthest = try #require(exact.last).distance
+        let hits = try items.search(query, k: 10, options: .init(efSearch: 100)).hits
+        found += hits.filter { $0.distance <= farthest }.count
       }
+      #expect(Double(found) / 500 >= 0.97, "recall at efSearch 100")
     }
   }
 

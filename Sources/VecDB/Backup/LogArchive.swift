@@ -6,7 +6,7 @@ import LogStore
 /// Publishes the log of a database to a repository, in pieces of one epoch each.
 struct LogArchive: Sendable {
   /// A piece is published when its frames have this many bytes.
-  static let pieceBytes = 16 << 20
+  static let pieceBytes = 8 << 20
 
   let log: WriteAheadLog
   let repository: any Repository
@@ -41,42 +41,66 @@ struct LogArchive: Sendable {
     return try publish(first...last, advance: advance)
   }
 
-  /// Publishes a range of the log, cut at the ends of epochs.
+  /// Publishes a range of the log, cut at the ends of epochs. A piece is written while the next one
+  /// is read; one begins only when the one before is durable, so that a crash leaves no gap.
   func publish(
     _ range: ClosedRange<UInt64>, advance: (Int) throws -> Void = { _ in }
   ) throws -> Published {
     var published = Published()
     var frames: [LogFrame] = []
     var bytes = 0
-    func put() throws {
-      guard !frames.isEmpty else { return }
-      let (piece, encoded) = try encode(frames)
-      try repository.putLog(piece, encoded)
-      published.frames += frames.count
-      published.bytes += encoded.count
-      published.pieces.append(piece)
-      frames.removeAll(keepingCapacity: true)
+    var start = try log.position(at: range.lowerBound - 1)
+    var writing: LowPriorityThread.Job<Published>?
+    // Nobody writes any more when this ends, however it does.
+    defer { writing?.wait() }
+    /// Returns the work of writing what was read; nil if that is nothing.
+    func take() -> (@Sendable () throws -> Published)? {
+      guard let last = frames.last else { return nil }
+      let work: @Sendable () throws -> Published = { [self, frames, start] in
+        try put(frames, after: start)
+      }
+      start = last.position
+      frames = []
       bytes = 0
+      return work
+    }
+    func putBeside() throws {
+      guard let work = take() else { return }
+      if let done = try writing?.value() { published.add(done) }
+      writing = nil
+      // The priority is that of this thread.
+      writing = try LowPriorityThread.Job(yields: false, work)
     }
     try log.read(after: range.lowerBound - 1, through: range.upperBound) { frame in
-      if let previous = frames.last, previous.epochCounter != frame.epochCounter { try put() }
+      if let previous = frames.last, previous.epochCounter != frame.epochCounter { try putBeside() }
       frames.append(frame)
       bytes += frame.payload.count + LogFrame.overheadBytes
       try advance(frame.payload.count)
-      if bytes >= Self.pieceBytes { try put() }
+      if bytes >= Self.pieceBytes { try putBeside() }
     }
-    try put()
+    let rest = take()
+    if let done = try writing?.value() { published.add(done) }
+    writing = nil
+    if let rest { published.add(try rest()) }
     return published
   }
 
-  private func encode(_ frames: [LogFrame]) throws -> (LogPiece, [UInt8]) {
+  private func put(_ frames: [LogFrame], after start: LogPosition) throws -> Published {
+    let (piece, encoded) = try encode(frames, after: start)
+    try repository.putLog(piece, encoded)
+    return Published(frames: frames.count, bytes: encoded.count, pieces: [piece])
+  }
+
+  private func encode(
+    _ frames: [LogFrame], after start: LogPosition
+  ) throws -> (LogPiece, [UInt8]) {
     guard let first = frames.first, let last = frames.last else {
       throw VecDBError(.invalidArgument, "a piece of log needs a frame")
     }
     let piece = LogPiece(
       epochCounter: first.epochCounter, firstLSN: first.lsn, lastLSN: last.lsn)
     let bytes = LogFrameStream.encode(
-      identity: log.identity, start: try log.position(at: first.lsn - 1), frames: frames)
+      identity: log.identity, start: start, frames: frames)
     return (piece, bytes)
   }
 
@@ -117,7 +141,7 @@ struct LogArchive: Sendable {
     guard piece.firstLSN >= log.firstLSN, piece.lastLSN <= log.end.lsn else { return }
     var frames: [LogFrame] = []
     try log.read(after: piece.firstLSN - 1, through: piece.lastLSN) { frames.append($0) }
-    let (own, bytes) = try encode(frames)
+    let (own, bytes) = try encode(frames, after: try log.position(at: piece.firstLSN - 1))
     guard own == piece, frames.allSatisfy({ $0.epochCounter == piece.epochCounter }) else { return }
     try repository.replaceLog(piece, bytes)
     result.frames += frames.count

@@ -4,7 +4,6 @@ import Dispatch
 import Files
 import Foundation
 import LogStore
-import VectorIndex
 
 /// One repair of a database that nobody has open: blocks first, so that it can be opened, then the
 /// records, then a check of everything.
@@ -15,9 +14,6 @@ struct RepairRun {
   let source: StoredRepository?
   private var report = RepairReport(
     repairs: [], missing: [], fetchedBlocks: 0, fetchedBytes: 0, check: nil, seconds: 0)
-  /// Collections of which nothing is missing but blocks of their graph and codes: a rebuild of the
-  /// index makes these anew. Empty if something else is missing.
-  private(set) var rebuildable: [String] = []
 
   init(
     path: String, files: any FileSystem, configuration: Configuration,
@@ -82,7 +78,6 @@ struct RepairRun {
     (report.fetchedBlocks, report.fetchedBytes) = (fetched, bytes)
     guard result.missing.isEmpty else {
       report.missing = result.missing.map { "\($0.message) (\($0.location)). \(whereFrom)" }
-      rebuildable = newest.map { Self.rebuildable($0, missing: result.missingArrays) } ?? []
       return false
     }
     report.repairs += result.damage.map { "rewritten: \($0.message) (\($0.location))" }
@@ -90,18 +85,6 @@ struct RepairRun {
       report.repairs.append("rebuilt: \(count) blocks of the index from its vectors and records")
     }
     return true
-  }
-
-  private static func rebuildable(_ manifest: Manifest, missing: Set<String>) -> [String] {
-    var ids: Set<UInt32> = []
-    for (collection, description, array) in manifest.placedArrays
-    where missing.contains(description) {
-      // `g2.codes` is the array of a later generation.
-      let name = array.name.split(separator: ".").last.map(String.init) ?? array.name
-      guard let collection, IndexGeneration.arraysMadeByBuilding.contains(name) else { return [] }
-      ids.insert(collection)
-    }
-    return manifest.collections.filter { ids.contains($0.id) }.map(\.name)
   }
 
   /// The records, to rebuild from; nil if they cannot be read.

@@ -125,6 +125,7 @@ extension RebuildJob.Live {
     done = seen.isAtOrigin ? seen.slots : seen.adopted < seen.slots ? seen.adopted : seen.inserted
     if stageBegan?.stage != machine.stage || (stageBegan?.done ?? 0) > done {
       stageBegan = (machine.stage, done, now)
+      if savedNanoseconds == 0 { savedNanoseconds = now }
     }
     if let began = stageBegan, now > began.nanoseconds {
       recordsPerSecond = Double(done - began.done) * 1e9 / Double(now - began.nanoseconds)
@@ -144,9 +145,12 @@ extension RebuildJob.Live {
     }
   }
 
-  /// After every eighth of the graph, but not more often than every two seconds of it.
+  /// After every eighth of the graph, but not more often than every ten seconds of building, which is
+  /// what a crash costs at most: building waits meanwhile.
   fileprivate var isCheckpointDue: Bool {
     machine.stage == .building && (done - savedDone) * 8 >= max(1, total)
-      && DispatchTime.now().uptimeNanoseconds - savedNanoseconds > 2_000_000_000
+      && DispatchTime.now().uptimeNanoseconds - savedNanoseconds > Self.checkpointNanoseconds
   }
+
+  private static let checkpointNanoseconds: UInt64 = 10_000_000_000
 }

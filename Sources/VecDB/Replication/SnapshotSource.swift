@@ -1,5 +1,6 @@
 import BlockStore
 import Bytes
+import Dispatch
 import Files
 import LogStore
 
@@ -29,23 +30,10 @@ package final class SnapshotSource: Sendable {
     records = copy
     let original = try files.open(source, .read)
     let size = try original.sizeBytes()
-    var hashes: [Digest] = []
+    let hashes = try Self.copy(original, to: copy, sizeBytes: size, at: source)
     var places: [Digest: (offset: Int, length: Int)] = [:]
-    var buffer = [UInt8](repeating: 0, count: blockSizeBytes)
-    for index in 0..<BlockList.blockCount(lengthBytes: size) {
-      let length = BlockList.blockLengthBytes(index, of: size)
-      let offset = index * blockSizeBytes
-      let (read, hash) = try buffer.withUnsafeMutableBytes { bytes -> (Int, Digest) in
-        let part = UnsafeMutableRawBufferPointer(rebasing: bytes[..<length])
-        let read = try original.read(at: offset, into: part)
-        try copy.write(UnsafeRawBufferPointer(part), at: offset)
-        return (read, SHA256.hash(Array(part)))
-      }
-      guard read == length else {
-        throw StoreError(.inputOutput, "the file became shorter while it was read", at: source)
-      }
-      hashes.append(hash)
-      places[hash] = (offset, length)
+    for (index, hash) in hashes.enumerated() {
+      places[hash] = (index * blockSizeBytes, BlockList.blockLengthBytes(index, of: size))
     }
     self.places = places
     recordsList = try BlockList(hashes: hashes, lengthBytes: size).encode()
@@ -54,6 +42,39 @@ package final class SnapshotSource: Sendable {
     manifest.records = ArrayManifest(
       name: "records.sqlite", rowStrideBytes: 1, lengthBytes: size, list: listHash)
     self.manifest = manifest
+  }
+
+  /// Copies a file on two threads, and returns the hashes of its blocks.
+  private static func copy(
+    _ original: any FileHandle, to copy: any FileHandle, sizeBytes: Int, at source: String
+  ) throws -> [Digest] {
+    let count = BlockList.blockCount(lengthBytes: sizeBytes)
+    let done = Guarded(
+      (hashes: [Digest](repeating: .zero, count: count), failure: (any Error)?.none))
+    DispatchQueue.concurrentPerform(iterations: 2) { thread in
+      var buffer = [UInt8](repeating: 0, count: blockSizeBytes)
+      for index in stride(from: thread, to: count, by: 2) {
+        let length = BlockList.blockLengthBytes(index, of: sizeBytes)
+        if length < buffer.count { buffer.removeLast(buffer.count - length) }
+        do {
+          try buffer.withUnsafeMutableBytes { bytes in
+            guard try original.read(at: index * blockSizeBytes, into: bytes) == length else {
+              throw StoreError(
+                .inputOutput, "the file became shorter while it was read", at: source)
+            }
+            try copy.write(UnsafeRawBufferPointer(bytes), at: index * blockSizeBytes)
+          }
+          let hash = SHA256.hash(buffer)
+          done.withLock { $0.hashes[index] = hash }
+        } catch {
+          return done.withLock { $0.failure = error }
+        }
+      }
+    }
+    return try done.withLock { done in
+      if let failure = done.failure { throw failure }
+      return done.hashes
+    }
   }
 
   deinit {
