@@ -8,17 +8,18 @@ import Synchronization
 /// Commits are not synced (`synchronous=NORMAL`): what a crash takes away comes back from the log.
 /// `checkpoint` makes the state durable, and is the only thing that ever writes the main file:
 /// after it returned true, that file holds exactly `appliedLSN` and keeps its bytes until the next
-/// call. One connection writes and checkpoints; readers have connections of their own and see the
+/// call. Each page there ends with a checksum (`PageChecksums`), so that damage is an error where it
+/// is read, never a record that is missing or different. One connection writes and checkpoints; readers have connections of their own and see the
 /// last committed state. Every method may be called from any thread.
 package final class RecordStore: @unchecked Sendable {
-  static let pageSizeBytes = 4096
-  private static let kind = SQLiteFileKind(
+  static let pageSizeBytes = PageChecksums.pageSizeBytes
+  static let kind = SQLiteFileKind(
     name: "records file", applicationID: 0x5644_4252,  // "VDBR"
-    formatVersion: 1,
+    formatVersion: 2,
     pageSizeBytes: pageSizeBytes)
 
   package let path: String
-  private let fileSystem: any FileSystem
+  let fileSystem: any FileSystem
   /// Used only while `writerLock` is held.
   private let writer: SQLiteConnection
   private let writerLock = Guarded<StoreError?>(nil)
@@ -61,7 +62,8 @@ package final class RecordStore: @unchecked Sendable {
       _ = try kind.checkFileHeader(path, fileSystem)
     }
     let isShared = fileSystem.sqliteVFSName == nil
-    let writer = try connect(path, fileSystem)
+    let checksums = try PageChecksums(over: vfsName(fileSystem))
+    let writer = try connect(path, checksums)
     try writer.execute(
       """
       PRAGMA locking_mode = \(isShared ? "NORMAL" : "EXCLUSIVE");
@@ -84,8 +86,8 @@ package final class RecordStore: @unchecked Sendable {
       try update.run()
     }
     let store = RecordStore(
-      path: path, fileSystem: fileSystem, writer: writer, isShared: isShared,
-      appliedLSN: appliedLSN)
+      path: path, fileSystem: fileSystem, writer: writer, checksums: checksums,
+      isShared: isShared, appliedLSN: appliedLSN)
     do { _ = try store.checkpoint() } catch let error as StoreError where error.kind == .diskFull {
       // `durableLSN` stays 0, which keeps the log.
     }
@@ -93,8 +95,8 @@ package final class RecordStore: @unchecked Sendable {
   }
 
   private init(
-    path: String, fileSystem: any FileSystem, writer: SQLiteConnection, isShared: Bool,
-    appliedLSN: UInt64
+    path: String, fileSystem: any FileSystem, writer: SQLiteConnection,
+    checksums: PageChecksums, isShared: Bool, appliedLSN: UInt64
   ) {
     self.path = path
     self.fileSystem = fileSystem
@@ -102,7 +104,7 @@ package final class RecordStore: @unchecked Sendable {
     readers =
       isShared
       ? SQLiteReaderPool(path) {
-        let reader = try Self.connect(path, fileSystem)
+        let reader = try Self.connect(path, checksums)
         try reader.execute("PRAGMA query_only = ON")
         return reader
       } : nil
@@ -111,11 +113,12 @@ package final class RecordStore: @unchecked Sendable {
 
   /// SQLite's `unix-excl` keeps other processes out and the WAL index in this process's memory, so
   /// that there is no shared-memory file and several threads can still read.
-  private static func connect(
-    _ path: String, _ fileSystem: any FileSystem
-  ) throws -> SQLiteConnection {
-    let database = try SQLiteConnection(
-      path, .readWrite, vfs: fileSystem.sqliteVFSName ?? "unix-excl")
+  static func vfsName(_ fileSystem: any FileSystem) -> String {
+    fileSystem.sqliteVFSName ?? "unix-excl"
+  }
+
+  static func connect(_ path: String, _ checksums: PageChecksums) throws -> SQLiteConnection {
+    let database = try SQLiteConnection(path, .readWrite, vfs: nil, checksums: checksums)
     database.setBusyTimeout(milliseconds: 5000)
     try database.execute("PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;")
     return database
@@ -123,6 +126,18 @@ package final class RecordStore: @unchecked Sendable {
 
   private static func create(
     _ path: String, _ fileSystem: any FileSystem, _ databaseID: UniqueID
+  ) throws {
+    try building(beside: path, fileSystem, databaseID) { unfinished in
+      try fileSystem.renameExclusively(unfinished, to: path)
+    }
+    try fileSystem.syncDirectory(directoryName(path))
+  }
+
+  /// Makes an empty file beside `path`, which `publish` fills and renames; removes it if that
+  /// fails.
+  static func building(
+    beside path: String, _ fileSystem: any FileSystem, _ databaseID: UniqueID,
+    publish: (String) throws -> Void
   ) throws {
     let unfinished = path + ".new"
     func removeUnfinished() throws {
@@ -132,22 +147,23 @@ package final class RecordStore: @unchecked Sendable {
     do {
       try build(unfinished, fileSystem, databaseID)
       try fileSystem.open(unfinished, .readWrite).sync()
-      try fileSystem.renameExclusively(unfinished, to: path)
+      try publish(unfinished)
     } catch {
       try removeUnfinished()
       throw error
     }
-    try fileSystem.syncDirectory(directoryName(path))
   }
 
   private static func build(
     _ path: String, _ fileSystem: any FileSystem, _ databaseID: UniqueID
   ) throws {
-    let database = try SQLiteConnection(path, .create, vfs: fileSystem.sqliteVFSName)
+    let database = try SQLiteConnection(
+      path, .create, vfs: nil, checksums: try PageChecksums(over: vfsName(fileSystem)))
     defer { database.close() }
+    try database.execute("PRAGMA page_size = \(pageSizeBytes)")
+    try database.reservePageEnds(bytes: PageChecksums.reservedBytes)
     try database.execute(
       """
-      PRAGMA page_size = \(pageSizeBytes);
       PRAGMA locking_mode = EXCLUSIVE;
       PRAGMA synchronous = FULL;
       BEGIN;
@@ -235,7 +251,7 @@ package final class RecordStore: @unchecked Sendable {
 
   private static let reservedAheadBytes = 4 << 20
 
-  private func apply(_ change: RecordChange, _ writer: SQLiteConnection) throws {
+  func apply(_ change: RecordChange, _ writer: SQLiteConnection) throws {
     switch change {
     case .remove(let collection, let slot):
       let delete = try writer.cached("DELETE FROM records WHERE collection = ? AND slot = ?")
@@ -280,18 +296,21 @@ package final class RecordStore: @unchecked Sendable {
 
   /// Lets go of the file after a last checkpoint. The store cannot be used afterwards.
   package func close() throws {
-    defer {
-      writerLock.withLock { poison in
-        writer.close()
-        reservation = Reservation()
-        poison = StoreError(.invalidArgument, "the records are closed", at: path)
-      }
-      readers?.close()
-    }
+    defer { abandon() }
     _ = try checkpoint()
   }
 
-  private func withWriter<Result>(_ body: (SQLiteConnection) throws -> Result) throws -> Result {
+  /// Lets go of the file as it is.
+  func abandon() {
+    writerLock.withLock { poison in
+      writer.close()
+      reservation = Reservation()
+      poison = StoreError(.invalidArgument, "the records are closed", at: path)
+    }
+    readers?.close()
+  }
+
+  func withWriter<Result>(_ body: (SQLiteConnection) throws -> Result) throws -> Result {
     try writerLock.withLock { poison in
       if let poison { throw poison }
       do { return try body(writer) } catch let error as StoreError {
@@ -422,31 +441,13 @@ package final class RecordStore: @unchecked Sendable {
     }
   }
 
-  /// What SQLite finds wrong with the file's structure; empty if nothing. `isThorough` also
-  /// compares the key index with the table.
-  package func quickCheck(isThorough: Bool = false) throws -> [String] {
-    try withReader { reader in
-      let pragma = try reader.prepare(
-        isThorough ? "PRAGMA integrity_check" : "PRAGMA quick_check")
-      var findings: [String] = []
-      while try pragma.step() { findings.append(pragma.string(0)) }
-      return findings == ["ok"] ? [] : findings
-    }
-  }
+  static let columns = "slot, key, metadata, expiry"
 
-  /// Builds the key index anew from the records themselves. Throws `.corrupt` if two records have
-  /// one key or the records cannot be read.
-  package func rebuildKeyIndex() throws {
-    try withWriter { try $0.execute("REINDEX records_by_key") }
-    _ = try checkpoint()
-  }
-
-  private static let columns = "slot, key, metadata, expiry"
-
-  private static func row(_ select: SQLiteStatement) -> RecordRow {
+  /// The row whose columns begin at `first`.
+  static func row(_ select: SQLiteStatement, from first: Int32 = 0) -> RecordRow {
     RecordRow(
-      slot: UInt32(truncatingIfNeeded: select.int64(0)), key: select.string(1),
-      metadata: Array(select.blob(2)), expiryMilliseconds: select.int64(3))
+      slot: UInt32(truncatingIfNeeded: select.int64(first)), key: select.string(first + 1),
+      metadata: Array(select.blob(first + 2)), expiryMilliseconds: select.int64(first + 3))
   }
 
   private static func rows(_ select: SQLiteStatement) throws -> [RecordRow] {
@@ -455,7 +456,7 @@ package final class RecordStore: @unchecked Sendable {
     return rows
   }
 
-  private func withReader<Result>(_ body: (SQLiteConnection) throws -> Result) throws -> Result {
+  func withReader<Result>(_ body: (SQLiteConnection) throws -> Result) throws -> Result {
     guard let readers else { return try withWriter(body) }
     return try readers.withConnection(body)
   }

@@ -13,11 +13,17 @@ final class SQLiteConnection: @unchecked Sendable {
   }
 
   let path: String
-  private let handle: OpaquePointer
+  let handle: OpaquePointer
   private var statements: [String: SQLiteStatement] = [:]
   private var isClosed = false
+  /// In front of the VFS, if there is one: it must outlive the handle.
+  private let checksums: PageChecksums?
 
-  init(_ path: String, _ mode: Mode, vfs: String?) throws(StoreError) {
+  init(
+    _ path: String, _ mode: Mode, vfs: String?, checksums: PageChecksums? = nil
+  ) throws(StoreError) {
+    self.checksums = checksums
+    let vfs = checksums?.name ?? vfs
     var name = path
     var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
     switch mode {
@@ -142,6 +148,10 @@ final class SQLiteConnection: @unchecked Sendable {
     case _ where isFull:
       kind = .diskFull
       remedy = "Free some space; writing resumes by itself."
+    case _ where code == ioerrData:
+      return StoreError(
+        .corrupt, "a page does not match its checksum, in \(operation)", at: path,
+        remedy: "Run `vecdb check --repair`. \(corruptionRemedy)")
     case SQLITE_CORRUPT, SQLITE_NOTADB:
       kind = .corrupt
       remedy = corruptionRemedy
@@ -176,9 +186,6 @@ final class SQLiteConnection: @unchecked Sendable {
     }
   }
 }
-
-/// SQLITE_IOERR_WRITE, a macro that Swift does not import.
-private let ioerrWrite = SQLITE_IOERR | 3 << 8
 
 /// What to advise about damaged primary data.
 let corruptionRemedy =

@@ -33,6 +33,11 @@ import VecDB
     }
   }
 
+  private static func halve(_ path: String, on disk: SimulatedDisk) {
+    let bytes = disk.contents(path) ?? []
+    disk.replace(path, with: Array(bytes.prefix(bytes.count / 2)))
+  }
+
   private static func requireWhole(
     _ disk: SimulatedDisk, _ fixture: DamageFixture, _ report: RepairReport
   ) throws {
@@ -152,7 +157,7 @@ import VecDB
       let (fixture, disk) = try Self.prepared.get()
       let damaged = disk.restarted(.everything)
       let segment = try #require(Self.path(disk, "log segment").first)
-      damaged.replace(segment, with: Array((disk.contents(segment) ?? []).prefix(40_000)))
+      Self.halve(segment, on: damaged)
       let report = try Self.repair(damaged, from: nil)
       #expect(report.repairs.contains { $0.hasPrefix("put aside") && $0.contains(segment) })
       #expect(damaged.filePaths.contains(segment + ".damaged"))
@@ -176,7 +181,7 @@ import VecDB
       let (_, disk) = try Self.prepared.get()
       let segment = try #require(Self.path(disk, "log segment").last)
       let damaged = disk.restarted(.everything)
-      damaged.replace(segment, with: Array((disk.contents(segment) ?? []).prefix(40_000)))
+      Self.halve(segment, on: damaged)
       let report = try Self.repair(damaged)
       let missing = try #require(report.missing.first)
       #expect(missing.hasPrefix("the log: LSN ") && missing.contains("on, to an end"), "\(missing)")

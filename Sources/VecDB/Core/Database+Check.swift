@@ -54,6 +54,7 @@ extension Engine {
       if log.end != state.position {
         report.problems.append("the log ends at \(log.end), the state at \(state.position)")
       }
+      report.problems += try records.damagedPages()
       report.problems += try records.quickCheck(isThorough: true)
     }
     for collection in state.sortedCollections {

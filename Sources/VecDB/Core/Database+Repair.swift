@@ -20,10 +20,10 @@ extension Database {
   /// Repairs a database that no process has open, and checks it.
   ///
   /// Blocks of the index that are damaged are taken from other copies on the disk or, by their
-  /// hashes, from a repository, and written into a new checkpoint. The key index of the records is
-  /// rebuilt; records damaged otherwise are taken from a restore point and brought up to date from
-  /// the log. The log itself cannot be repaired; what could not be had is in the report, and a
-  /// restore is the way then.
+  /// hashes, from a repository, and written into a new checkpoint. The file of the records is written
+  /// anew from its rows; records damaged otherwise are taken from a restore point and brought up to
+  /// date from the log. The log itself cannot be repaired; what could not be had is in the report,
+  /// and a restore is the way then.
   ///
   /// - Parameter repository: a repository of this database; nil to use only what is here.
   /// - Throws: `notFound`, `locked`, `invalidArgument` if the repository is another database's,

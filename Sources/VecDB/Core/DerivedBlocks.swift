@@ -2,6 +2,7 @@ import BlockStore
 import Bytes
 import Files
 import LogStore
+import Logging
 import VectorIndex
 
 /// Blocks that are derived from others, built anew: graph, codes, columns and keys follow from the
@@ -11,6 +12,7 @@ struct DerivedBlocks {
   let blocks: BlockStore
   let manifest: Manifest
   let threads: Int
+  let logger: Logger
   /// Nil if the records cannot be read: then what the index itself holds must do.
   let openRecords: () -> RecordStore?
   private var records: RecordStore?
@@ -19,12 +21,13 @@ struct DerivedBlocks {
   private(set) var count = 0
 
   init(
-    blocks: BlockStore, manifest: Manifest, threads: Int,
+    blocks: BlockStore, manifest: Manifest, threads: Int, logger: Logger,
     openRecords: @escaping () -> RecordStore?
   ) {
     self.blocks = blocks
     self.manifest = manifest
     self.threads = threads
+    self.logger = logger
     self.openRecords = openRecords
   }
 
@@ -35,8 +38,15 @@ struct DerivedBlocks {
       found = [:]
       records = openRecords()
       for collection in manifest.collections {
-        // What cannot be built is missing, and is reported as such.
-        if let built = try? rebuild(collection) { found?.merge(built) { first, _ in first } }
+        do {
+          let built = try rebuild(collection)
+          found?.merge(built) { first, _ in first }
+        } catch let error as StoreError where !Self.isDamage(error) {
+          throw error
+        } catch {
+          // Its blocks stay missing, and are reported as such.
+          logger.warning("nothing of '\(collection.name)' can be built anew: \(error)")
+        }
       }
       try records?.close()
       records = nil
@@ -63,14 +73,15 @@ struct DerivedBlocks {
     let old = try IndexGeneration(opening: state, options: options) { name, length, base in
       let arrayName = StoredGenerations.arrayName(name, of: generation)
       guard let array = stored.array(arrayName), array.lengthBytes == length,
-        let list = try? blocks.list(of: array)
+        let list = try intact({ try blocks.list(of: array) })
       else {
         damaged += 1
         return
       }
       for (number, hash) in list.hashes.enumerated() {
         // A damaged block stays zero.
-        guard let bytes = try? blocks.read(hash), bytes.count == list.blockLengthBytes(number)
+        guard let bytes = try intact({ try blocks.read(hash) }),
+          bytes.count == list.blockLengthBytes(number)
         else {
           damaged += 1
           continue
@@ -83,16 +94,28 @@ struct DerivedBlocks {
     let new = try old.replayed(options: options) { slot in try record(stored.id, slot, old) }
     var result: [Digest: [UInt8]] = [:]
     var lists: [String: (length: Int, hashes: [Digest])] = [:]
-    new.forEachBlock { name, length, _, bytes in
+    try new.forEachBlock { name, length, _, bytes in
       let hash = SHA256.hash(bytes)
       lists[name, default: (length, [])].hashes.append(hash)
-      if (try? blocks.read(hash)) == nil { result[hash] = Array(bytes) }
+      if try intact({ try blocks.read(hash) }) == nil { result[hash] = Array(bytes) }
     }
     for (length, hashes) in lists.values {
       let list = try BlockList(hashes: hashes, lengthBytes: length).encode()
       result[SHA256.hash(list)] = list
     }
     return result
+  }
+
+  /// Nil for what is damaged or gone.
+  private func intact<Value>(_ body: () throws -> Value) throws -> Value? {
+    do { return try body() } catch let error as StoreError where Self.isDamage(error) {
+      return nil
+    }
+  }
+
+  /// Also what the disk cannot read.
+  private static func isDamage(_ error: StoreError) -> Bool {
+    [.corrupt, .notFound, .unknownVersion, .inputOutput].contains(error.kind)
   }
 
   /// What records know of a live slot.

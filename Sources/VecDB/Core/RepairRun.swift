@@ -33,7 +33,7 @@ struct RepairRun {
     }
     let lock = try files.lock(directory.lockFile, owner: "process \(getpid()), repairing")
     do {
-      if try repairBlocks(), try requireLog() { try repairKeyIndex() }
+      if try repairBlocks(), try requireLog() { try repairRecordsFile() }
     } catch {
       lock.unlock()
       throw error
@@ -59,7 +59,8 @@ struct RepairRun {
     let run = self
     var derived = newest.map { manifest in
       DerivedBlocks(
-        blocks: blocks, manifest: manifest, threads: configuration.resolvedThreads
+        blocks: blocks, manifest: manifest, threads: configuration.resolvedThreads,
+        logger: configuration.logger
       ) { run.openRecords(manifest) }
     }
     var (fetched, bytes) = (0, 0)
@@ -189,31 +190,18 @@ struct RepairRun {
     return lines
   }
 
-  /// Builds the key index anew if that is all that is wrong with the records; what else is wrong
-  /// shows in the proof.
-  private mutating func repairKeyIndex() throws {
+  /// Writes the records anew if every one of them can be read; what else is wrong shows in the
+  /// proof.
+  private mutating func repairRecordsFile() throws {
     do {
-      let records = try RecordStore.open(
+      let isRewritten = try RecordStore.rewriteIfDamaged(
         path: directory.records, fileSystem: files, databaseID: databaseID())
-      let isRebuilt: Bool
-      do { isRebuilt = try rebuildKeyIndex(of: records) } catch {
-        close(records)
-        throw error
-      }
-      // What was rebuilt counts once it is durable.
-      try records.close()
-      guard isRebuilt else { return }
-      report.repairs.append("rebuilt: the key index of the records (\(directory.records))")
+      guard isRewritten else { return }
+      report.repairs.append(
+        "rebuilt: the records' file with its key index, from its rows (\(directory.records))")
     } catch let error as StoreError where error.kind == .corrupt || error.kind == .notFound {
       return
     }
-  }
-
-  /// Whether the key index was damaged and nothing else is.
-  private func rebuildKeyIndex(of records: RecordStore) throws -> Bool {
-    guard try !records.quickCheck(isThorough: true).isEmpty else { return false }
-    try records.rebuildKeyIndex()
-    return try records.quickCheck(isThorough: true).isEmpty
   }
 
   private func databaseID() throws -> UniqueID {

@@ -7,7 +7,8 @@ import VectorIndex
 
 /// Reads everything that a database keeps, again and again, at a set rate and the lowest priority,
 /// and compares it with hashes and checksums: blocks and manifests, the log, each record with its
-/// vector. What is damaged is logged, counted, and named in `stats` until it is whole again.
+/// vector, and the pages of records. What is damaged is logged, counted, and named in `stats` until
+/// it is whole again.
 ///
 /// The first pass begins a moment after the opening, which itself maps blocks and reads none.
 final class Scrubber: @unchecked Sendable {
@@ -91,6 +92,7 @@ final class Scrubber: @unchecked Sendable {
       for damage in try engine.blocks.scrub(pace: pace) { found(damage.error.description) }
     }
     try note { try scrubLog() }
+    try note { for problem in try engine.records.damagedPages(pace: pace) { found(problem) } }
     for collection in engine.shared.catalog.all { try note { try scrubRecords(collection) } }
     engine.telemetry.scrubPassed(problems, timeMilliseconds: Engine.nowMilliseconds())
   }

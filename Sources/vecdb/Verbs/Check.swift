@@ -9,7 +9,7 @@ struct Check: AsyncParsableCommand {
       searched with queries whose exact answers are computed.
 
       With --repair, what is damaged and can be had is made whole first: blocks from other copies \
-      or, with --from, from a repository; the key index from the records; records from the \
+      or, with --from, from a repository; the file of records from its rows; records from the \
       repository and the log. What could not be had is named, and the exit is 3.
 
       EXAMPLE
