@@ -3,11 +3,15 @@ import LogStore
 
 /// What is known about acknowledged writes when a new epoch begins. It claims only what follows
 /// from the acknowledgement policy in the log and from who was heard.
+///
+/// It speaks for writes acknowledged from the old epoch on, before or after this moment. What an
+/// earlier promotion left behind, the certificate of that one has told: a primary that was passed
+/// over by force may have gone on in its own epoch without hearing of it.
 package struct PromotionCertificate: Sendable, Hashable {
   package enum Loss: Sendable, Hashable {
-    /// Every acknowledged write is in the new history.
+    /// Every write that was or will be acknowledged in the old epoch is in the new history.
     case none
-    /// At most so many acknowledged batches are missing.
+    /// At most so many of them are missing.
     case atMost(batches: UInt64)
     case unbounded
   }

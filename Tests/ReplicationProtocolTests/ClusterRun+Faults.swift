@@ -81,7 +81,7 @@ extension ClusterRun {
       id: UniqueID(high: generator.next(), low: UInt64(node)))
     note("\(node) at \(store.end.lsn) stands for epoch \(machine.epoch.counter)")
     // Its own promise: it follows nobody of a lower epoch from now on, and writes in none.
-    if store.isWriter { stepDown(node, for: machine.epoch) }
+    if store.isWriter { try stepDown(node, for: machine.epoch) }
     _ = nodes[node].store.fence.raise(to: machine.epoch)
     if let (connection, _, old) = nodes[node].following {
       var session = old
@@ -108,7 +108,7 @@ extension ClusterRun {
       request, name: nodes[node].name, isPrimary: nodes[node].isWritable,
       history: store)
     if promise.isGranted {
-      if store.isWriter { stepDown(node, for: request.epoch) }
+      if store.isWriter { try stepDown(node, for: request.epoch) }
       nodes[node].promotion = nil
       if let (following, _, old) = nodes[node].following {
         var session = old
@@ -153,26 +153,39 @@ extension ClusterRun {
     }
   }
 
-  /// Holds a certificate against all that was acknowledged.
+  /// Holds a certificate against all that was acknowledged until now, and remembers it for what is
+  /// still to come: an old primary that has not heard of it goes on for a while.
   private mutating func hold(_ certificate: PromotionCertificate, at node: Int) throws {
-    let held = nodes[node].store
-    var missing: [UInt64] = []
-    for (id, write) in writes where write.isAcknowledged && !write.isExcused {
-      if !held.contains(write: id, at: write.lsn) { missing.append(id) }
-    }
-    let allowed: UInt64 =
+    let bound: UInt64 =
       switch certificate.loss {
       case .none: 0
       case .atMost(let batches): batches
       case .unbounded: .max
       }
-    guard UInt64(missing.count) <= allowed else {
-      throw failure(
-        "the certificate of node \(node) says \(certificate.loss), but \(missing.count) "
-          + "acknowledged writes are missing, such as \(missing.min() ?? 0)")
+    certified.append(
+      Certified(
+        node: node, oldEpoch: certificate.oldEpoch, newEpoch: certificate.newEpoch, bound: bound,
+        store: nodes[node].store))
+    for (id, write) in writes.sorted(by: { $0.key < $1.key }) where write.isAcknowledged {
+      try holdCertificates(against: write, id)
     }
-    for id in missing { writes[id]?.isExcused = true }
-    if certificate.loss != .none { mayLoseLater = true }
+  }
+
+  /// An acknowledged write is in the history of every certificate that speaks for its epoch, or is
+  /// one of those that the certificate gives up.
+  mutating func holdCertificates(against write: Write, _ id: UInt64) throws {
+    for index in certified.indices
+    where write.epoch >= certified[index].oldEpoch && write.epoch < certified[index].newEpoch
+      && !certified[index].store.contains(write: id, at: write.lsn)
+    {
+      certified[index].missing.insert(id)
+      let (found, missing) = (certified[index], certified[index].missing)
+      guard UInt64(missing.count) <= found.bound else {
+        throw failure(
+          "the certificate of node \(found.node) for \(found.newEpoch) bounds the loss by "
+            + "\(found.bound), but \(missing.count) acknowledged writes are missing, such as \(id)")
+      }
+    }
   }
 
   /// The faults stop.

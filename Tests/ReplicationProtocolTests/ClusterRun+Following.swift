@@ -13,7 +13,7 @@ extension ClusterRun {
       nodes[node].served[connection] = session
       try perform(actions, on: connection, at: node)
     }
-    settle(nodes[node].acknowledgement.tick(now: now), at: node)
+    try settle(nodes[node].acknowledgement.tick(now: now), at: node)
     if let (connection, _, old) = nodes[node].following {
       var session = old
       let actions = session.tick(
@@ -69,7 +69,7 @@ extension ClusterRun {
     if nodes[node].store.isWriter {
       // A primary only looks whether there is a higher epoch.
       for case .raiseFence(let epoch) in actions where epoch > nodes[node].store.identity.name {
-        stepDown(node, for: epoch)
+        try stepDown(node, for: epoch)
       }
       nodes[node].backoff.reset()
       hangUp(connection, by: node)

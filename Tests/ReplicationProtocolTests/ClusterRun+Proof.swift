@@ -36,12 +36,13 @@ extension ClusterRun {
         }
       }
     }
-    let isBinding =
-      !scenario.policy.isAsynchronous && !scenario.policy.degrades
-      && scenario.policy.maximumLag == 0
-    guard isBinding, !mayLoseLater else { return }
+    // Whatever the policy: a disk keeps what it has, and only a promotion leaves something behind.
+    let lineage = Set(primary.store.identity.epochs.map { EpochName($0) })
+    let givenUp = certified.filter { lineage.contains($0.newEpoch) }.reduce(into: Set()) {
+      $0.formUnion($1.missing)
+    }
     for (id, write) in writes.sorted(by: { $0.key < $1.key })
-    where write.isAcknowledged && !write.isExcused {
+    where write.isAcknowledged && !givenUp.contains(id) {
       if !primary.store.contains(write: id, at: write.lsn) {
         throw failure("acknowledged write \(id) at LSN \(write.lsn) is lost")
       }

@@ -91,9 +91,9 @@ extension ClusterRun {
           at: now + UInt64.random(in: 0...1, using: &generator))
       case .holds(let name, let lsn, let isHello):
         guard nodes[node].store.isWriter else { break }
-        settle(nodes[node].acknowledgement.holds(name, lsn: lsn, isHello: isHello), at: node)
+        try settle(nodes[node].acknowledgement.holds(name, lsn: lsn, isHello: isHello), at: node)
       case .stepDown(let epoch):
-        stepDown(node, for: epoch)
+        try stepDown(node, for: epoch)
         try fenceRaised(node)
       case .restore(let frames):
         for frame in frames where frame.lsn == nodes[node].store.end.lsn + 1 {
@@ -165,18 +165,19 @@ extension ClusterRun {
     nodes[node].waiting[id] = frame.lsn
     // The local commit is durable; the crash may come before anything is shipped.
     if scenario.crashes, generator.chance(0.01) { return crash(node) }
-    settle(
+    try settle(
       nodes[node].acknowledgement.committed(lsn: frame.lsn, ticket: id, now: now), at: node)
     try logGrew(node)
   }
 
-  mutating func settle(_ actions: [Acknowledgement.Action], at node: Int) {
+  mutating func settle(_ actions: [Acknowledgement.Action], at node: Int) throws {
     for action in actions {
       switch action {
       case .release(let tickets):
         for ticket in tickets where nodes[node].waiting[ticket] != nil {
           nodes[node].waiting[ticket] = nil
           writes[ticket]?.isAcknowledged = true
+          if let write = writes[ticket] { try holdCertificates(against: write, ticket) }
         }
       case .giveUp(let tickets): for ticket in tickets { nodes[node].waiting[ticket] = nil }
       case .degraded: note("\(node) degrades")
@@ -194,12 +195,12 @@ extension ClusterRun {
     try perform(actions, on: connection, at: node)
   }
 
-  mutating func stepDown(_ node: Int, for epoch: EpochName) {
+  mutating func stepDown(_ node: Int, for epoch: EpochName) throws {
     _ = nodes[node].store.fence.raise(to: epoch)
     guard nodes[node].store.isWriter else { return }
     note("\(node) steps down for \(epoch.counter)")
     nodes[node].store.isWriter = false
-    settle(nodes[node].acknowledgement.abandon(), at: node)
+    try settle(nodes[node].acknowledgement.abandon(), at: node)
     for connection in nodes[node].served.keys.sorted() { hangUp(connection, by: node) }
   }
 }

@@ -30,8 +30,19 @@ struct ClusterRun {
     var epoch: EpochName
     var lsn: UInt64
     var isAcknowledged = false
-    /// Given up for lost by a promotion that did not claim to keep it.
-    var isExcused = false
+  }
+
+  /// A promotion, and what its certificate claims about writes of the epochs from the old one up to
+  /// the new one.
+  struct Certified {
+    var node: Int
+    var oldEpoch: EpochName
+    var newEpoch: EpochName
+    /// So many acknowledged writes may be missing.
+    var bound: UInt64
+    /// What the new primary had then.
+    var store: ModelStore
+    var missing: Set<UInt64> = []
   }
 
   let seed: UInt64
@@ -55,8 +66,7 @@ struct ClusterRun {
   var diskFree: [UInt64] = [0, 0, 0]
   var fetchDeadline: [UInt64] = [0, 0, 0]
   var lastOperation: UInt64 = 0
-  /// A promotion that claimed less than everything has happened.
-  var mayLoseLater = false
+  var certified: [Certified] = []
 
   init(seed: UInt64, scenario: ClusterScenario? = nil) {
     self.seed = seed

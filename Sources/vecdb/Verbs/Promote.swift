@@ -29,8 +29,9 @@ struct Promote: AsyncParsableCommand {
     guard !output.json else { return Output.json(report) }
     let loss =
       switch report.loss {
-      case "none": "no acknowledged write is lost"
-      case "atMost": "at most \(report.lossBatches ?? 0) acknowledged batches are lost"
+      case "none": "no write acknowledged in epoch \(report.oldEpoch) is lost"
+      case "atMost":
+        "at most \(report.lossBatches ?? 0) batches acknowledged in epoch \(report.oldEpoch) are lost"
       default: "how many acknowledged writes are lost is not known"
       }
     Output.line("primary of epoch \(report.newEpoch), which continues epoch \(report.oldEpoch) at:")
