@@ -24,12 +24,27 @@ extension BlockStore {
       throw state.withLock { $0.missing(hash, "a block") }
     }
     let bytes = try pack.read(at: location.offsetBytes, count: location.lengthBytes)
-    guard SHA256.hash(bytes) == hash else {
-      throw StoreError(
-        .corrupt, "block \(hash) does not match its hash",
-        at: "\(pack.path), byte \(location.offsetBytes)", remedy: Remedy.restore)
-    }
+    guard SHA256.hash(bytes) == hash else { throw Self.mismatch(hash, pack, location) }
     return bytes
+  }
+
+  /// As `read`, into a buffer that has the block's length.
+  func read(_ hash: Digest, into buffer: UnsafeMutableRawBufferPointer) throws {
+    guard let (pack, location) = find(hash) else {
+      throw state.withLock { $0.missing(hash, "a block") }
+    }
+    guard location.lengthBytes == buffer.count,
+      try pack.handle.read(at: location.offsetBytes, into: buffer) == buffer.count,
+      SHA256.hash(UnsafeRawBufferPointer(buffer)) == hash
+    else { throw Self.mismatch(hash, pack, location) }
+  }
+
+  private static func mismatch(
+    _ hash: Digest, _ pack: PackFile, _ location: BlockLocation
+  ) -> StoreError {
+    StoreError(
+      .corrupt, "block \(hash) does not match its hash",
+      at: "\(pack.path), byte \(location.offsetBytes)", remedy: Remedy.restore)
   }
 
   /// Maps an array privately over reserved pages from `base` (page-aligned) on, as few mappings as

@@ -47,6 +47,8 @@ package struct BlockTransfer: Sendable {
     self.progress = progress
   }
 
+  private static let blocksPerSyncStep = 8
+
   /// A block to move: what it is for errors, its hash and its length.
   struct Item: Sendable {
     var description: String
@@ -66,10 +68,13 @@ package struct BlockTransfer: Sendable {
   ) throws -> TransferProgress {
     let bases = Bases(previous, in: repository, notice)
     let items = try Self.items(of: manifest, bases: bases) { try store.list(of: $0) }
+    let buffers = BlockBuffers()
     return try run(items) { item in
       if try repository.hasBlock(item.hash, lengthBytes: item.lengthBytes) { return 0 }
-      return try store.read(item.hash).withUnsafeBytes {
-        try repository.putBlock(item.hash, $0, basedOn: item.base)
+      return try buffers.withBuffer(item.lengthBytes) { buffer in
+        try store.read(item.hash, into: buffer)
+        return try repository.putBlock(
+          item.hash, UnsafeRawBufferPointer(buffer), basedOn: item.base)
       }
     }
   }
@@ -91,20 +96,21 @@ package struct BlockTransfer: Sendable {
         description: "block \($0) of file '\(name)'", hash: .zero,
         lengthBytes: BlockList.blockLengthBytes($0, of: size))
     }
+    let buffers = BlockBuffers()
     var progress = try run(
       items,
       indexed: { index, item in
-        var bytes = [UInt8](repeating: 0, count: item.lengthBytes)
-        let read = try bytes.withUnsafeMutableBytes {
-          try handle.read(at: index * blockSizeBytes, into: $0)
+        try buffers.withBuffer(item.lengthBytes) { buffer in
+          let read = try handle.read(at: index * blockSizeBytes, into: buffer)
+          guard read == item.lengthBytes else {
+            throw StoreError(.inputOutput, "the file became shorter while it was read", at: path)
+          }
+          let bytes = UnsafeRawBufferPointer(buffer)
+          let hash = SHA256.hash(bytes)
+          hashes.withLock { $0[index] = hash }
+          let base = index < old.count ? old[index] : nil
+          return try repository.putBlock(hash, bytes, basedOn: base)
         }
-        guard read == item.lengthBytes else {
-          throw StoreError(.inputOutput, "the file became shorter while it was read", at: path)
-        }
-        let hash = SHA256.hash(bytes)
-        hashes.withLock { $0[index] = hash }
-        let base = index < old.count ? old[index] : nil
-        return try bytes.withUnsafeBytes { try repository.putBlock(hash, $0, basedOn: base) }
       })
     let list = try BlockList(hashes: hashes.withLock { $0 }, lengthBytes: size)
     let encoded = list.encode()
@@ -129,34 +135,29 @@ package struct BlockTransfer: Sendable {
     var done = TransferProgress()
     done.totalBlocks = items.count
     done.totalBytes = items.reduce(0) { $0 + $1.lengthBytes }
-    // A window is fetched in parallel and then written in order, so that arrays lie in sequence.
-    let window = threads * 4
-    for start in stride(from: 0, to: items.count, by: window) {
-      let part = Array(items[start..<min(start + window, items.count)])
-      let wanted = part.filter { !writer.has($0.hash) }
-      let fetched = Guarded([Digest: [UInt8]]())
-      let nearby = nearby
-      done.sentBytes += try BlockTransfer(threads: threads).run(wanted) { item in
-        if let bytes = nearby?(item.hash), bytes.count == item.lengthBytes {
-          fetched.withLock { $0[item.hash] = bytes }
-          return 0
-        }
-        let bytes = try Self.fetch(item, from: repository)
-        fetched.withLock { $0[item.hash] = bytes }
-        return bytes.count
-      }.sentBytes
-      let blocks = fetched.withLock { $0 }
-      for item in part {
-        if let bytes = blocks[item.hash] {
-          try bytes.withUnsafeBytes { try writer.write($0, hash: item.hash) }
-          done.sentBlocks += 1
-        } else {
-          try writer.reuse(item.hash)
-        }
-        done.doneBlocks += 1
-        done.doneBytes += item.lengthBytes
-        try progress(done)
+    let wanted = items.filter { !writer.has($0.hash) }
+    let nearby = nearby
+    let ahead = try FetchAhead(wanted, threads: threads) { item in
+      if let bytes = nearby?(item.hash), bytes.count == item.lengthBytes { return (bytes, 0) }
+      let bytes = try Self.fetch(item, from: repository)
+      return (bytes, bytes.count)
+    }
+    defer { ahead.stop() }
+    // Written in order, so that arrays lie in sequence, while what comes next is fetched.
+    var position = 0
+    for item in items {
+      if position < wanted.count, wanted[position].hash == item.hash {
+        position += 1
+        let (bytes, sent) = try ahead.next()
+        try bytes.withUnsafeBytes { try writer.write($0, hash: item.hash) }
+        done.sentBlocks += 1
+        done.sentBytes += sent
+      } else {
+        try writer.reuse(item.hash)
       }
+      done.doneBlocks += 1
+      done.doneBytes += item.lengthBytes
+      try progress(done)
     }
     return done
   }
@@ -183,6 +184,8 @@ package struct BlockTransfer: Sendable {
           throw StoreError(.corrupt, "\(item.description) has another length", at: path)
         }
         try bytes.withUnsafeBytes { try handle.write($0, at: index * blockSizeBytes) }
+        // On its way to the disk in steps, so that the final sync is short.
+        if index % Self.blocksPerSyncStep == Self.blocksPerSyncStep - 1 { handle.startSync() }
         return own == nil ? bytes.count : 0
       })
     try handle.sync()

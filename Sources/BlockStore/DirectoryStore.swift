@@ -20,6 +20,7 @@ package final class DirectoryStore: ObjectStore {
   private static let batchObjects = 256
   private static let batchBytes = 256 << 20
   private static let syncThreads = 8
+  private static let syncStepBytes = 2 << 20
 
   /// Objects whose bytes are written but not yet durable under their names.
   private struct Pending: Sendable {
@@ -70,7 +71,7 @@ package final class DirectoryStore: ObjectStore {
     try makeFolder(directoryName(path))
     let (temporary, handle) = try openTemporary(for: path)
     do {
-      try bytes.withUnsafeBytes { try handle.write($0, at: 0) }
+      try bytes.withUnsafeBytes { try Self.write($0, to: handle) }
       try handle.sync()
       try fileSystem.renameExclusively(temporary, to: path)
     } catch {
@@ -79,6 +80,15 @@ package final class DirectoryStore: ObjectStore {
       throw error
     }
     try fileSystem.syncDirectory(directoryName(path))
+  }
+
+  /// In steps, of which each is on its way to the disk while the next is copied.
+  private static func write(_ bytes: UnsafeRawBufferPointer, to handle: any FileHandle) throws {
+    for start in stride(from: 0, to: bytes.count, by: syncStepBytes) {
+      let end = min(start + syncStepBytes, bytes.count)
+      try handle.write(UnsafeRawBufferPointer(rebasing: bytes[start..<end]), at: start)
+      if end < bytes.count { handle.startSync() }
+    }
   }
 
   package func replace(_ name: String, _ bytes: UnsafeRawBufferPointer) throws {

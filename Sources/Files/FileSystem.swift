@@ -102,10 +102,12 @@ extension FileSystem {
         .limitExceeded, "the file has \(size) bytes; at most \(maximumBytes) are read", at: path,
         remedy: "Something was added to it: put back the file as it was.")
     }
-    var bytes = [UInt8](repeating: 0, count: size)
-    let count = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
-    guard count == size else {
-      throw StoreError(.inputOutput, "only \(count) of \(size) bytes could be read", at: path)
+    let bytes = try [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+      count = try file.read(at: 0, into: UnsafeMutableRawBufferPointer(buffer))
+    }
+    guard bytes.count == size else {
+      throw StoreError(
+        .inputOutput, "only \(bytes.count) of \(size) bytes could be read", at: path)
     }
     return bytes
   }

@@ -8,8 +8,10 @@ import LogStore
 /// One backup: publishes to a repository what it lacks of the state at one LSN.
 ///
 /// The order is what makes a crash harmless: blocks and log first, the manifest last. A backup that
-/// was broken off is taken up by the next one, since what is there is not sent again. All of it runs
-/// on threads of low priority unless that is not wanted, so that searches and writes do not wait.
+/// was broken off is taken up by the next one, since what is there is not sent again. What takes the
+/// processor runs on threads of low priority unless that is not wanted, so that searches and writes
+/// do not wait; this thread waits for them, and is an ordinary one, since threads that are made of
+/// one of low priority have a low one themselves, for good.
 struct BackupRun: Sendable {
   let engine: Engine
   let repository: StoredRepository
@@ -80,7 +82,7 @@ struct BackupRun: Sendable {
     let target = try RenewingRepository(
       repository, limiter: limit.map(RateLimiter.init), isRepairing: options.repair)
     let yields = options.isLowPriority
-    let log = try LowPriorityThread.Job(yields: yields) { [self] in try archiveLog() }
+    let log = try LowPriorityThread.Job(yields: false) { [self] in try archiveLog() }
     let canary: LowPriorityThread.Job<CanaryAnnotation?>
     do {
       canary = try .init(yields: yields) { isNew ? try measureCanary() : nil }
@@ -190,7 +192,8 @@ struct BackupRun: Sendable {
   private func archiveLog() throws -> LogArchive.Published {
     let current = engine.log.identity.currentEpoch
     try repository.claimEpoch(counter: current.counter, id: current.id.number)
-    let archive = LogArchive(log: engine.log, repository: repository)
+    let archive = LogArchive(
+      log: engine.log, repository: repository, isLowPriority: options.isLowPriority)
     var done = try archive.publish(through: report.lsn) { _ in try cancellation.check() }
     if options.repair, let oldest = try repository.manifests().first {
       done.add(

@@ -23,7 +23,7 @@ extension Database {
     do {
       let cancellation = Cancellation()
       let report = try await withTaskCancellationHandler {
-        try await onOwnThread(yields: options.isLowPriority) { [self] in
+        try await onOwnThread { [self] in
           var run = BackupRun(
             engine: engine, repository: target, options: options, pin: pin,
             cancellation: cancellation, progress: progress)
@@ -131,13 +131,13 @@ func onBackground<Value: Sendable>(
   }
 }
 
-/// Runs long work on a thread of its own; with `yields`, one of the lowest priority.
+/// Runs long work on a thread of its own.
 func onOwnThread<Value: Sendable>(
-  yields: Bool, _ body: @escaping @Sendable () throws -> Value
+  _ body: @escaping @Sendable () throws -> Value
 ) async throws -> Value {
   try await withCheckedThrowingContinuation { continuation in
     do {
-      try LowPriorityThread.detach(yields: yields) {
+      try LowPriorityThread.detach(yields: false) {
         continuation.resume(with: Result { try body() })
       }
     } catch { continuation.resume(throwing: error) }

@@ -10,6 +10,9 @@ struct LogArchive: Sendable {
 
   let log: WriteAheadLog
   let repository: any Repository
+  /// Whether writing the pieces yields the processor to everything else. Reading never does: appends
+  /// wait for a reader of the log, and it would wait for the processor.
+  var isLowPriority = false
 
   struct Published: Sendable, Equatable {
     var frames = 0
@@ -42,7 +45,8 @@ struct LogArchive: Sendable {
   }
 
   /// Publishes a range of the log, cut at the ends of epochs. A piece is written while the next one
-  /// is read; one begins only when the one before is durable, so that a crash leaves no gap.
+  /// is read and encoded; one begins only when the one before is durable, so that a crash leaves no
+  /// gap.
   func publish(
     _ range: ClosedRange<UInt64>, advance: (Int) throws -> Void = { _ in }
   ) throws -> Published {
@@ -53,23 +57,19 @@ struct LogArchive: Sendable {
     var writing: LowPriorityThread.Job<Published>?
     // Nobody writes any more when this ends, however it does.
     defer { writing?.wait() }
-    /// Returns the work of writing what was read; nil if that is nothing.
-    func take() -> (@Sendable () throws -> Published)? {
-      guard let last = frames.last else { return nil }
-      let work: @Sendable () throws -> Published = { [self, frames, start] in
-        try put(frames, after: start)
-      }
+    func putBeside() throws {
+      guard let last = frames.last else { return }
+      let (piece, encoded) = try encode(frames, after: start)
+      let count = frames.count
       start = last.position
       frames = []
       bytes = 0
-      return work
-    }
-    func putBeside() throws {
-      guard let work = take() else { return }
       if let done = try writing?.value() { published.add(done) }
       writing = nil
-      // The priority is that of this thread.
-      writing = try LowPriorityThread.Job(yields: false, work)
+      writing = try LowPriorityThread.Job(yields: isLowPriority) { [repository] in
+        try repository.putLog(piece, encoded)
+        return Published(frames: count, bytes: encoded.count, pieces: [piece])
+      }
     }
     try log.read(after: range.lowerBound - 1, through: range.upperBound) { frame in
       if let previous = frames.last, previous.epochCounter != frame.epochCounter { try putBeside() }
@@ -78,17 +78,10 @@ struct LogArchive: Sendable {
       try advance(frame.payload.count)
       if bytes >= Self.pieceBytes { try putBeside() }
     }
-    let rest = take()
+    try putBeside()
     if let done = try writing?.value() { published.add(done) }
     writing = nil
-    if let rest { published.add(try rest()) }
     return published
-  }
-
-  private func put(_ frames: [LogFrame], after start: LogPosition) throws -> Published {
-    let (piece, encoded) = try encode(frames, after: start)
-    try repository.putLog(piece, encoded)
-    return Published(frames: frames.count, bytes: encoded.count, pieces: [piece])
   }
 
   private func encode(

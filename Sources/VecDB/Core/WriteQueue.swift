@@ -39,7 +39,7 @@ final class WriteQueue: Sendable {
   }
 
   private let state = Guarded(State())
-  private let writer = DispatchQueue(label: "vecdb.writer", qos: .userInitiated)
+  private let writer = SerialThread(name: "vecdb.writer")
   private let engine: Engine
   private let limitBytes: Int
   private let timeoutMilliseconds: Int

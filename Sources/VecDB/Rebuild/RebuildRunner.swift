@@ -38,6 +38,8 @@ final class RebuildRunner: Sendable {
   private let engine: Engine
   private let state = Guarded(State())
   private let threads = DispatchGroup()
+  /// Makes the threads: one that is made by a thread of low priority has a low one, too.
+  private let maker = SerialThread(name: "vecdb.rebuild")
   let advisor: RebuildAdvisor
 
   init(queue: WriteQueue, engine: Engine) {
@@ -140,17 +142,19 @@ final class RebuildRunner: Sendable {
       }
       guard mustStart else { continue }
       threads.enter()
-      let thread = Thread { [self] in
-        // On Linux, the priority of the calling thread alone.
-        if lane == .background {
-          setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
+      maker.async { [self] in
+        let thread = Thread { [self] in
+          // On Linux, the priority of the calling thread alone.
+          if lane == .background {
+            setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
+          }
+          run(lane)
+          threads.leave()
         }
-        run(lane)
-        threads.leave()
+        thread.name = "vecdb.rebuild"
+        thread.stackSize = 1 << 20
+        thread.start()
       }
-      thread.name = "vecdb.rebuild"
-      thread.stackSize = 1 << 20
-      thread.start()
     }
   }
 
