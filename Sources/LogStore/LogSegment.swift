@@ -296,6 +296,7 @@ final class LogSegment {
     guard let writer else { throw StoreError(.invalidArgument, "the segment is sealed", at: path) }
     if mustEmptyWAL { try emptyWAL() }
     do {
+      if walBytes == 0 { try prime(writer) }
       try writer.transaction { try body(writer) }
     } catch let error as StoreError where error.kind == .diskFull {
       // Frames of the failed commit may lie behind the last good one. Were they left there, those
@@ -303,6 +304,15 @@ final class LogSegment {
       try Self.cutWAL(of: path, to: walBytes, fileSystem)
       throw error
     }
+    walBytes = try fileSystem.info(Self.walPath(path))?.sizeBytes ?? 0
+  }
+
+  /// Begins an empty WAL with a transaction of one page that changes nothing. The WAL's header lies in
+  /// one sector with the first frame: on a disk that may destroy what lies beside a torn write, both
+  /// are gone if the power fails in the first transaction, and then nobody can tell what that was. So
+  /// it is one in which nothing is lost (`WALScanner` relies on it).
+  private func prime(_ writer: SQLiteConnection) throws {
+    try writer.execute("PRAGMA user_version = \(Self.kind.formatVersion)")
     walBytes = try fileSystem.info(Self.walPath(path))?.sizeBytes ?? 0
   }
 

@@ -56,15 +56,17 @@ struct WALScanner {
     let file = try fileSystem.open(path, .read)
     var bytes = [UInt8](repeating: 0, count: headerBytes)
     _ = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
+    let frameBytes = frameHeaderBytes + pageSizeBytes
     guard let header = WALHeader(bytes, pageSizeBytes: pageSizeBytes) else {
-      // SQLite syncs the header before it writes the first frame, and a header lies in one sector:
-      // with anything behind it, it cannot be torn.
-      guard try isZero(file, from: headerBytes, to: info.sizeBytes) else {
-        throw corrupt("the header of the write-ahead log is damaged", at: path)
-      }
+      // SQLite syncs the header before it writes the first frame, and only the first frame shares a
+      // sector with it. That one frame is the whole first transaction, in which nothing is lost:
+      // see `LogSegment.prime`. With more behind it the header cannot be torn.
+      guard
+        try info.sizeBytes < headerBytes + 2 * frameBytes
+          || isZero(file, from: headerBytes, to: info.sizeBytes)
+      else { throw corrupt("the header of the write-ahead log is damaged", at: path) }
       return Result()
     }
-    let frameBytes = frameHeaderBytes + pageSizeBytes
     var scanner = WALScanner(
       path: path, pageSizeBytes: pageSizeBytes, mayRepeatCommitFrames: mayRepeatCommitFrames,
       file: file, frameCount: (info.sizeBytes - headerBytes) / frameBytes, header: header,

@@ -19,7 +19,7 @@ import Testing
   private static let statesPerSeed = 40
 
   /// Seeds that once found something.
-  @Test(arguments: [255, 891, 1029] as [UInt64])
+  @Test(arguments: [255, 891, 1029, 1800] as [UInt64])
   func survivesWhatItOnceDidNot(_ seed: UInt64) async throws {
     try await onThread { try SoakRun(seed: seed).run(crashes: Self.statesPerSeed) }
   }
