@@ -1,4 +1,5 @@
 import Bytes
+import Dispatch
 import Files
 
 /// The log of a database: the truth about every write until a manifest covers it. A directory of
@@ -15,6 +16,9 @@ package final class WriteAheadLog: @unchecked Sendable {
     package var segmentSizeBytes = 64 << 20
     /// A WAL that has grown to this is moved into the segment's main file.
     package var checkpointWALBytes = 8 << 20
+    /// Whether checkpoints of the WAL and new segments are made by a thread of their own, while the
+    /// caller goes on with what it appended; otherwise before `append` returns.
+    package var keepsHouseInBackground = false
 
     package init() {}
   }
@@ -29,6 +33,7 @@ package final class WriteAheadLog: @unchecked Sendable {
 
   // Everything below is used only while `lock` is held.
   private let lock = Guarded<Void>(())
+  private let housekeeper = DispatchQueue(label: "vecdb.log", qos: .userInitiated)
   /// Never empty; oldest first, the last one is written.
   private var segments: [LogSegment]
   /// Sealed segments before a gap, oldest first: removed once, and brought back by a power failure.
@@ -208,7 +213,7 @@ package final class WriteAheadLog: @unchecked Sendable {
         return frame
       }
       try poisoningOnFailure { try active.append(frames) }
-      keepHouse()
+      keepHouseIfDue()
       return frames
     }
   }
@@ -229,7 +234,7 @@ package final class WriteAheadLog: @unchecked Sendable {
             + "epoch \(epochCounter)", at: directory)
       }
       try poisoningOnFailure { try active.append(frames) }
-      keepHouse()
+      keepHouseIfDue()
     }
   }
 
@@ -301,6 +306,21 @@ package final class WriteAheadLog: @unchecked Sendable {
         throw StoreError(.invalidArgument, "the current epoch has not written anything yet")
       }
       try poisoningOnFailure { try rotate(identity: identity) }
+    }
+  }
+
+  private func keepHouseIfDue() {
+    guard
+      active.contentBytes >= options.segmentSizeBytes
+        || active.walBytes >= options.checkpointWALBytes
+        || segments.dropLast().contains(where: { !$0.isSealed })
+    else { return }
+    guard options.keepsHouseInBackground else { return keepHouse() }
+    housekeeper.async { [weak self] in
+      self?.lock.withLock { _ in
+        // Perhaps closed meanwhile.
+        if self?.poison == nil { self?.keepHouse() }
+      }
     }
   }
 

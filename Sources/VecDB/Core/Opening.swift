@@ -142,8 +142,11 @@ extension Opening {
     let manifest = selection.manifest
     let identity = try LogIdentity(decoding: manifest.epochs, at: "manifest \(selection.number)")
     // The raw scan of the log, and its comparison with what the others prove, come before replay.
+    var options = configuration.logOptions
+    // A simulated disk wants its operations in the same order each time.
+    options.keepsHouseInBackground = files.sqliteVFSName == nil
     let log = try WriteAheadLog.open(
-      directory: directory.log, fileSystem: files, options: configuration.logOptions,
+      directory: directory.log, fileSystem: files, options: options,
       expectedAtLeast: manifest.lsn, coveredThrough: manifest.lsn)
     let records = try RecordStore.open(
       path: directory.records, fileSystem: files, databaseID: identity.databaseID,
