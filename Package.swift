@@ -26,7 +26,9 @@ let fuzzTargets: [Target] =
   : [
     .executableTarget(
       name: "fuzz", dependencies: ["VecDB", "LogStore", "BlockStore", "VectorIndex"],
-      path: "Tests/Fuzz", swiftSettings: [.unsafeFlags(["-parse-as-library"])])
+      path: "Tests/Fuzz", swiftSettings: [.unsafeFlags(["-parse-as-library"])],
+      // gold gives up on libFuzzer's archive.
+      linkerSettings: [.unsafeFlags(["-use-ld=lld"])])
   ]
 
 let package = Package(

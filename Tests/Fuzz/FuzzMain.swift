@@ -7,7 +7,7 @@ private func runDriver(
   _ body: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt
 ) -> CInt
 
-private let chosen = getenv("VECDB_FUZZ_TARGET").flatMap {
+private let named = getenv("VECDB_FUZZ_TARGET").flatMap {
   FuzzTarget(rawValue: String(cString: $0))
 }
 
@@ -15,7 +15,7 @@ private let chosen = getenv("VECDB_FUZZ_TARGET").flatMap {
 /// the directory of its corpus, in which the seeds are put first. Without a target, lists them.
 @main struct FuzzMain {
   static func main() {
-    guard let chosen, CommandLine.arguments.count > 1 else {
+    guard let chosen = named, CommandLine.arguments.count > 1 else {
       for target in FuzzTarget.allCases { print(target.rawValue) }
       return
     }
@@ -27,7 +27,7 @@ private let chosen = getenv("VECDB_FUZZ_TARGET").flatMap {
     var arguments = CommandLine.unsafeArgv
     exit(
       runDriver(&count, &arguments) { bytes, length in
-        chosen?.run(UnsafeRawBufferPointer(start: bytes, count: length))
+        named?.run(UnsafeRawBufferPointer(start: bytes, count: length))
         return 0
       })
   }
