@@ -7,7 +7,7 @@ import Foundation
 /// Like a serial dispatch queue, but with a thread of its own: the threads of a queue's pool have the
 /// priority of whoever made them need one more, which may have been the thread of a backup or of a
 /// rebuild.
-final class SerialThread: Sendable {
+package final class SerialThread: Sendable {
   private struct State {
     var work: [@Sendable () -> Void] = []
     var isStopped = false
@@ -33,7 +33,7 @@ final class SerialThread: Sendable {
 
   private let inbox = Inbox()
 
-  init(name: String) {
+  package init(name: String) {
     let thread = Thread { [inbox] in inbox.run() }
     thread.name = name
     thread.stackSize = 2 << 20
@@ -46,7 +46,7 @@ final class SerialThread: Sendable {
     inbox.arrivals.signal()
   }
 
-  func async(_ body: @escaping @Sendable () -> Void) {
+  package func async(_ body: @escaping @Sendable () -> Void) {
     inbox.state.withLock { $0.work.append(body) }
     inbox.arrivals.signal()
   }

@@ -28,7 +28,7 @@ final class RebuildRunner: Sendable {
   }
 
   /// What the scheduler takes from a thread of this niceness goes to searches and writes.
-  private static let niceness: Int32 = 10
+  private static let niceness: Int32 = 15
   /// Records that are applied in one step while catching up; and in the grace period, in which a
   /// rollback waits for the step that is under way.
   private static let followStep = 512
