@@ -113,6 +113,9 @@ let package = Package(
       name: "vecdb-kernels", dependencies: ["VectorKernels"], path: "Benchmarks/Kernels"),
     .executableTarget(
       name: "vecdb-levers", dependencies: ["VectorIndex", "Bytes"], path: "Benchmarks/Levers"),
+    .executableTarget(
+      name: "vecdb-increments", dependencies: ["BlockStore", "Files", "Bytes"],
+      path: "Benchmarks/Increments"),
     .target(
       name: "SimulatedDisk", dependencies: ["CSQLite", "Files", "Bytes"],
       path: "Tests/SimulatedDisk"),

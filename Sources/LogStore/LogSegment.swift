@@ -330,20 +330,26 @@ final class LogSegment {
   /// Frames after `lsn` and up to `last`, CRC-checked: as many as fit into `bytesMaximum`, but at
   /// least one if there is one.
   func frames(after lsn: UInt64, through last: UInt64, bytesMaximum: Int) throws -> [LogFrame] {
+    try rows(after: lsn, through: last, bytesMaximum: bytesMaximum).map {
+      try $0.withUnsafeBytes { try LogFrame(decoding: $0, at: path) }
+    }
+  }
+
+  /// As `frames`, encoded and not checked.
+  func rows(after lsn: UInt64, through last: UInt64, bytesMaximum: Int) throws -> [[UInt8]] {
     let database = try writer ?? Self.openReader(path, fileSystem)
     let select = try database.cached(
       "SELECT frame FROM frames WHERE lsn > ? AND lsn <= ? ORDER BY lsn")
     defer { withExtendedLifetime(database) { select.reset() } }
     try select.bind(1, Int64(bitPattern: lsn))
     try select.bind(2, Int64(bitPattern: last))
-    var frames: [LogFrame] = []
+    var rows: [[UInt8]] = []
     var bytes = 0
     while bytes < bytesMaximum, try select.step() {
-      let frame = try LogFrame(decoding: select.blob(0), at: path)
-      bytes += LogFrame.overheadBytes + frame.payload.count
-      frames.append(frame)
+      rows.append(Array(select.blob(0)))
+      bytes += select.blob(0).count
     }
-    return frames
+    return rows
   }
 
   /// The bytes of the frames after `lsn`. Their lengths are read, not they themselves.

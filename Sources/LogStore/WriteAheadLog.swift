@@ -19,6 +19,8 @@ package final class WriteAheadLog: @unchecked Sendable {
     /// Whether checkpoints of the WAL and new segments are made by a thread of their own, while the
     /// caller goes on with what it appended; otherwise before `append` returns.
     package var keepsHouseInBackground = false
+    /// Runs a body on a thread of ordinary priority and waits for it; nil: on the calling thread.
+    package var ordinarily: (@Sendable (() -> Void) -> Void)?
 
     package init() {}
   }
@@ -376,29 +378,44 @@ package final class WriteAheadLog: @unchecked Sendable {
 
   /// Calls `body` with each frame after `lsn`, up to `last` or the end, in order; checks CRC and
   /// chain on the way. Throws `.notFound` if frames after `lsn` are trimmed away. Appends wait while
-  /// a chunk is read, and no longer; memory: one chunk.
+  /// a chunk is read, and no longer; memory: one chunk. With `yields` the calling thread is one of low
+  /// priority, for which they must not wait: chunks are read by another one.
   package func read(
     after lsn: UInt64, through last: UInt64? = nil, chunkBytes: Int = WriteAheadLog.chunkBytes,
-    _ body: (LogFrame) throws -> Void
+    yields: Bool = false, _ body: (LogFrame) throws -> Void
   ) throws {
     var position = try position(at: lsn)
     let end = end.lsn
     let last = min(last ?? end, end)
     while position.lsn < last {
-      let (frames, path) = try lock.withLock { _ in
-        try checkUsable()
-        let segment = try segment(holding: position.lsn + 1)
-        let frames = try segment.frames(
-          after: position.lsn, through: last, bytesMaximum: chunkBytes)
-        return (frames, segment.path)
-      }
-      guard !frames.isEmpty else { throw corrupt("LSN \(position.lsn + 1) is missing", at: path) }
-      for frame in frames {
+      let (rows, path) = try chunk(
+        after: position.lsn, through: last, bytesMaximum: chunkBytes, yields: yields)
+      guard !rows.isEmpty else { throw corrupt("LSN \(position.lsn + 1) is missing", at: path) }
+      for row in rows {
+        let frame = try row.withUnsafeBytes { try LogFrame(decoding: $0, at: path) }
         try frame.checkFollows(position, at: path)
         try body(frame)
         position = frame.position
       }
     }
+  }
+
+  private func chunk(
+    after lsn: UInt64, through last: UInt64, bytesMaximum: Int, yields: Bool
+  ) throws -> (rows: [[UInt8]], path: String) {
+    func read() throws -> (rows: [[UInt8]], path: String) {
+      try lock.withLock { _ in
+        try checkUsable()
+        let segment = try segment(holding: lsn + 1)
+        let rows = try segment.rows(after: lsn, through: last, bytesMaximum: bytesMaximum)
+        return (rows, segment.path)
+      }
+    }
+    guard yields, let ordinarily = options.ordinarily else { return try read() }
+    var outcome: Result<(rows: [[UInt8]], path: String), any Error>?
+    ordinarily { outcome = Result { try read() } }
+    guard let outcome else { throw StoreError(.cancelled, "the log was not read", at: directory) }
+    return try outcome.get()
   }
 
   /// The bytes of all frames after `lsn`, for which less is answered where they are trimmed away.

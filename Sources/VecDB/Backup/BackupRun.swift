@@ -82,7 +82,7 @@ struct BackupRun: Sendable {
     let target = try RenewingRepository(
       repository, limiter: limit.map(RateLimiter.init), isRepairing: options.repair)
     let yields = options.isLowPriority
-    let log = try LowPriorityThread.Job(yields: false) { [self] in try archiveLog() }
+    let log = try LowPriorityThread.Job(yields: yields) { [self] in try archiveLog() }
     let canary: LowPriorityThread.Job<CanaryAnnotation?>
     do {
       canary = try .init(yields: yields) { isNew ? try measureCanary() : nil }

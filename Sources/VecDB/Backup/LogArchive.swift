@@ -10,8 +10,7 @@ struct LogArchive: Sendable {
 
   let log: WriteAheadLog
   let repository: any Repository
-  /// Whether writing the pieces yields the processor to everything else. Reading never does: appends
-  /// wait for a reader of the log, and it would wait for the processor.
+  /// Whether this is done by threads that yield the processor to everything else.
   var isLowPriority = false
 
   struct Published: Sendable, Equatable {
@@ -71,7 +70,9 @@ struct LogArchive: Sendable {
         return Published(frames: count, bytes: encoded.count, pieces: [piece])
       }
     }
-    try log.read(after: range.lowerBound - 1, through: range.upperBound) { frame in
+    try log.read(
+      after: range.lowerBound - 1, through: range.upperBound, yields: isLowPriority
+    ) { frame in
       if let previous = frames.last, previous.epochCounter != frame.epochCounter { try putBeside() }
       frames.append(frame)
       bytes += frame.payload.count + LogFrame.overheadBytes

@@ -145,6 +145,8 @@ extension Opening {
     var options = configuration.logOptions
     // A simulated disk wants its operations in the same order each time.
     options.keepsHouseInBackground = files.sqliteVFSName == nil
+    let reader = SerialThread(name: "vecdb.reader")
+    options.ordinarily = { reader.wait(for: $0) }
     let log = try WriteAheadLog.open(
       directory: directory.log, fileSystem: files, options: options,
       expectedAtLeast: manifest.lsn, coveredThrough: manifest.lsn)
