@@ -20,7 +20,7 @@ package final class WriteAheadLog: @unchecked Sendable {
     /// caller goes on with what it appended; otherwise before `append` returns.
     package var keepsHouseInBackground = false
     /// Runs a body on a thread of ordinary priority and waits for it; nil: on the calling thread.
-    package var ordinarily: (@Sendable (() -> Void) -> Void)?
+    package var ordinarily: (@Sendable (@escaping @Sendable () -> Void) -> Void)?
 
     package init() {}
   }
@@ -403,7 +403,7 @@ package final class WriteAheadLog: @unchecked Sendable {
   private func chunk(
     after lsn: UInt64, through last: UInt64, bytesMaximum: Int, yields: Bool
   ) throws -> (rows: [[UInt8]], path: String) {
-    func read() throws -> (rows: [[UInt8]], path: String) {
+    let read: @Sendable () throws -> (rows: [[UInt8]], path: String) = { [self] in
       try lock.withLock { _ in
         try checkUsable()
         let segment = try segment(holding: lsn + 1)
@@ -412,10 +412,15 @@ package final class WriteAheadLog: @unchecked Sendable {
       }
     }
     guard yields, let ordinarily = options.ordinarily else { return try read() }
-    var outcome: Result<(rows: [[UInt8]], path: String), any Error>?
-    ordinarily { outcome = Result { try read() } }
-    guard let outcome else { throw StoreError(.cancelled, "the log was not read", at: directory) }
-    return try outcome.get()
+    let outcome = Guarded<Result<(rows: [[UInt8]], path: String), any Error>?>(nil)
+    ordinarily {
+      let result = Result { try read() }
+      outcome.withLock { $0 = result }
+    }
+    guard let result = outcome.withLock({ $0 }) else {
+      throw StoreError(.cancelled, "the log was not read", at: directory)
+    }
+    return try result.get()
   }
 
   /// The bytes of all frames after `lsn`, for which less is answered where they are trimmed away.

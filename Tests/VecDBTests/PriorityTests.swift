@@ -44,4 +44,14 @@ import VecDB
     }
     #expect(order.withLock { $0 } == Array(0..<100))
   }
+
+  @Test func waitingReturnsWhenTheWorkIsDone() {
+    let thread = SerialThread(name: "test")
+    // Often, since the thread lets go of the work only after it has told that it is done.
+    for number in 0..<20_000 {
+      let seen = Guarded(0)
+      thread.wait { seen.withLock { $0 = number } }
+      #expect(seen.withLock { $0 } == number)
+    }
+  }
 }

@@ -52,20 +52,12 @@ package final class SerialThread: Sendable {
   }
 
   /// Runs `body` here and returns when it has run. Not to be called on the thread itself.
-  package func wait(for body: () -> Void) {
-    withoutActuallyEscaping(body) { body in
-      let work = BorrowedWork(body: body)
-      let done = DispatchSemaphore(value: 0)
-      async {
-        work.body()
-        done.signal()
-      }
-      done.wait()
+  package func wait(for body: @escaping @Sendable () -> Void) {
+    let done = DispatchSemaphore(value: 0)
+    async {
+      body()
+      done.signal()
     }
+    done.wait()
   }
-}
-
-/// Carries a body to the thread. Sound because whoever gave it waits until it has run.
-private struct BorrowedWork: @unchecked Sendable {
-  let body: () -> Void
 }
