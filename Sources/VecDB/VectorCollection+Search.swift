@@ -27,10 +27,7 @@ extension VectorCollection {
       let started = DispatchTime.now()
       try requireUsable()
       try requireQuery(vector, k: k, options)
-      let effort = try options.recall.map { try efSearch(forRecall: $0, k: k) } ?? options.efSearch
-      let result = try vector.withUnsafeBufferPointer { query in
-        try answer(query, k: k, efSearch: effort, options)
-      }
+      let result = try vector.withUnsafeBufferPointer { try answer($0, k: k, options) }
       database.engine.telemetry.searched(
         since: started, hops: result.hops, distances: result.distances)
       return result
@@ -40,7 +37,7 @@ extension VectorCollection {
   }
 
   private func answer(
-    _ query: UnsafeBufferPointer<Float>, k: Int, efSearch: Int, _ options: SearchOptions
+    _ query: UnsafeBufferPointer<Float>, k: Int, _ options: SearchOptions
   ) throws -> SearchResult {
     // A record that is replaced between the search and the look-up of its metadata is gone from
     // records; searching again at the newer LSN finds the new one.
@@ -50,8 +47,7 @@ extension VectorCollection {
       // One generation from beginning to end, whatever a rebuild does meanwhile.
       let index = runtime.index
       let result = try index.reading {
-        try attemptAnswer(
-          query, in: index, k: k, efSearch: efSearch, options, isFirst: attempt == 0)
+        try attemptAnswer(query, in: index, k: k, options, isFirst: attempt == 0)
       }
       if let result { return result }
     }
@@ -62,7 +58,7 @@ extension VectorCollection {
 
   /// Nil if a record was replaced before its metadata was read.
   private func attemptAnswer(
-    _ query: UnsafeBufferPointer<Float>, in index: IndexGeneration, k: Int, efSearch: Int,
+    _ query: UnsafeBufferPointer<Float>, in index: IndexGeneration, k: Int,
     _ options: SearchOptions, isFirst: Bool
   ) throws -> SearchResult? {
     let view = index.view()
@@ -70,14 +66,17 @@ extension VectorCollection {
       try runtime.matchingSlots($0, records: database.records, in: index, at: view)
     }
     let filter = matching?.slots
+    let effort = try effort(
+      options, k: k, matching: filter?.population, in: index, at: view)
     let outcome =
       options.exact
       ? try index.exactSearch(Array(query), k: k, filter: filter, at: view)
-      : try index.search(query, k: k, ef: efSearch, filter: filter, at: view)
+      : try index.search(query, k: k, ef: effort.near, farEf: effort.far, filter: filter, at: view)
     if !isFirst { try requireRows(of: outcome, view) }
     return try hits(of: outcome, in: index, options).map { hits in
       SearchResult(
-        hits: hits, lsn: view.lsn, efSearch: efSearch, plan: outcome.plan.rawValue,
+        hits: hits, lsn: view.lsn, efSearch: max(effort.near, outcome.ef),
+        plan: outcome.plan.rawValue,
         distances: outcome.distanceCount, hops: outcome.hopCount,
         matching: filter?.population,
         selectivity: filter.map { Double($0.population) / Double(max(1, view.slotCount)) },
@@ -135,6 +134,13 @@ extension VectorCollection {
       throw VecDBError(
         .invalidArgument, "efSearch is \(options.efSearch)", at: "query",
         remedy: "Use 1 to \(Limits.maximumK).")
+    }
+    if let recall = options.recall {
+      guard recall > 0, recall < 1 else {
+        throw VecDBError(
+          .invalidArgument, "the recall target is \(recall)", at: "query",
+          remedy: "Use a number between 0 and 1, such as 0.95; for 1, ask for an exact search.")
+      }
     }
     try requireVector(vector, "query")
   }

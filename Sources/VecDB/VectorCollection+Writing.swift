@@ -145,6 +145,9 @@ extension VectorCollection {
 
   /// Finite components, under cosine not all zero, under hamming only zeros and ones.
   func requireVector(_ vector: Span<Float>, _ place: String) throws {
+    // Looked at closely only where something may be wrong.
+    let largest = vector.withUnsafeBufferPointer(Self.largestBits)
+    if largest < Float.infinity.bitPattern, largest != 0, metric != .hamming { return }
     var isZero = true
     for index in vector.indices {
       let value = vector[index]
@@ -165,6 +168,26 @@ extension VectorCollection {
         .invalidArgument, "the vector is zero, which has no direction", at: place,
         remedy: "Use vectors with at least one component that is not 0, or the metric l2 or dot.")
     }
+  }
+
+  /// The bits of the largest magnitude; those of infinity or more where a component is not finite.
+  private static func largestBits(_ vector: UnsafeBufferPointer<Float>) -> UInt32 {
+    let bytes = UnsafeRawBufferPointer(vector)
+    var lanes = SIMD16<UInt32>(repeating: 0)
+    let mask = SIMD16<UInt32>(repeating: 0x7fff_ffff)
+    var offset = 0
+    while offset &+ 64 <= bytes.count {
+      let bits = bytes.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt32>.self) & mask
+      lanes.replace(with: bits, where: bits .> lanes)
+      offset &+= 64
+    }
+    var largest = lanes.max()
+    while offset < bytes.count {
+      let bits = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self) & 0x7fff_ffff
+      largest = max(largest, bits)
+      offset &+= 4
+    }
+    return largest
   }
 
   /// Runs of records that fit into one batch each.

@@ -32,6 +32,14 @@ struct CandidatePool {
     cursor = 0
   }
 
+  /// Keeps at most `capacity` candidates from now on; not more than before.
+  mutating func shrink(to capacity: Int) {
+    guard capacity < self.capacity else { return }
+    self.capacity = capacity
+    count = min(count, capacity)
+    cursor = min(cursor, count)
+  }
+
   /// A candidate at or above this cannot enter.
   @inline(__always)
   var bound: UInt64 { count < capacity ? .max : words[count &- 1] }

@@ -12,7 +12,7 @@ struct FilteredSearchPlanner {
   /// All slots.
   let slots: Int
   /// Candidates that the walk keeps.
-  let ef: Int
+  var ef: Int
   /// Of the links of nodes near the query: how many there are, and how many lead to what matches.
   /// Filters are seldom independent of the query.
   var nearby = (links: 0, matching: 0)
@@ -56,9 +56,13 @@ struct FilteredSearchPlanner {
   private static let plainHop = 100.0
   /// A scan's answer is exact: a walk must be so much cheaper in order to be chosen.
   private static let scanPreference = 1.25
-  /// Where no more than this many times k match (or 64), their reported distances are computed at
+  /// Where no more than this many match, their reported distances are computed at
   /// once.
-  static let directScanFactor = 2
+  static func directScanLimit(k: Int) -> Int { max(2 * k, 64) }
+
+  /// The part of the overall selectivity below which that of the links near the query counts as
+  /// far.
+  private static let farShare = 0.5
 
   // MARK: Parameters of the two-hop walk
 
@@ -76,6 +80,9 @@ struct FilteredSearchPlanner {
     let weight = 8.0
     return (Double(nearby.matching) + weight * selectivity) / (Double(nearby.links) + weight)
   }
+
+  /// Whether what matches lies away from the query, as far as its surroundings tell.
+  var isMatchingFar: Bool { nearbySelectivity < Self.farShare * selectivity }
 
   /// Of a row that a walk compares.
   var walkRowCost: Double { Self.walkRow + Self.walkByte * Double(strideBytes) }

@@ -79,6 +79,25 @@ extension IndexGeneration {
     }
   }
 
+  /// How far every slot of a moment is from a query, by codes: numbers that order as the distances
+  /// do. Empty before there is a graph, for a query that cannot be asked too.
+  package func codedDistances(from query: [Float], at view: ReadView) -> [UInt32] {
+    let scratch = scratchPool.take(parameters)
+    defer { scratchPool.giveBack(scratch) }
+    guard graphCount.load(ordering: .acquiring) > 0, let quantizer,
+      query.withUnsafeBufferPointer({ (try? prepare(scratch, for: $0)) != nil })
+    else { return [] }
+    let coded = codedQuery(scratch, quantizer: quantizer)
+    var distances: [UInt32] = []
+    distances.reserveCapacity(view.slotCount)
+    for first in stride(from: 0, to: view.slotCount, by: SearchScratch.batchLimit) {
+      let count = min(SearchScratch.batchLimit, view.slotCount - first)
+      coded.distances(first: first, count: count, scratch.dots)
+      for index in 0..<count { distances.append(UInt32(bitPattern: scratch.dots[index])) }
+    }
+    return distances
+  }
+
   private func decodedDistance(_ slot: Int, _ scratch: SearchScratch) -> Float {
     let dimensions = parameters.dimensions
     guard let quantizer else { return .infinity }

@@ -1,15 +1,28 @@
 import Synchronization
 
 extension IndexGeneration {
+  /// Whether a search for `k` among so many matching slots compares all of them, exactly, however
+  /// narrow a walk would be.
+  package func scansAlways(matching: Int, k: Int, at view: ReadView) -> Bool {
+    let planner = FilteredSearchPlanner(
+      matching: matching, slots: view.slotCount, ef: k, baseDegree: parameters.baseDegree,
+      strideBytes: parameters.codeStrideBytes)
+    return matching <= FilteredSearchPlanner.directScanLimit(k: k) || planner.isScanCheapest
+  }
+
   /// Searches among the visible slots of a filter; without one among all visible ones. The planner
   /// chooses the way, and a walk that turns out to cost more than it should gives way to the next:
   /// walking through every node, hopping over those that do not match, scanning those that do.
+  ///
+  /// Where few of the nodes near the query match, the walk is `farEf` wide, if that is more than
+  /// `ef`.
   func filteredSearch(
-    view: ReadView, k: Int, ef: Int, filter: SlotBitset?, graph: GraphView, coded: CodedQuery,
+    view: ReadView, k: Int, ef: Int, farEf: Int = 0, filter: SlotBitset?, graph: GraphView,
+    coded: CodedQuery,
     scratch: SearchScratch
   ) -> SearchOutcome {
     let count = filter?.population ?? max(0, view.slotCount - view.deadCount)
-    guard count > max(FilteredSearchPlanner.directScanFactor * k, 64) else {
+    guard count > FilteredSearchPlanner.directScanLimit(k: k) else {
       return scan(view: view, k: k, filter: filter, scratch: scratch)
     }
     var planner = FilteredSearchPlanner(
@@ -18,13 +31,16 @@ extension IndexGeneration {
     return MatchTest.with(filter, self, at: view) { matching in
       var outcome = SearchOutcome(plan: .scan)
       if !planner.isScanCheapest {
-        startWalk(graph, coded, scratch, capacity: ef, &outcome)
+        startWalk(graph, coded, scratch, capacity: max(ef, farEf), &outcome)
         planner.nearby = linksNearby(graph, scratch.pool, matching)
+        if farEf > ef, planner.isMatchingFar { planner.ef = farEf }
+        scratch.pool.shrink(to: planner.ef)
+        outcome.ef = planner.ef
         outcome.plan = planner.plan
       }
       if outcome.plan == .filteredGraph {
         let isComplete = walkPlain(
-          graph, coded, scratch, ef: ef, planner: planner, matching: matching, &outcome)
+          graph, coded, scratch, planner: planner, matching: matching, &outcome)
         if !isComplete { outcome.plan = .scan }
       }
       if outcome.plan == .twoHop {
@@ -41,16 +57,16 @@ extension IndexGeneration {
         if outcome.hits.count >= min(k, count) { return outcome }
         outcome.plan = .scan
       }
-      scratch.pool.reset(capacity: max(ef, 2 * k + 64))
-      addMatching(from: 0, coded, scratch, view: view, matching: matching, &outcome)
-      guard !isCrowded(scratch.pool, k: k, coded) else {
-        var exact = scan(view: view, k: k, filter: filter, scratch: scratch)
-        exact.distanceCount += outcome.distanceCount
-        exact.hopCount = outcome.hopCount
-        return exact
+      if let hits = codeScan(
+        view: view, k: k, coded: coded, scratch: scratch, matching: matching, &outcome)
+      {
+        outcome.hits = hits
+        return outcome
       }
-      rank(scratch.pool, k: k, view: view, coded: coded, scratch: scratch, &outcome)
-      return outcome
+      var exact = scan(view: view, k: k, filter: filter, scratch: scratch)
+      exact.distanceCount += outcome.distanceCount
+      exact.hopCount = outcome.hopCount
+      return exact
     }
   }
 
@@ -69,15 +85,6 @@ extension IndexGeneration {
       }
     }
     return (links, matches)
-  }
-
-  /// Whether more candidates than a full pool holds may be among the `k` nearest, as far as codes
-  /// can tell.
-  private func isCrowded(_ pool: CandidatePool, k: Int, _ coded: CodedQuery) -> Bool {
-    guard pool.count == pool.capacity, pool.count > k else { return false }
-    let limit = coded.rerankLimit(pool.words[k - 1])
-    return coded.slackPerRoot + coded.slack > 0
-      && CandidatePool.distance(pool.words[pool.count - 1]) <= limit
   }
 
   /// Offers the matching slots from `first` on to the scratch's pool, compared by codes.
@@ -99,10 +106,10 @@ extension IndexGeneration {
     }
   }
 
-  /// The two-heap search of the HNSW paper where only what matches enters the results, `ef` of
-  /// them, left in the scratch's pool. False when it gave up.
+  /// The two-heap search of the HNSW paper where only what matches enters the results, the
+  /// planner's `ef` of them, left in the scratch's pool. False when it gave up.
   private func walkPlain(
-    _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch, ef: Int,
+    _ graph: GraphView, _ coded: CodedQuery, _ scratch: SearchScratch,
     planner: FilteredSearchPlanner, matching: MatchTest, _ outcome: inout SearchOutcome
   ) -> Bool {
     let (ids, dots) = (scratch.ids, scratch.dots)

@@ -3,14 +3,15 @@ import Synchronization
 extension IndexGeneration {
   /// The `k` nearest visible records, approximately; `ef` (raised to `k`) is how many candidates
   /// the walk through the graph keeps. With a filter only its slots count. Never fewer than `k`
-  /// where that many match.
+  /// where that many match. Where little of what is near the query is in the filter, `farEf` is
+  /// the width if it is larger.
   ///
   /// Lock-free, from any thread, beside the writer. Without a `view` the present moment is
   /// searched. Throws `.invalidParameter` for a wrong dimension, a zero query under cosine, or `k`
   /// below 1.
   package func search(
-    _ query: UnsafeBufferPointer<Float>, k: Int, ef: Int, filter: SlotBitset? = nil,
-    at view: ReadView? = nil
+    _ query: UnsafeBufferPointer<Float>, k: Int, ef: Int, farEf: Int = 0,
+    filter: SlotBitset? = nil, at view: ReadView? = nil
   ) throws(IndexError) -> SearchOutcome {
     guard k > 0 else { throw .invalidParameter("k is \(k), it must be at least 1") }
     let scratch = scratchPool.take(parameters)
@@ -26,7 +27,8 @@ extension IndexGeneration {
     let coded = codedQuery(scratch, quantizer: quantizer)
     if let filter {
       return filteredSearch(
-        view: view, k: k, ef: ef, filter: filter, graph: graph, coded: coded, scratch: scratch)
+        view: view, k: k, ef: ef, farEf: min(farEf, view.slotCount), filter: filter, graph: graph,
+        coded: coded, scratch: scratch)
     }
     // Nodes that are dead, or of batches not published yet.
     let gone = min(view.deadCount, absentCount.load(ordering: .relaxed) + view.freeCount)
@@ -54,11 +56,12 @@ extension IndexGeneration {
 
   /// The same for an array.
   package func search(
-    _ query: [Float], k: Int, ef: Int, filter: SlotBitset? = nil, at view: ReadView? = nil
+    _ query: [Float], k: Int, ef: Int, farEf: Int = 0, filter: SlotBitset? = nil,
+    at view: ReadView? = nil
   ) throws(IndexError) -> SearchOutcome {
     let result = query.withUnsafeBufferPointer { buffer in
       Result { () throws(IndexError) in
-        try search(buffer, k: k, ef: ef, filter: filter, at: view)
+        try search(buffer, k: k, ef: ef, farEf: farEf, filter: filter, at: view)
       }
     }
     return try result.get()

@@ -24,6 +24,8 @@ final class SearchScratch {
   var results = CandidatePool(capacity: 256)
   var heap = CandidateHeap()
   var visited = VisitedSet()
+  private var waiting = UnsafeMutablePointer<UInt64>.allocate(capacity: 0)
+  private var waitingCapacity = 0
   /// Whether the query's codes decode to exactly the query, with codes that are whole numbers.
   var isQueryExact = false
 
@@ -46,6 +48,16 @@ final class SearchScratch {
     floatResults = raw(Self.batchLimit * 4).assumingMemoryBound(to: Float.self)
   }
 
+  /// Room for at least `count` candidates in no order.
+  func waitingWords(_ count: Int) -> UnsafeMutablePointer<UInt64> {
+    if count > waitingCapacity {
+      waiting.deallocate()
+      waiting = .allocate(capacity: count)
+      waitingCapacity = count
+    }
+    return waiting
+  }
+
   deinit {
     signedQuery.deallocate()
     codes.deallocate()
@@ -58,6 +70,7 @@ final class SearchScratch {
     floats.deallocate()
     floatResults.deallocate()
     beam.deallocate()
+    waiting.deallocate()
     pool.deallocate()
     results.deallocate()
     heap.deallocate()

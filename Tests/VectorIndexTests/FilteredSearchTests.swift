@@ -197,6 +197,32 @@ import VectorKernels
       try index.search(query, k: 10, ef: 30, filter: early).hits.allSatisfy { $0.slot < 4_000 })
   }
 
+  /// More records as near as the k-th than a scan keeps in mind: the lowest slots win.
+  @Test(arguments: IndexParameters.Metric.ofFloats)
+  func thousandsAsNear(metric: IndexParameters.Metric) throws {
+    let births = (0..<12_000).map { number -> Birth in
+      var vector = [Float](repeating: 3, count: Self.dimensions)
+      if number % 3 == 0 { vector[number % 16] = Float(4 + number % 7) }
+      return testBirth(number, vector)
+    }
+    let index = try IndexGeneration(
+      parameters: IndexParameters(
+        dimensions: Self.dimensions, metric: metric, efConstruction: 40))
+    try index.apply(lsn: 1, deaths: [], births: births)
+    index.publish(lsn: 1)
+    var filter = SlotBitset(count: births.count, filled: true)
+    filter[5] = false
+    for k in [10, 200] {
+      for offset in [Float(0), 0.25] {
+        let query = [Float](repeating: 3 + offset, count: Self.dimensions)
+        let truth = try index.exactSearch(query, k: k, filter: filter).hits
+        let outcome = try index.search(query, k: k, ef: 4_000, filter: filter)
+        #expect(outcome.plan == .scan)
+        #expect(outcome.hits == truth, "\(metric), k \(k), offset \(offset)")
+      }
+    }
+  }
+
   @Test func besideTheWriter() throws {
     let births = Self.births(6_000, isIntegral: false)
     let index = try IndexGeneration(

@@ -12,11 +12,12 @@ final class Calibration: Sendable {
   }
 
   private static let queryCount = 128
-  private static let ladder = [
+  static let ladder = [
     10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024, 2_048, 4_096,
   ]
 
   private let measured = Guarded<[Measured]>([])
+  private let measuredWithFilters = Guarded<[FilterCalibration]>([])
 
   /// The least effort on the ladder that reached `recall`, or its largest.
   func efSearch(
@@ -28,6 +29,28 @@ final class Calibration: Sendable {
     }
     let table = try known ?? measure(collection, k: k, count: count)
     return table.recall.first { $0.recall >= recall }?.efSearch ?? Self.ladder.last ?? k
+  }
+
+  /// The same for a filter that `matching` slots are in.
+  func effort(
+    forRecall recall: Double, k: Int, matching: Int, on collection: CollectionRuntime,
+    _ index: IndexGeneration, at view: ReadView
+  ) throws -> (near: Int, far: Int) {
+    guard !index.scansAlways(matching: matching, k: k, at: view) else { return (k, k) }
+    let bucket = FilterCalibration.bucket(matching: matching, slots: view.slotCount)
+    let count = collection.count
+    let known = measuredWithFilters.withLock { all in
+      all.first { $0.k == k && $0.bucket == bucket && $0.holds(forCount: count) }
+    }
+    if let known { return known.effort(forRecall: recall) }
+    let table = try FilterCalibration(index, k: k, bucket: bucket, count: count, at: view)
+    measuredWithFilters.withLock { all in
+      all.removeAll { $0.k == k && $0.bucket == bucket }
+      // Few k are in use at a time; whoever tries them all must not fill the memory.
+      if all.count >= 256 { all.removeFirst() }
+      all.append(table)
+    }
+    return table.effort(forRecall: recall)
   }
 
   private func measure(
@@ -52,13 +75,16 @@ final class Calibration: Sendable {
 }
 
 extension VectorCollection {
-  /// The efSearch that reached this recall@k on canary queries.
-  func efSearch(forRecall recall: Double, k: Int) throws -> Int {
-    guard recall > 0, recall < 1 else {
-      throw VecDBError(
-        .invalidArgument, "the recall target is \(recall)", at: "query",
-        remedy: "Use a number between 0 and 1, such as 0.95; for 1, ask for an exact search.")
+  /// How wide a walk must be, where the filter matches near the query and where only away from it:
+  /// as the options tell, or as reached their recall target on canary queries.
+  func effort(
+    _ options: SearchOptions, k: Int, matching: Int?, in index: IndexGeneration, at view: ReadView
+  ) throws -> (near: Int, far: Int) {
+    guard let recall = options.recall, !options.exact else { return (options.efSearch, 0) }
+    guard let matching else {
+      return (try runtime.calibration.efSearch(forRecall: recall, k: k, on: runtime), 0)
     }
-    return try runtime.calibration.efSearch(forRecall: recall, k: k, on: runtime)
+    return try runtime.calibration.effort(
+      forRecall: recall, k: k, matching: matching, on: runtime, index, at: view)
   }
 }

@@ -75,21 +75,27 @@ enum Canaries {
     return (0..<count).compactMap { _ in
       guard let near = liveSlot(index, view, &state), let far = liveSlot(index, view, &state)
       else { return nil }
-      let pairs = Array(zip(index.vector(Int(near)) ?? [], index.vector(Int(far)) ?? []))
-      guard index.parameters.metric != .hamming else {
-        // Every fifth bit from the other.
-        return pairs.enumerated().map { $0 % 5 == 4 ? $1.1 : $1.0 }
-      }
-      let query = pairs.map { 0.8 * $0 + 0.2 * $1 }
-      // Among whole numbers it is one of them, and exact answers are found in the codes.
-      let isWhole = pairs.allSatisfy { $0 == $0.rounded() && $1 == $1.rounded() }
-      return isWhole ? query.map { $0.rounded() } : query
+      return between(index, near, far)
     }.filter { query in
       index.parameters.metric != .cosine || query.contains { $0 != 0 }
     }
   }
 
-  private static func liveSlot(
+  /// The first of two records, moved a little towards the other.
+  static func between(_ index: IndexGeneration, _ near: UInt32, _ far: UInt32) -> [Float] {
+    let pairs = Array(zip(index.vector(Int(near)) ?? [], index.vector(Int(far)) ?? []))
+    guard index.parameters.metric != .hamming else {
+      // Every fifth bit from the other.
+      return pairs.enumerated().map { $0 % 5 == 4 ? $1.1 : $1.0 }
+    }
+    let query = pairs.map { 0.8 * $0 + 0.2 * $1 }
+    // Among whole numbers it is one of them, and exact answers are found in the codes.
+    let isWhole = pairs.allSatisfy { $0 == $0.rounded() && $1 == $1.rounded() }
+    return isWhole ? query.map { $0.rounded() } : query
+  }
+
+  /// Draws a live slot; `state` is the generator's.
+  static func liveSlot(
     _ index: IndexGeneration, _ view: ReadView, _ state: inout UInt64
   ) -> UInt32? {
     // SplitMix64 (Steele et al., 2014).

@@ -16,6 +16,12 @@ final class Checkpointer: @unchecked Sendable {
   var recordsHolds = 0
   private var appliedNanoseconds: UInt64 = 0
   private var appliedLogBytes = 0
+  /// What writing the newest one took.
+  private var writtenNanoseconds: UInt64 = 0
+  /// How many times its own time a checkpoint lets pass, and how many times what is configured that
+  /// may be at most. New nodes change links all over the graph, so that each checkpoint of a large
+  /// import writes most of it: at a fixed interval the import's cost would grow with its square.
+  private static let patience: UInt64 = 4
   private let work = DispatchQueue(label: "vecdb.checkpoint", qos: .utility)
   /// Called from the background when a job is written, to get it finished on the writer.
   private let nudge = Guarded<(@Sendable () -> Void)?>(nil)
@@ -31,8 +37,11 @@ final class Checkpointer: @unchecked Sendable {
   }
 
   func isDue(_ configuration: Configuration) -> Bool {
-    appliedNanoseconds > UInt64(max(0, configuration.checkpointReplayMilliseconds)) * 1_000_000
-      || appliedLogBytes > configuration.checkpointLogBytes
+    let configured =
+      UInt64(clamping: min(configuration.checkpointReplayMilliseconds, 1 << 40))
+      * 1_000_000
+    let limit = max(configured, min(writtenNanoseconds, configured) &* Self.patience)
+    return appliedNanoseconds > limit || appliedLogBytes > configuration.checkpointLogBytes
   }
 
   /// Pins the state and starts writing it. The writer must be between batches and no job running.
@@ -58,6 +67,7 @@ final class Checkpointer: @unchecked Sendable {
     switch outcome {
     case .success(let done):
       newest = done.pin.manifest
+      writtenNanoseconds = UInt64(max(0, done.report.seconds) * 1e9)
       engine.telemetry.wrote(done.report)
       engine.publishFigures()
       do { try engine.removeWhatIsNotNeeded() } catch {

@@ -8,6 +8,8 @@ public struct Configuration: Sendable {
   /// Threads that build the index; 0 means one per core. The result does not depend on it.
   public var buildThreads = 0
   /// A checkpoint is started when replaying the log since the last one would take about this long.
+  /// Where writing one takes more than a quarter of that, four times as long as writing took, up to
+  /// four times what is set: else a large import would mostly write checkpoints.
   /// Default 500 ms.
   public var checkpointReplayMilliseconds = 500
   /// A checkpoint is started when the log since the last one has this many bytes. Default 256 MiB.

@@ -5,7 +5,9 @@ public struct SearchOptions: Sendable {
   public var efSearch: Int
   /// The recall to reach, 0 < recall < 1; where set, efSearch is chosen by measurement on records
   /// of the collection against exact search. The first such search on a collection (and again after
-  /// it has grown by half) pays for the measurement.
+  /// it has grown by half) pays for the measurement. With a filter the measurement is made with
+  /// filters that match about the same part, near the queries and far from them; the first filter
+  /// of each such size pays for it.
   public var recall: Double?
   /// Only records that match.
   public var filter: Filter?

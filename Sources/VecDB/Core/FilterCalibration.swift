@@ -1,0 +1,171 @@
+import Foundation
+import VectorIndex
+
+/// The effort that filtered searches need for a recall target, for filters that match about the same
+/// part of a collection.
+///
+/// What a filter does to a walk depends on where its records lie, and searches with one filter often
+/// lie together. So canary queries are asked in several regions, with filters that know nothing of
+/// the region, that match what is nearest to it, and that match what is farthest; and a region where
+/// searching is hard must reach the target, not the mean of all.
+struct FilterCalibration {
+  private static let regionCount = 8
+  private static let queriesPerRegion = 16
+  /// The regions of which the mean counts: those with the least recall.
+  private static let hardRegions = 2
+  /// The part of the misses that a target allows which canary queries may have. They lie between
+  /// records, and those of an application often farther out, where finding neighbours is harder.
+  private static let missPart = 0.5
+
+  let k: Int
+  let bucket: Int
+  let count: Int
+  /// Recall at each effort, ascending: of filters that match near the query, and of others.
+  private var near: [(efSearch: Int, recall: Double)] = []
+  private var far: [(efSearch: Int, recall: Double)] = []
+
+  /// Filters are told apart by the power of two nearest to the part that they match.
+  static func bucket(matching: Int, slots: Int) -> Int {
+    let part = Double(max(1, matching)) / Double(max(1, slots))
+    return max(0, Int((-log2(part)).rounded()))
+  }
+
+  func holds(forCount count: Int) -> Bool {
+    count <= self.count + self.count / 2 && count * 2 >= self.count
+  }
+
+  func effort(forRecall recall: Double) -> (near: Int, far: Int) {
+    let wanted = 1 - (1 - recall) * Self.missPart
+    func least(_ table: [(efSearch: Int, recall: Double)]) -> Int {
+      table.first { $0.recall >= wanted }?.efSearch ?? Calibration.ladder.last ?? k
+    }
+    return (least(near), least(far))
+  }
+
+  // MARK: Measuring
+
+  private enum Shape: CaseIterable { case random, near, far }
+
+  private struct Region {
+    var queries: [[Float]]
+    /// By codes, of every slot from the region's middle.
+    var distances: [UInt32]
+  }
+
+  private struct Sample {
+    var queries: [[Float]]
+    var truth: [Canaries.Truth]
+    var filter: SlotBitset
+  }
+
+  /// Measures. Cost: an exact search of the filters' records for each query and shape.
+  init(
+    _ index: IndexGeneration, k: Int, bucket: Int, count: Int, at view: ReadView
+  ) throws {
+    (self.k, self.bucket, self.count) = (k, bucket, count)
+    // The largest filters lie between one half and everything.
+    let part = bucket == 0 ? 0.8 : 1 / Double(1 << min(bucket, 62))
+    var samples: [Shape: [Sample]] = [:]
+    var state: UInt64 = 0x5eed_cafe
+    for _ in 0..<Self.regionCount {
+      guard let region = try Self.region(index, view, &state) else { continue }
+      for shape in Shape.allCases {
+        let filter = Self.filter(shape, part, region, slots: view.slotCount)
+        let truth = try region.queries.map { query in
+          let exact = try index.exactSearch(query, k: k, filter: filter, at: view)
+          return (exact.hits.last?.distance ?? 0, exact.hits.count)
+        }
+        samples[shape, default: []].append(
+          Sample(queries: region.queries, truth: truth, filter: filter))
+      }
+    }
+    let (random, close, away) = (
+      samples[.random] ?? [], samples[.near] ?? [], samples[.far] ?? []
+    )
+    near = try Self.climb(from: k) { ef in
+      min(
+        try Self.recall(index, random, k: k, ef, at: view),
+        try Self.recall(index, close, k: k, ef, at: view))
+    }
+    far = try Self.climb(from: k) { try Self.recall(index, away, k: k, $0, at: view) }
+  }
+
+  private static func climb(
+    from k: Int, _ recall: (Int) throws -> Double
+  ) throws -> [(efSearch: Int, recall: Double)] {
+    var table: [(efSearch: Int, recall: Double)] = []
+    for efSearch in Calibration.ladder
+    where efSearch >= k || efSearch == Calibration.ladder.last {
+      table.append((efSearch, try recall(efSearch)))
+      if let last = table.last, last.recall >= 0.9999 { break }
+    }
+    return table
+  }
+
+  /// A live record's surroundings; nil where there are none.
+  private static func region(
+    _ index: IndexGeneration, _ view: ReadView, _ state: inout UInt64
+  ) throws -> Region? {
+    guard let middle = Canaries.liveSlot(index, view, &state),
+      let vector = index.vector(Int(middle))
+    else { return nil }
+    let around = try index.search(vector, k: 4 * queriesPerRegion, ef: 128, at: view).hits
+    var queries: [[Float]] = []
+    for number in 0..<(around.isEmpty ? 0 : queriesPerRegion) {
+      guard let other = Canaries.liveSlot(index, view, &state) else { continue }
+      let near = around[number * around.count / queriesPerRegion].slot
+      let query = Canaries.between(index, near, other)
+      if index.parameters.metric != .cosine || query.contains(where: { $0 != 0 }) {
+        queries.append(query)
+      }
+    }
+    return Region(queries: queries, distances: index.codedDistances(from: vector, at: view))
+  }
+
+  private static func filter(
+    _ shape: Shape, _ part: Double, _ region: Region, slots: Int
+  ) -> SlotBitset {
+    var filter = SlotBitset(count: slots)
+    let distances = region.distances
+    if shape == .random || distances.count < slots {
+      let limit = UInt64(part * 0x1p32)
+      for slot in 0..<slots where scrambled(slot) >> 32 < limit { filter[slot] = true }
+    } else {
+      let step = max(1, slots / 8_192)
+      let sample = stride(from: 0, to: slots, by: step).map { distances[$0] }.sorted()
+      let rank = Double(sample.count) * (shape == .near ? part : 1 - part)
+      let limit = sample[min(sample.count - 1, max(0, Int(rank)))]
+      for slot in 0..<slots where (distances[slot] <= limit) == (shape == .near) {
+        filter[slot] = true
+      }
+    }
+    filter.countMembers()
+    return filter
+  }
+
+  /// SplitMix64 (Steele et al., 2014).
+  private static func scrambled(_ slot: Int) -> UInt64 {
+    var z = (UInt64(slot) &+ 1) &* 0x9e37_79b9_7f4a_7c15
+    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+    return z ^ (z >> 31)
+  }
+
+  private static func recall(
+    _ index: IndexGeneration, _ samples: [Sample], k: Int, _ efSearch: Int, at view: ReadView
+  ) throws -> Double {
+    var recalls: [Double] = []
+    for sample in samples {
+      var (found, wanted) = (0, 0)
+      for (query, truth) in zip(sample.queries, sample.truth) {
+        let outcome = try index.search(
+          query, k: k, ef: efSearch, farEf: efSearch, filter: sample.filter, at: view)
+        found += outcome.hits.count { $0.distance <= truth.worst }
+        wanted += truth.count
+      }
+      if wanted > 0 { recalls.append(Double(min(found, wanted)) / Double(wanted)) }
+    }
+    let hard = recalls.sorted().prefix(hardRegions)
+    return hard.isEmpty ? 1 : hard.reduce(0, +) / Double(hard.count)
+  }
+}
