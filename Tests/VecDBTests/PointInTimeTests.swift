@@ -163,7 +163,9 @@ import VecDB
     }
     _ = try await history.database.archive(to: history.repository)
     let backups = try Database.backups(in: history.repository)
-    let lsn = (backups[0].lsn + backups[1].lsn) / 2
+    // Maintenance has LSNs of its own, which have no moment.
+    let middle = (backups[0].lsn + backups[1].lsn) / 2
+    let lsn = try #require(history.moments.keys.filter { $0 <= middle }.max())
     let moment = try #require(history.moments[lsn])
     let name = try #require(moment.contents.max { $0.value.count < $1.value.count }).key
 
