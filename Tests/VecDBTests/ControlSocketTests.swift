@@ -103,6 +103,18 @@ import VecDB
     try await database.close()
   }
 
+  /// The lock of a database that was dropped goes when its threads have let go of it.
+  private static func reopen(_ path: String) async throws -> Database {
+    let deadline = ContinuousClock.now + .seconds(10)
+    while true {
+      do { return try await Database.open(at: path) } catch let error as VecDBError
+        where error.code == .locked && ContinuousClock.now < deadline
+      {
+        try await Task.sleep(nanoseconds: 5_000_000)
+      }
+    }
+  }
+
   @Test func theSocketFile() async throws {
     let directory = try TemporaryDirectory()
     let path = directory.file("db")
@@ -116,7 +128,7 @@ import VecDB
     #expect(access(socket, F_OK) != 0)
     // What a crash leaves, or anything else of that name, is replaced.
     try Data("stale".utf8).write(to: URL(fileURLWithPath: socket))
-    database = try await Database.open(at: path)
+    database = try await Self.reopen(path)
     #expect(try RemoteDatabase(path: path) != nil)
     try await database?.close()
     // Turned off.

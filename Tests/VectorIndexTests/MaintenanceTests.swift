@@ -205,9 +205,10 @@ import VectorKernels
       #expect(index.checkInvariants() == [])
       #expect(index.freeSlotCount > doomed.count * 9 / 10)
     }
-    for (slot, vector) in churn.live.prefix(300) {
-      #expect(try index.search(vector, k: 1, ef: 30).hits.first?.slot == slot)
+    let found = try churn.live.count { slot, vector in
+      try index.search(vector, k: 1, ef: 30).hits.first?.slot == slot
     }
+    #expect(found * 1_000 >= churn.live.count * 998, "\(found) of \(churn.live.count)")
     // Everybody dies, and others come.
     try churn.take(.write(deaths: churn.live.keys.sorted(), births: [], reused: []))
     churn.live = [:]
