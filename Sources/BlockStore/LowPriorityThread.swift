@@ -84,8 +84,7 @@ package enum LowPriorityThread {
       { argument in
         guard let argument else { return nil }
         let body = Unmanaged<Body>.fromOpaque(argument).takeRetainedValue()
-        // On Linux this is the nice value of the calling thread alone.
-        if body.yields { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19) }
+        if body.yields { ThreadPriority.yieldToOthers() }
         body.run()
         return nil
       }, argument.toOpaque())

@@ -29,21 +29,21 @@ package final class WriteAheadLog: @unchecked Sendable {
 
   package static let chunkBytes = 4 << 20
 
-  private let directory: String
-  private let fileSystem: any FileSystem
-  private let options: Options
+  let directory: String
+  let fileSystem: any FileSystem
+  let options: Options
 
-  // Everything below is used only while `lock` is held.
-  private let lock = Guarded<Void>(())
+  /// Held while anything below is used.
+  let lock = Guarded<Void>(())
   private let housekeeper = DispatchQueue(label: "vecdb.log", qos: .userInitiated)
   /// Never empty; oldest first, the last one is written.
-  private var segments: [LogSegment]
+  var segments: [LogSegment]
   /// Sealed segments before a gap, oldest first: removed once, and brought back by a power failure.
   /// Nobody reads them; the next trim removes them before all others.
   private var leftovers: [String] = []
   private var poison: StoreError?
 
-  private var active: LogSegment { segments[segments.count - 1] }
+  var active: LogSegment { segments[segments.count - 1] }
 
   private init(
     directory: String, fileSystem: any FileSystem, options: Options, segments: [LogSegment]
@@ -146,7 +146,7 @@ package final class WriteAheadLog: @unchecked Sendable {
     return gap ?? 0
   }
 
-  private static func checkJoins(_ segments: [LogSegment]) throws {
+  static func checkJoins(_ segments: [LogSegment]) throws {
     for (index, segment) in segments.enumerated() {
       guard fileName(segment.path) == LogSegment.name(firstLSN: segment.header.start.lsn + 1) else {
         throw corrupt("the segment's name is not that of its first LSN", at: segment.path)
@@ -370,103 +370,8 @@ package final class WriteAheadLog: @unchecked Sendable {
     return poison
   }
 
-  private func checkUsable() throws {
+  func checkUsable() throws {
     if let poison { throw poison }
-  }
-
-  // MARK: Reading
-
-  /// Calls `body` with each frame after `lsn`, up to `last` or the end, in order; checks CRC and
-  /// chain on the way. Throws `.notFound` if frames after `lsn` are trimmed away. Appends wait while
-  /// a chunk is read, and no longer; memory: one chunk. With `yields` the calling thread is one of low
-  /// priority, for which they must not wait: chunks are read by another one.
-  package func read(
-    after lsn: UInt64, through last: UInt64? = nil, chunkBytes: Int = WriteAheadLog.chunkBytes,
-    yields: Bool = false, _ body: (LogFrame) throws -> Void
-  ) throws {
-    var position = try position(at: lsn)
-    let end = end.lsn
-    let last = min(last ?? end, end)
-    while position.lsn < last {
-      let (rows, path) = try chunk(
-        after: position.lsn, through: last, bytesMaximum: chunkBytes, yields: yields)
-      guard !rows.isEmpty else { throw corrupt("LSN \(position.lsn + 1) is missing", at: path) }
-      for row in rows {
-        let frame = try row.withUnsafeBytes { try LogFrame(decoding: $0, at: path) }
-        try frame.checkFollows(position, at: path)
-        try body(frame)
-        position = frame.position
-      }
-    }
-  }
-
-  private func chunk(
-    after lsn: UInt64, through last: UInt64, bytesMaximum: Int, yields: Bool
-  ) throws -> (rows: [[UInt8]], path: String) {
-    let read: @Sendable () throws -> (rows: [[UInt8]], path: String) = { [self] in
-      try lock.withLock { _ in
-        try checkUsable()
-        let segment = try segment(holding: lsn + 1)
-        let rows = try segment.rows(after: lsn, through: last, bytesMaximum: bytesMaximum)
-        return (rows, segment.path)
-      }
-    }
-    guard yields, let ordinarily = options.ordinarily else { return try read() }
-    let outcome = Guarded<Result<(rows: [[UInt8]], path: String), any Error>?>(nil)
-    ordinarily {
-      let result = Result { try read() }
-      outcome.withLock { $0 = result }
-    }
-    guard let result = outcome.withLock({ $0 }) else {
-      throw StoreError(.cancelled, "the log was not read", at: directory)
-    }
-    return try result.get()
-  }
-
-  /// The bytes of all frames after `lsn`, for which less is answered where they are trimmed away.
-  package func sizeBytes(after lsn: UInt64) throws -> Int {
-    try lock.withLock { _ in
-      try checkUsable()
-      return try segments.reduce(0) { sum, segment in
-        segment.end.lsn > lsn ? try sum + segment.frameBytes(after: lsn) : sum
-      }
-    }
-  }
-
-  /// The position at `lsn`, from the one before `firstLSN` to the end; else `.notFound`.
-  package func position(at lsn: UInt64) throws -> LogPosition {
-    try lock.withLock { _ in
-      try checkUsable()
-      if lsn == segments[0].header.start.lsn { return segments[0].header.start }
-      return try segment(holding: lsn).position(at: lsn)
-    }
-  }
-
-  private func segment(holding lsn: UInt64) throws -> LogSegment {
-    guard lsn <= active.end.lsn, let segment = segments.last(where: { $0.header.start.lsn < lsn })
-    else {
-      throw StoreError(
-        .notFound,
-        "LSN \(lsn) is not in the log, which holds \(segments[0].header.start.lsn + 1) to "
-          + "\(active.end.lsn)", at: directory)
-    }
-    return segment
-  }
-
-  /// Reads and checks everything: headers, CRCs, chain, epochs and the joins of segments. Blocks
-  /// appends for one segment at a time.
-  package func verify() throws {
-    let all = try lock.withLock { _ in
-      try checkUsable()
-      try Self.checkJoins(segments)
-      return segments.map(\.path)
-    }
-    for path in all {
-      try lock.withLock { _ in
-        try checkUsable()
-        try segments.first { $0.path == path }?.verify()
-      }
-    }
   }
 
   // MARK: Trimming and closing

@@ -18,7 +18,7 @@ struct Mixed: AsyncParsableCommand {
   @Option(help: "Records per batch of the inserts; the next begins when one is durable.")
   var batch = 100
   @Option(help: "Threads that build the index.") var buildThreads = 1
-  @Option(help: "Rounds; the median of the percentiles counts.") var rounds = 3
+  @Option(help: "Rounds, better even; the median of the percentiles counts.") var rounds = 4
   @Option(help: "Bytes a second that the backups send at most; 0 for no limit.")
   var backupLimit = 0
   @Option(help: "Where to put the database.") var directory: String?
@@ -62,24 +62,34 @@ struct Mixed: AsyncParsableCommand {
       var inserting = Latencies()
       var backup = Latencies()
       var both = Latencies()
-      // The phases in turn, so that growth and slow moments of the machine meet all.
+      // The phases in turn, and every second round backwards, so that slow moments of the machine and
+      // the collection's growth, which makes inserts slower, meet all.
       for round in 0..<rounds {
-        idle.add(try search(collection, queries) { elapsed in elapsed >= seconds })
-        inserting = try await measure(inserting, collection, queries) { stop in
-          try await insert(into: collection, round, until: stop)
-        }
-        backup = try await measure(backup, collection, queries, untilDone: true) { _ in
-          // A repository of its own each time, so that all of it is sent.
-          try await backups(of: database, to: "\(path)/repository-\(round)-", until: nil)
-          return 0
-        }
-        both = try await measure(both, collection, queries) { stop in
-          async let inserted = insert(into: collection, round + 1_000, until: stop)
-          async let done: Void = backups(
-            of: database, to: "\(path)/repository-\(round)+", until: stop)
-          try await done
-          return try await inserted
-        }
+        let phases: [() async throws -> Void] = [
+          { idle.add(try search(collection, queries) { elapsed in elapsed >= seconds }) },
+          {
+            inserting = try await measure(inserting, collection, queries) { stop in
+              try await insert(into: collection, round, until: stop)
+            }
+          },
+          {
+            backup = try await measure(backup, collection, queries, untilDone: true) { _ in
+              // A repository of its own each time, so that all of it is sent.
+              try await backups(of: database, to: "\(path)/repository-\(round)-", until: nil)
+              return 0
+            }
+          },
+          {
+            both = try await measure(both, collection, queries) { stop in
+              async let inserted = insert(into: collection, round + 1_000, until: stop)
+              async let done: Void = backups(
+                of: database, to: "\(path)/repository-\(round)+", until: stop)
+              try await done
+              return try await inserted
+            }
+          },
+        ]
+        for phase in round.isMultiple(of: 2) ? phases : phases.reversed() { try await phase() }
       }
       report(idle, inserting, backup, both, collection.count)
       try await database.close()
@@ -100,15 +110,15 @@ struct Mixed: AsyncParsableCommand {
     } while stop?.isSet == false
   }
 
-  /// Searches beside other work: for some seconds, or until the work is done.
+  /// Searches beside other work, which returns its rate of inserts: for some seconds, or until the
+  /// work is done.
   private func measure(
     _ before: Latencies, _ collection: VectorCollection, _ queries: [[Float]],
-    untilDone: Bool = false, _ work: @escaping @Sendable (StopFlag) async throws -> Int
+    untilDone: Bool = false, _ work: @escaping @Sendable (StopFlag) async throws -> Double
   ) async throws -> Latencies {
     var latencies = before
     let stop = StopFlag()
     let done = StopFlag()
-    let start = ContinuousClock.now
     let task = Task.detached {
       defer { done.set() }
       return try await work(stop)
@@ -124,17 +134,18 @@ struct Mixed: AsyncParsableCommand {
       throw error
     }
     stop.set()
-    let inserted = try await task.value
-    latencies.inserts.append(Double(inserted) / (ContinuousClock.now - start).inSeconds)
+    latencies.inserts.append(try await task.value)
     return latencies
   }
 
+  /// Inserts until told to stop, and returns how many a second.
   private func insert(
     into collection: VectorCollection, _ round: Int, until stop: StopFlag
-  ) async throws -> Int {
+  ) async throws -> Double {
     var generator = IntrinsicVectors(
       dimensions: dimensions, intrinsic: intrinsic, seed: UInt64(round) + 2)
     var inserted = 0
+    let start = ContinuousClock.now
     while !stop.isSet {
       let records = (0..<batch).map {
         Record(key: "\(round)-\(inserted + $0)", vector: generator.next())
@@ -142,7 +153,8 @@ struct Mixed: AsyncParsableCommand {
       _ = try await collection.upsert(records)
       inserted += batch
     }
-    return inserted
+    // Not what a backup takes beyond the last insert.
+    return Double(inserted) / (ContinuousClock.now - start).inSeconds
   }
 
   /// The seconds of each search, sorted.

@@ -79,10 +79,14 @@ struct BackupRun: Sendable {
   ) throws {
     var manifest = pin.manifest
     let limit = options.bytesPerSecond ?? engine.configuration.backupBytesPerSecond
-    let target = try RenewingRepository(
-      repository, limiter: limit.map(RateLimiter.init), isRepairing: options.repair)
     let yields = options.isLowPriority
-    let log = try LowPriorityThread.Job(yields: yields) { [self] in try archiveLog() }
+    let limiter = BackupLimiter(
+      bytesPerSecond: limit, yields: yields, telemetry: engine.telemetry)
+    engine.telemetry.beganDisturbance()
+    defer { engine.telemetry.endedDisturbance() }
+    let target = try RenewingRepository(
+      repository, limiter: limiter, isRepairing: options.repair)
+    let log = try LowPriorityThread.Job(yields: yields) { [self] in try archiveLog(limiter) }
     let canary: LowPriorityThread.Job<CanaryAnnotation?>
     do {
       canary = try .init(yields: yields) { isNew ? try measureCanary() : nil }
@@ -189,12 +193,15 @@ struct BackupRun: Sendable {
 
   /// Claims the epoch, and publishes the log of this history that is not archived yet. Blocks, which
   /// belong to no epoch, need not wait for the claim; the manifest does.
-  private func archiveLog() throws -> LogArchive.Published {
+  private func archiveLog(_ limiter: BackupLimiter) throws -> LogArchive.Published {
     let current = engine.log.identity.currentEpoch
     try repository.claimEpoch(counter: current.counter, id: current.id.number)
     let archive = LogArchive(
       log: engine.log, repository: repository, isLowPriority: options.isLowPriority)
-    var done = try archive.publish(through: report.lsn) { _ in try cancellation.check() }
+    var done = try archive.publish(through: report.lsn) {
+      try cancellation.check()
+      limiter.wait(forBytes: $0)
+    }
     if options.repair, let oldest = try repository.manifests().first {
       done.add(
         try archive.repair(from: oldest.lsn + 1, through: report.lsn) { try cancellation.check() })

@@ -18,12 +18,12 @@ final class RenewingRepository: Sendable {
   /// By stored name, with the time of modification that a block had when it was condemned.
   private let condemned: [Digest: Int64]
   private let begun = DispatchTime.now()
-  private let limiter: RateLimiter?
+  private let limiter: BackupLimiter?
   private let isRepairing: Bool
   private let repaired = Atomic(0)
 
   init(
-    _ base: StoredRepository, limiter: RateLimiter? = nil, isRepairing: Bool = false
+    _ base: StoredRepository, limiter: BackupLimiter? = nil, isRepairing: Bool = false
   ) throws {
     self.base = base
     self.limiter = limiter
@@ -131,25 +131,4 @@ extension RenewingRepository: Repository {
     try base.claimEpoch(counter: counter, id: id)
   }
   func claimedEpochs() throws -> [(counter: UInt64, id: UInt128)] { try base.claimedEpochs() }
-}
-
-/// Lets so many bytes a second pass, over all threads together.
-final class RateLimiter: Sendable {
-  private let bytesPerSecond: Double
-  /// When the bytes that were let pass so far are paid for.
-  private let free = Guarded(DispatchTime.now().uptimeNanoseconds)
-
-  init(bytesPerSecond: Int) { self.bytesPerSecond = Double(max(1, bytesPerSecond)) }
-
-  /// Blocks until it is these bytes' turn.
-  func wait(forBytes count: Int) {
-    let nanoseconds = UInt64(Double(count) / bytesPerSecond * 1e9)
-    let now = DispatchTime.now().uptimeNanoseconds
-    let turn = free.withLock { free -> UInt64 in
-      let turn = max(free, now)
-      free = turn + nanoseconds
-      return turn
-    }
-    if turn > now { Thread.sleep(forTimeInterval: Double(turn - now) / 1e9) }
-  }
 }

@@ -1,5 +1,6 @@
 import Bytes
 import Dispatch
+import Files
 import Foundation
 
 /// A thread that runs what it is given, one after the other, in order.
@@ -34,8 +35,11 @@ package final class SerialThread: Sendable {
   private let inbox = Inbox()
 
   package init(name: String) {
-    let thread = Thread { [inbox] in inbox.run() }
-    thread.name = name
+    let thread = Thread { [inbox] in
+      // The name of a Foundation thread is not the system's.
+      ThreadPriority.setName(name)
+      inbox.run()
+    }
     thread.stackSize = 2 << 20
     thread.start()
   }

@@ -8,6 +8,7 @@ import Synchronization
 /// the application has installed.
 final class Telemetry: Sendable {
   private let activity = Guarded(ActivityStats())
+  private let calm = Guarded(Calm())
   private let searches = (0..<8).map { _ in SearchCounters() }
 
   private let commits = Counter(label: "vecdb_commit_groups_total")
@@ -32,6 +33,18 @@ final class Telemetry: Sendable {
   private let scrubbed = Counter(label: "vecdb_scrub_bytes_total")
   private let scrubPasses = Counter(label: "vecdb_scrub_passes_total")
 
+  /// A mean of the last appends that nothing disturbed.
+  private struct Calm {
+    var appendNanoseconds: Double?
+    var disturbances = 0
+
+    mutating func add(_ nanoseconds: UInt64) {
+      guard disturbances == 0 else { return }
+      let new = Double(nanoseconds)
+      appendNanoseconds = appendNanoseconds.map { $0 * 0.95 + new * 0.05 } ?? new
+    }
+  }
+
   /// All figures of this moment.
   var now: ActivityStats {
     var result = activity.withLock { $0 }
@@ -47,6 +60,7 @@ final class Telemetry: Sendable {
     groupSize.record(batchCount)
     applyLag.record(batchCount)
     appendTime.recordNanoseconds(Int64(clamping: nanoseconds))
+    calm.withLock { $0.add(nanoseconds) }
     activity.withLock { activity in
       activity.commitGroups += 1
       activity.batches += batchCount
@@ -55,6 +69,14 @@ final class Telemetry: Sendable {
       activity.applyLag += batchCount
     }
   }
+
+  /// What an append takes of late while no backup disturbs it; nil before the first.
+  var undisturbedAppendSeconds: Double? { calm.withLock { $0.appendNanoseconds.map { $0 / 1e9 } } }
+
+  /// Until `endedDisturbance`, appends do not tell what they take undisturbed.
+  func beganDisturbance() { calm.withLock { $0.disturbances += 1 } }
+
+  func endedDisturbance() { calm.withLock { $0.disturbances -= 1 } }
 
   func applied(nanoseconds: UInt64) {
     applyTime.recordNanoseconds(Int64(clamping: nanoseconds))

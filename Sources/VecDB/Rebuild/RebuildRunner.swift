@@ -1,13 +1,8 @@
 import Bytes
 import Dispatch
+import Files
 import Foundation
 import VectorIndex
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 
 /// Works on the rebuilds of a database, step by step, on threads of its own: at a low priority of
 /// the scheduler while a candidate is built, at the ordinary one where others wait for it.
@@ -144,14 +139,11 @@ final class RebuildRunner: Sendable {
       threads.enter()
       maker.async { [self] in
         let thread = Thread { [self] in
-          // On Linux, the priority of the calling thread alone.
-          if lane == .background {
-            setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, Self.niceness)
-          }
+          ThreadPriority.setName("vecdb.rebuild")
+          if lane == .background { ThreadPriority.yieldToOthers(niceness: Self.niceness) }
           run(lane)
           threads.leave()
         }
-        thread.name = "vecdb.rebuild"
         thread.stackSize = 1 << 20
         thread.start()
       }
