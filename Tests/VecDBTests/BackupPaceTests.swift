@@ -67,13 +67,23 @@ import VecDB
     let slow = try #require(pace.bytesPerSecond)
     #expect(slow < Double(10 << 20) / 0.05)
     for _ in 0..<3 {
-      pace.observe(.init(seconds: 0.05, commits: 5, commitSeconds: 0.0005, sentBytes: 1 << 20))
+      pace.observe(.init(seconds: 0.05, commits: 5, commitSeconds: 0.0005, sentBytes: 16 << 20))
     }
     #expect(try #require(pace.bytesPerSecond) > slow * 1.5)
     for _ in 0..<10 {
       pace.observe(.init(seconds: 0.05, commits: 0, commitSeconds: 0, sentBytes: 1 << 20))
     }
     #expect(pace.bytesPerSecond == nil)
+  }
+
+  @Test func aLimitThatDoesNotBindIsNotRaised() {
+    var pace = BackupPace(undisturbedSeconds: 0.0001)
+    pace.observe(.init(seconds: 0.05, commits: 5, commitSeconds: 0.04, sentBytes: 10 << 20))
+    let limit = pace.bytesPerSecond
+    for _ in 0..<100 {
+      pace.observe(.init(seconds: 0.05, commits: 5, commitSeconds: 0.0005, sentBytes: 1 << 20))
+    }
+    #expect(pace.bytesPerSecond == limit)
   }
 
   /// A slow disk is not one that the backup slows down.

@@ -62,7 +62,10 @@ package struct BackupPace: Equatable {
     if lost > Self.tooMuch {
       let present = bytesPerSecond ?? Double(window.sentBytes) / window.seconds
       bytesPerSecond = max(Self.slowest, present * Self.slowDown)
-    } else if lost < Self.little, let present = bytesPerSecond {
+    } else if lost < Self.little, let present = bytesPerSecond,
+      Double(window.sentBytes) > present * window.seconds / 2
+    {
+      // A limit that did not bind is not raised: it would take long to bind again.
       bytesPerSecond = present * Self.speedUp
     }
   }
