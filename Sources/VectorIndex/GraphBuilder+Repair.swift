@@ -15,26 +15,31 @@ extension GraphBuilder {
   /// Repairs the nodes of a range. Threads read dead nodes' rows, which nothing changes, and write
   /// only those of their own nodes.
   func repair(_ range: Range<Int>) {
-    graph = GraphView(generation)
-    let range = range.clamped(to: 0..<Int(graph.count))
-    parallel(count: range.count, chunk: 64) { worker, index in
-      let node = range.lowerBound + index
-      guard !generation.isDoomed(node) else { return }
-      for layer in 0...graph.level(UInt32(node)) { repair(node, layer: layer, worker) }
+    let step = step(for: SlotBatch(0..<0))
+    let range = range.clamped(to: 0..<Int(step.graph.count))
+    parallel(count: range.count, chunk: 64, least: 64) { worker, index in
+      step.repair(range.lowerBound + index, worker)
     }
-    let parents = generation.parentWords
-    for node in range where node > 0 && !generation.isDoomed(node) {
-      guard parents[node] < graph.count, generation.isDoomed(Int(parents[node])) else { continue }
-      replaceParent(of: node, workers[0])
-    }
+    for node in range where node > 0 { step.replaceDeadParent(of: node, workers[0]) }
+  }
+
+  /// Frees the dead nodes that neither a living node nor a dead one that stays leads to.
+  func collect() { step(for: SlotBatch(0..<0)).collect() }
+}
+
+extension BuildStep {
+  // MARK: Repair
+
+  fileprivate func repair(_ node: Int, _ worker: BuildWorker) {
+    guard !generation.isDoomed(node) else { return }
+    for layer in 0...graph.level(UInt32(node)) { repair(node, layer: layer, worker) }
   }
 
   private func repair(_ node: Int, layer: Int, _ worker: BuildWorker) {
     guard let row = row(of: node, layer: layer) else { return }
-    let capacity = layer == 0 ? graph.baseDegree : graph.degree
+    let capacity = capacity(onLayer: layer)
     let scratch = worker.scratch
     let ids = scratch.ids
-    let parents = generation.parentWords
     var (count, deadCount) = (0, 0)
     // Dead neighbours from the end of the room for ids.
     let dead = ids + (SearchScratch.batchLimit - capacity)
@@ -91,13 +96,8 @@ extension GraphBuilder {
     _ row: UnsafeMutablePointer<Atomic<UInt32>>, of node: Int, layer: Int, capacity: Int,
     kept: Int, count: Int, _ worker: BuildWorker
   ) {
-    let arrays = generation.arrays
     let (ids, dots) = (worker.scratch.ids, worker.scratch.dots)
-    if layer == 0 {
-      arrays.links.willWrite(row: node)
-    } else {
-      arrays.upperLinks.willWrite(row: Int(graph.nodes[node] >> 4) + layer - 1)
-    }
+    willWrite(node, layer: layer)
     var chosen = kept
     var result = UnsafePointer(ids)
     if count > kept {
@@ -117,10 +117,9 @@ extension GraphBuilder {
         worker.isChild[index] = candidates[index] & 1 == 1
         candidates[index] &= ~1
       }
-      worker.selector.select(
+      chosen = worker.selector.select(
         of: node, candidates, count: count, limit: max(kept, capacity - capacity / 8),
         isKept: UnsafePointer(worker.isChild), generation: generation)
-      chosen = worker.selector.resultCount
       result = UnsafePointer(worker.selector.result)
     }
     for index in 0..<capacity {
@@ -130,8 +129,10 @@ extension GraphBuilder {
 
   /// Gives a live node whose parent is dead a living one: a near node that has a link to it already
   /// and does not descend from it, else its nearest living ancestor.
-  private func replaceParent(of node: Int, _ worker: BuildWorker) {
-    let parents = generation.parentWords
+  fileprivate func replaceDeadParent(of node: Int, _ worker: BuildWorker) {
+    guard !generation.isDoomed(node), parents[node] < graph.count,
+      generation.isDoomed(Int(parents[node]))
+    else { return }
     let own = graph.baseRow(UInt32(node))
     for index in 0..<graph.baseDegree {
       let neighbour = own[index].load(ordering: .relaxed)
@@ -161,21 +162,18 @@ extension GraphBuilder {
 
   /// The root where a damaged array has no node.
   private func parent(of node: UInt32) -> UInt32 {
-    let parent = generation.parentWords[Int(node)]
+    let parent = parents[Int(node)]
     return parent < graph.count ? parent : 0
   }
 
   // MARK: Collect
 
-  /// Frees the dead nodes that neither a living node nor a dead one that stays leads to.
-  func collect() {
-    graph = GraphView(generation)
+  fileprivate func collect() {
     let count = Int(graph.count)
     var leaving = SlotBitset(count: count)
     for node in 1..<max(1, count) where generation.isDoomed(node) && !generation.isFree(node) {
       leaving[node] = true
     }
-    let parents = generation.parentWords
     for node in 0..<count where !generation.isDoomed(node) {
       visitLinks(of: node) { link in
         if leaving[link], parents[link] != node { leaving[link] = false }
@@ -198,7 +196,7 @@ extension GraphBuilder {
   private func visitLinks(of node: Int, _ body: (Int) -> Void) {
     for layer in 0...graph.level(UInt32(node)) {
       guard let row = row(of: node, layer: layer) else { continue }
-      for index in 0..<(layer == 0 ? graph.baseDegree : graph.degree) {
+      for index in 0..<capacity(onLayer: layer) {
         let link = row[index].load(ordering: .relaxed)
         guard link < graph.count else { break }
         body(Int(link))
@@ -220,7 +218,7 @@ extension GraphBuilder {
   private func dropLinks(of node: Int, to leaving: SlotBitset) {
     for layer in 0...graph.level(UInt32(node)) {
       guard let row = row(of: node, layer: layer) else { continue }
-      let capacity = layer == 0 ? graph.baseDegree : graph.degree
+      let capacity = capacity(onLayer: layer)
       var (kept, index) = (0, 0)
       while index < capacity {
         let link = row[index].load(ordering: .relaxed)
@@ -229,7 +227,7 @@ extension GraphBuilder {
           if kept < index { row[kept].store(link, ordering: .releasing) }
           kept += 1
         } else if kept == index {
-          markWritten(node, layer: layer)
+          willWrite(node, layer: layer)
         }
         index += 1
       }
@@ -242,17 +240,9 @@ extension GraphBuilder {
 
   private func clearRow(of node: Int, layer: Int) {
     guard let row = row(of: node, layer: layer) else { return }
-    markWritten(node, layer: layer)
-    for index in 0..<(layer == 0 ? graph.baseDegree : graph.degree) {
+    willWrite(node, layer: layer)
+    for index in 0..<capacity(onLayer: layer) {
       row[index].store(IndexArrays.none, ordering: .relaxed)
-    }
-  }
-
-  private func markWritten(_ node: Int, layer: Int) {
-    if layer == 0 {
-      generation.arrays.links.willWrite(row: node)
-    } else {
-      generation.arrays.upperLinks.willWrite(row: Int(graph.nodes[node] >> 4) + layer - 1)
     }
   }
 

@@ -9,37 +9,33 @@ import Synchronization
 /// never see each other's work and the result does not depend on their number:
 ///
 /// 1. in parallel, every new node searches the frozen graph and its fellows for neighbours and
-///    writes its own rows (`GraphBuilder+Neighbours`);
+///    writes its own rows (`BuildStep+Neighbours`);
 /// 2. the reverse edges are sorted by target; in parallel, every target takes up its new
-/// neighbours,
-///    pruning where its row is full (`GraphBuilder+ReverseEdges`);
-/// 3. serially, in slot order, every new node is given a parent (`GraphBuilder+Parents`).
+///    neighbours, pruning where its row is full (`BuildStep+ReverseEdges`);
+/// 3. serially, in slot order, every new node is given a parent (`BuildStep+Parents`).
 ///
 /// (Batches as in ParlayANN, Manohar et al., PPoPP 2024.)
 final class GraphBuilder {
   unowned let generation: IndexGeneration
   let workers: [BuildWorker]
-  /// The sub-batch being inserted.
-  var batch = SlotBatch(0..<0)
-  var graph: GraphView
-  /// Per node of the batch: the nearest node of the frozen graph.
-  let nearestOld: UnsafeMutablePointer<UInt32>
-  /// Reverse edges: level << 47 | target << 16 | place of the source in the batch.
-  var edges: [UInt64] = []
+  private let nearestOld: UnsafeMutablePointer<UInt32>
+  private var edges = ReverseEdges()
   /// Searches under way, as they were seen lately.
   private var recentReaders = 0.0
-  /// Where each target's edges begin in `edges`; then their end.
-  var groups: [Int] = []
 
   init(_ generation: IndexGeneration, threads: Int) {
     self.generation = generation
     workers = (0..<threads).map { _ in BuildWorker(parameters: generation.parameters) }
-    graph = GraphView(generation)
     nearestOld = .allocate(capacity: SearchScratch.batchLimit)
   }
 
   deinit {
     nearestOld.deallocate()
+    edges.deallocate()
+  }
+
+  func step(for batch: SlotBatch) -> BuildStep {
+    BuildStep(generation, batch: batch, nearestOld: nearestOld)
   }
 
   /// How many of `pending` nodes to insert next: the graph doubles at first, then grows by 2 %.
@@ -59,12 +55,14 @@ final class GraphBuilder {
     let start = generation.graphCount.load(ordering: .relaxed)
     guard start < end else { return false }
     let size = Self.batchSize(graphCount: start, pending: end - start)
-    batch = SlotBatch(start..<start + size)
-    try allocateRows()
-    insertBatch()
+    let batch = SlotBatch(start..<start + size)
+    for slot in start..<start + size {
+      try allocateRows(of: slot, level: generation.isAbsent(slot) ? 0 : generation.level(slot))
+    }
+    let step = insert(batch)
     generation.upperRowCount.store(generation.arrays.upperLinks.count, ordering: .releasing)
     generation.graphCount.store(start + size, ordering: .releasing)
-    raiseEntry()
+    raiseEntry(step)
     return true
   }
 
@@ -76,10 +74,8 @@ final class GraphBuilder {
     while !rest.isEmpty {
       let size = Self.batchSize(
         graphCount: generation.graphCount.load(ordering: .relaxed), pending: rest.count)
-      batch = SlotBatch(rest.prefix(size))
+      raiseEntry(insert(SlotBatch(rest.prefix(size))))
       rest = rest.dropFirst(size)
-      insertBatch()
-      raiseEntry()
     }
   }
 
@@ -96,41 +92,42 @@ final class GraphBuilder {
     }
   }
 
-  private func insertBatch() {
-    graph = GraphView(generation)
-    let count = batch.count
-    parallel(count: count, chunk: 4) { worker, place in findNeighbours(of: place, worker) }
-    collectEdges()
-    parallel(count: groups.count - 1, chunk: 16) { worker, index in
-      mergeEdges(groups[index]..<groups[index + 1], worker)
+  private func insert(_ batch: SlotBatch) -> BuildStep {
+    let step = step(for: batch)
+    parallel(count: batch.count, chunk: 1, least: 4) { worker, place in
+      step.findNeighbours(of: place, worker)
     }
-    for place in 0..<count where !generation.isAbsent(batch[place]) {
-      assignParent(to: place, workers[0])
+    edges.collect(step)
+    let groups = edges.groups
+    parallel(count: groups.count, chunk: 16, least: 16) { worker, index in
+      step.mergeEdges(groups[index], worker)
     }
+    let worker = workers[0]
+    for place in 0..<batch.count { step.assignParent(to: place, worker) }
+    return step
   }
 
-  private func raiseEntry() {
+  private func raiseEntry(_ step: BuildStep) {
+    let graph = step.graph
     var entry = graph.entry
-    for slot in batch.slots where graph.level(slot) > graph.level(entry) { entry = slot }
+    for slot in step.batch.slots where graph.level(slot) > graph.level(entry) { entry = slot }
     generation.entryPoint.store(Int(entry), ordering: .releasing)
   }
 
-  /// Gives the nodes of the batch their levels and empty upper rows. Their rows in the other arrays
-  /// were made when the slots were born, perhaps before the last checkpoint.
-  private func allocateRows() throws(IndexError) {
-    for slot in batch.slots.lazy.map(Int.init) {
-      try allocateRows(of: slot, level: generation.isAbsent(slot) ? 0 : generation.level(slot))
-    }
-  }
-
+  /// Gives a node its level and empty upper rows. Its rows in the other arrays were made when the
+  /// slot was born, perhaps before the last checkpoint.
   private func allocateRows(of slot: Int, level: Int) throws(IndexError) {
     let arrays = generation.arrays
     let first = arrays.upperLinks.count
-    try arrays.upperLinks.extend(to: first + level)
-    arrays.upperLinks.row(first).initializeMemory(
-      as: UInt32.self, repeating: IndexArrays.none,
-      count: level * generation.parameters.degree)
-    for array in [arrays.nodes, arrays.links, arrays.parents] { array.willWrite(row: slot) }
+    if level > 0 {
+      try arrays.upperLinks.extend(to: first + level)
+      arrays.upperLinks.row(first).initializeMemory(
+        as: UInt32.self, repeating: IndexArrays.none,
+        count: level * generation.parameters.degree)
+    }
+    arrays.nodes.willWrite(row: slot)
+    arrays.links.willWrite(row: slot)
+    arrays.parents.willWrite(row: slot)
     arrays.nodes.row(slot).storeBytes(of: UInt32(first << 4 | level), as: UInt32.self)
   }
 
@@ -143,11 +140,14 @@ final class GraphBuilder {
 
   private static let processorCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
 
-  /// Runs `body` for every index below `count`, on as many threads as there are workers.
-  func parallel(count: Int, chunk: Int, _ body: (BuildWorker, Int) -> Void) {
-    let threads = min(workers.count, (count + chunk - 1) / chunk, threadBudget())
+  /// Runs `body` for every index below `count`, on as many threads as there are workers. A thread
+  /// takes `chunk` of them at a time: at the end all wait for one who has just begun. There is
+  /// one thread for every `least` of them at most.
+  func parallel(count: Int, chunk: Int, least: Int, _ body: (BuildWorker, Int) -> Void) {
+    let threads = min(workers.count, (count + least - 1) / least, threadBudget())
     guard threads > 1 else {
-      for index in 0..<count { body(workers[0], index) }
+      let worker = workers[0]
+      for index in 0..<count { body(worker, index) }
       return
     }
     // The counters also order the workers' memory accesses before and after this thread's.
@@ -157,10 +157,11 @@ final class GraphBuilder {
     withoutActuallyEscaping(body) { body in
       let work = ParallelWork(body: body, workers: workers)
       DispatchQueue.concurrentPerform(iterations: threads) { number in
+        let (body, worker) = (work.body, work.workers[number])
         while true {
           let start = next.wrappingAdd(chunk, ordering: .acquiringAndReleasing).oldValue
           guard start < count else { break }
-          for index in start..<min(start + chunk, count) { work.body(work.workers[number], index) }
+          for index in start..<min(start + chunk, count) { body(worker, index) }
         }
         finished.wrappingAdd(1, ordering: .acquiringAndReleasing)
       }

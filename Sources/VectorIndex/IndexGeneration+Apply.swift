@@ -43,9 +43,10 @@ extension IndexGeneration {
       index < reused.count ? Int(reused[index]) : first + index - reused.count
     }
     try writeColumns(births, end: end, new: newColumns, reusedCount: reused.count, slot)
-    for (index, birth) in births.enumerated() {
-      try write(birth, slot: slot(index), isReused: index < reused.count, lsn: lsn)
+    for (birth, slot) in zip(births, reused) {
+      try write(birth, slot: Int(slot), isReused: true, lsn: lsn)
     }
+    try write(births.dropFirst(reused.count), slots: first..<end) { _ in lsn }
     slotCount.store(end, ordering: .releasing)
     noteReuse(of: reused)
     appliedLSN = lsn
@@ -150,75 +151,6 @@ extension IndexGeneration {
     }
   }
 
-  /// Writes the rows of a slot. Its links and, where it is reused, the rows of the node that it was
-  /// are empty already.
-  func write(
-    _ birth: Birth, slot: Int, isReused: Bool = false, lsn: UInt64
-  ) throws(IndexError) {
-    if isReused {
-      freeKey(of: slot)
-      freeExact(of: slot)
-    } else {
-      arrays.links.row(slot).initializeMemory(
-        as: UInt32.self, repeating: IndexArrays.none, count: parameters.baseDegree)
-      arrays.nodes.row(slot).storeBytes(of: 0, as: UInt32.self)
-    }
-    arrays.parents.row(slot).storeBytes(of: IndexArrays.none, as: UInt32.self)
-    birth.hash.store(to: arrays.hashes.row(slot))
-    dataDigest.insert(birth.hash)
-    try writeKey(birth.key, slot: slot)
-    bornWord(slot).pointee.store(lsn, ordering: .relaxed)
-    deathWord(slot).pointee.store(.max, ordering: .releasing)
-
-    let isLossless = birth.vector.withUnsafeBufferPointer { vector in
-      guard let base = vector.baseAddress else { return false }
-      arrays.inverseNorms?.row(slot).storeBytes(
-        of: VectorNorm.inverse(base, dimensions: parameters.dimensions), as: Double.self)
-      return encode(base, slot: slot)
-    }
-    guard !isLossless else {
-      exactRowWord(slot).pointee.store(IndexArrays.none, ordering: .releasing)
-      return
-    }
-    try writeExact(birth.vector, slot: slot)
-  }
-
-  /// Writes a slot's codes, once trained. Says whether they alone give the vector back.
-  private func encode(_ vector: UnsafePointer<Float>, slot: Int) -> Bool {
-    let dimensions = parameters.dimensions
-    guard let quantizer else { return false }
-    if parameters.metric == .hamming {
-      arrays.rowTerms.row(slot).storeBytes(of: 0, as: UInt32.self)
-      return BinaryCodes.pack(
-        vector, dimensions: dimensions, paddedTo: arrays.codes.strideBytes,
-        into: arrays.codes.row(slot).assumingMemoryBound(to: UInt8.self))
-    }
-    if let weights = arrays.weights {
-      let row = quantizer.encodeRow(
-        vector, dimensions: dimensions, paddedTo: arrays.codes.strideBytes,
-        into: arrays.codes.row(slot).assumingMemoryBound(to: UInt8.self))
-      clippedCount &+= UInt64(row.clipped)
-      arrays.rowTerms.row(slot).storeBytes(of: row.term, as: UInt32.self)
-      weights.row(slot).storeBytes(of: row.weight, as: UInt32.self)
-      return row.isLossless
-    }
-    return withUnsafeTemporaryAllocation(of: Float.self, capacity: dimensions) { buffer in
-      guard let normalised = buffer.baseAddress else { return false }
-      var input = vector
-      if let inverseNorms = arrays.inverseNorms {
-        let inverse = inverseNorms.row(slot).load(as: Double.self)
-        VectorNorm.scale(vector, by: inverse, dimensions: dimensions, into: normalised)
-        input = UnsafePointer(normalised)
-      }
-      let target = arrays.codes.row(slot).assumingMemoryBound(to: UInt8.self)
-      let encoded = quantizer.encode(
-        input, dimensions: dimensions, paddedTo: arrays.codes.strideBytes, into: target)
-      clippedCount &+= UInt64(encoded.clipped)
-      arrays.rowTerms.row(slot).storeBytes(of: encoded.rowTerm, as: UInt32.self)
-      return quantizer.isIntegral && parameters.metric != .cosine && encoded.isLossless
-    }
-  }
-
   /// Trains the quantiser on the records so far and those of the batch, oldest first, and encodes
   /// the former. Searches that began before go on reading their float rows, which stay.
   private func train(with births: [Birth]) {
@@ -240,7 +172,10 @@ extension IndexGeneration {
     }
     setQuantizer(quantizer)
     for slot in 0..<slots {
-      guard let exact = exactVector(slot), encode(exact, slot: slot) else { continue }
+      guard let exact = exactVector(slot) else { continue }
+      let encoded = encode(exact, slot: slot)
+      clippedCount &+= UInt64(encoded.clipped)
+      guard encoded.isLossless else { continue }
       exactRowWord(slot).pointee.store(IndexArrays.none, ordering: .releasing)
     }
   }

@@ -41,16 +41,16 @@ extension IndexGeneration {
     for array in arrays.perSlot { try array.extend(to: end) }
     let empty = Birth(key: [], vector: [], hash: .zero)
     try appendColumns(births.map { $0 ?? empty }, first: first, new: new)
-    var (dead, absent) = (0, 0)
+    let slots = (first..<end).filter { births[$0 - first] != nil }
+    try write(present[...], slots: slots, lsn: source.bornLSN)
+    let absent = births.count - present.count
+    var dead = absent
     for (index, birth) in births.enumerated() {
       let slot = first + index
       guard let birth else {
         writeAbsent(slot)
-        dead += 1
-        absent += 1
         continue
       }
-      try write(birth, slot: slot, lsn: source.bornLSN(slot))
       let died = source.diedLSN(slot)
       if died <= origin {
         deathWord(slot).pointee.store(died, ordering: .relaxed)

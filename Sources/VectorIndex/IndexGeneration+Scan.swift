@@ -1,44 +1,63 @@
-import Synchronization
-
 extension IndexGeneration {
   /// Compares every visible slot (of the filter, if there is one) with the prepared query of a
   /// scratch, by reported distance.
   func scan(
     view: ReadView, k: Int, filter: SlotBitset?, scratch: SearchScratch
   ) -> SearchOutcome {
-    var outcome = SearchOutcome()
-    guard k > 0 else { return outcome }
-    var coded: CodedQuery?
-    // A graph proves that all slots below the view's count have their codes.
-    if graphCount.load(ordering: .acquiring) > 0, let quantizer {
-      coded = codedQuery(scratch, quantizer: quantizer)
-    }
-    scratch.results.reset(capacity: k)
-    var pending = 0
-    func flush() {
-      exactDistances(scratch.ids, count: pending, scratch, coded: coded)
-      for index in 0..<pending {
-        let word = CandidatePool.word(
-          distance: Self.sortableBits(scratch.floatResults[index]), slot: scratch.ids[index])
-        if word < scratch.results.bound { scratch.results.insert(word) }
-      }
-      outcome.distanceCount += pending
-      pending = 0
-    }
-    func add(_ slot: Int) {
-      guard isVisible(slot, in: view) else { return }
-      scratch.ids[pending] = UInt32(slot)
-      pending += 1
-      if pending == 64 { flush() }
-    }
+    guard k > 0 else { return SearchOutcome() }
+    var scan = ExactScan(self, view: view, k: k, scratch: scratch)
     if let filter {
-      filter.visit { if $0 < view.slotCount { add($0) } }
+      filter.visit { if $0 < view.slotCount { scan.add($0) } }
     } else {
-      for slot in 0..<view.slotCount { add(slot) }
+      for slot in 0..<view.slotCount { scan.add(slot) }
     }
-    flush()
-    outcome.hits = hits(of: scratch.results, k: k)
-    return outcome
+    return scan.finish()
+  }
+
+  /// The `k` nearest visible records of many queries, as `exactSearch` finds them for each. The
+  /// vectors are read from memory once for all, not once for each. Throws as `search`.
+  package func exactSearch(
+    _ queries: [[Float]], k: Int, at view: ReadView? = nil
+  ) throws(IndexError) -> [SearchOutcome] {
+    guard k > 0 else { throw .invalidParameter("k is \(k), it must be at least 1") }
+    let view = view ?? self.view()
+    var outcomes: [SearchOutcome] = []
+    for first in stride(from: 0, to: queries.count, by: Self.queriesAtOnce) {
+      let some = queries[first..<min(first + Self.queriesAtOnce, queries.count)]
+      outcomes += try exactSearchAtOnce(some, k: k, at: view)
+    }
+    return outcomes
+  }
+
+  /// As many scratches are in use, and kept for later searches.
+  private static let queriesAtOnce = 10
+
+  private func exactSearchAtOnce(
+    _ queries: ArraySlice<[Float]>, k: Int, at view: ReadView
+  ) throws(IndexError) -> [SearchOutcome] {
+    var scratches: [SearchScratch] = []
+    defer { scratches.forEach(scratchPool.giveBack) }
+    for query in queries {
+      let scratch = scratchPool.take(parameters)
+      scratches.append(scratch)
+      let prepared = query.withUnsafeBufferPointer { buffer in
+        Result { () throws(IndexError) in try prepare(scratch, for: buffer) }
+      }
+      try prepared.get()
+    }
+    guard view.slotCount > 0 else { return queries.map { _ in SearchOutcome() } }
+    var scans = scratches.map {
+      ExactScan(self, view: view, k: min(k, view.slotCount), scratch: $0)
+    }
+    // What is compared with every query before the next slots are read stays in the cache.
+    let step = max(SearchScratch.batchLimit, (256 << 10) / max(1, parameters.dimensions))
+    for first in stride(from: 0, to: view.slotCount, by: step) {
+      let slots = first..<min(first + step, view.slotCount)
+      for index in scans.indices {
+        for slot in slots { scans[index].add(slot) }
+      }
+    }
+    return scans.indices.map { scans[$0].finish() }
   }
 
   /// The first `k` of a pool whose distances are sortable bits.

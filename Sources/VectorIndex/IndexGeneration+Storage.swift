@@ -50,23 +50,27 @@ extension IndexGeneration {
     freeKeyChunks[size] = UInt64(start)
   }
 
-  /// Writes a slot's vector as floats.
-  func writeExact(_ vector: [Float], slot: Int) throws(IndexError) {
-    var row = arrays.exact.count
-    if freeExactRow != IndexArrays.none {
-      row = Int(freeExactRow)
-      arrays.exact.willWrite(row: row)
-      let next = arrays.exact.row(row).load(as: UInt32.self)
-      freeExactRow = Int(next) < arrays.exact.count ? next : IndexArrays.none
-    } else {
+  /// A row for a slot's vector as floats, which must be written before the slot leads to it.
+  func takeExactRow() throws(IndexError) -> UInt32 {
+    guard freeExactRow != IndexArrays.none else {
+      let row = arrays.exact.count
       try arrays.exact.extend(to: row + 1)
+      return UInt32(row)
     }
-    vector.withUnsafeBytes { vector in
-      if let base = vector.baseAddress {
-        arrays.exact.row(row).copyMemory(from: base, byteCount: vector.count)
-      }
+    let row = freeExactRow
+    arrays.exact.willWrite(row: Int(row))
+    let next = arrays.exact.row(Int(row)).load(as: UInt32.self)
+    freeExactRow = Int(next) < arrays.exact.count ? next : IndexArrays.none
+    return row
+  }
+
+  /// Writes a slot's vector to a row taken for it.
+  func writeExact(_ vector: UnsafeBufferPointer<Float>, row: UInt32, slot: Int) {
+    let bytes = UnsafeRawBufferPointer(vector)
+    if let base = bytes.baseAddress {
+      arrays.exact.row(Int(row)).copyMemory(from: base, byteCount: bytes.count)
     }
-    exactRowWord(slot).pointee.store(UInt32(row), ordering: .releasing)
+    exactRowWord(slot).pointee.store(row, ordering: .releasing)
   }
 
   /// Gives back the row of a slot's vector, if it has one. Only where nobody reads it any more.

@@ -14,20 +14,17 @@ final class NeighbourSelector {
   private static let chunkLength = 32
 
   private let strideBytes: Int
-  /// The weight of the slot whose neighbours are chosen, where the metric has weights.
-  private var ownWeight: UInt32?
   private let alphaNumerator: UInt64
   private let alphaDenominator: UInt64
   /// Per chosen neighbour: its codes as a query, and the base of its distances.
   private let chosenQueries: UnsafeMutablePointer<Int8>
-  private var chosen: [CodedQuery] = []
+  private let chosen: UnsafeMutablePointer<CodedQuery>
   private let ids: UnsafeMutablePointer<UInt32>
   private let words: UnsafeMutablePointer<UInt64>
   private let keeps: UnsafeMutablePointer<Bool>
   private let dots: UnsafeMutablePointer<Int32>
   /// The neighbours chosen by the last call, nearest first.
   let result: UnsafeMutablePointer<UInt32>
-  private(set) var resultCount = 0
 
   init(parameters: IndexParameters) {
     strideBytes = parameters.codeStrideBytes
@@ -36,7 +33,7 @@ final class NeighbourSelector {
     let limit = parameters.baseDegree
     let bytes = UnsafeMutableRawPointer.allocate(byteCount: limit * strideBytes, alignment: 64)
     chosenQueries = bytes.bindMemory(to: Int8.self, capacity: limit * strideBytes)
-    chosen.reserveCapacity(limit)
+    chosen = .allocate(capacity: limit)
     ids = .allocate(capacity: Self.chunkLength + 1)
     words = .allocate(capacity: Self.chunkLength)
     keeps = .allocate(capacity: Self.chunkLength)
@@ -46,6 +43,7 @@ final class NeighbourSelector {
 
   deinit {
     chosenQueries.deallocate()
+    chosen.deallocate()
     ids.deallocate()
     words.deallocate()
     keeps.deallocate()
@@ -56,13 +54,15 @@ final class NeighbourSelector {
   /// Chooses neighbours of `slot`: up to `limit` of `count` candidates (words in ascending order of
   /// distance from its stored query). Those that `isKept`
   /// marks, by position, are chosen whatever happens; there must not be more of them than `limit`.
+  /// Returns how many were chosen.
   func select(
     of slot: Int, _ candidates: UnsafePointer<UInt64>, count: Int, limit: Int,
     isKept: UnsafePointer<Bool>? = nil, generation: IndexGeneration
-  ) {
-    ownWeight = generation.arrays.weights?.row(slot).load(as: UInt32.self)
-    resultCount = 0
-    chosen.removeAll(keepingCapacity: true)
+  ) -> Int {
+    let (words, keeps, result) = (words, keeps, result)
+    // The weight of the slot whose neighbours are chosen, where the metric has weights.
+    let ownWeight = generation.arrays.weights?.row(slot).load(as: UInt32.self)
+    var (resultCount, queryCount) = (0, 0)
     var keptLeft = 0
     if let isKept { for index in 0..<count where isKept[index] { keptLeft += 1 } }
     var start = 0
@@ -73,7 +73,11 @@ final class NeighbourSelector {
         keeps[index] = isKept?[start + index] ?? false
       }
       var left = length
-      for query in chosen where left > 0 { left = dropOccluded(by: query, from: 0, to: left) }
+      var number = 0
+      while number < queryCount, left > 0 {
+        left = dropOccluded(by: chosen + number, from: 0, to: left, ownWeight)
+        number += 1
+      }
       var index = 0
       while index < left, resultCount < limit {
         if !keeps[index], resultCount + keptLeft >= limit {
@@ -87,27 +91,32 @@ final class NeighbourSelector {
         resultCount += 1
         index += 1
         guard !isLast else { break }
-        let query = generation.storedQuery(
-          Int(slot), into: chosenQueries + (resultCount - 1) * strideBytes, scratch: dots)
-        chosen.append(query)
-        left = dropOccluded(by: query, from: index, to: left)
+        let query = chosen + queryCount
+        query.initialize(
+          to: generation.storedQuery(
+            Int(slot), into: chosenQueries + queryCount * strideBytes, scratch: dots))
+        queryCount += 1
+        left = dropOccluded(by: query, from: index, to: left, ownWeight)
       }
       start += length
     }
+    return resultCount
   }
 
   /// Drops what `query` occludes among the words at `from..<to`; returns where the rest ends.
   @inline(__always)
-  private func dropOccluded(by query: CodedQuery, from: Int, to: Int) -> Int {
+  private func dropOccluded(
+    by query: UnsafePointer<CodedQuery>, from: Int, to: Int, _ ownWeight: UInt32?
+  ) -> Int {
     let length = to &- from
     guard length > 0 else { return to }
-    let (words, keeps, ids, dots, ownWeight) = (words, keeps, ids, dots, ownWeight)
+    let (words, keeps, ids, dots) = (words, keeps, ids, dots)
     var i = 0
     while i < length {
       ids[i] = CandidatePool.slot(words[from &+ i])
       i &+= 1
     }
-    query.distances(ids, count: length, dots)
+    query.pointee.distances(ids, count: length, dots)
     var end = from
     i = 0
     while i < length {
@@ -117,7 +126,7 @@ final class NeighbourSelector {
       let between = UInt32(bitPattern: dots[i])
       let isApart: Bool
       if let ownWeight {
-        let between = CodedQuery.product(between, weight: query.weight)
+        let between = CodedQuery.product(between, weight: query.pointee.weight)
         let own = CodedQuery.product(distance, weight: ownWeight)
         isApart =
           between != own

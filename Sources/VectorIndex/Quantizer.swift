@@ -50,15 +50,21 @@ package struct Quantizer: Sendable, Hashable {
     var isIntegral = metric != .cosine
     var sample: [Float] = []
     let sampleStride = max(1, count * dimensions / rangeSampleLimit)
+    // Where in its vector the next value of the sample is.
+    var next = 0
     for index in 0..<count {
       let values = vector(index)
       for j in 0..<dimensions {
         let value = values[j]
         minimum = value < minimum ? value : minimum
         maximum = value > maximum ? value : maximum
-        if (index &* dimensions &+ j) % sampleStride == 0 { sample.append(value) }
         if isIntegral, !(abs(value) <= 255 && Float(Int32(value)) == value) { isIntegral = false }
       }
+      while next < dimensions {
+        sample.append(values[next])
+        next += sampleStride
+      }
+      next -= dimensions
     }
     if !isIntegral { (minimum, maximum) = trimmed(minimum, maximum, sample: &sample) }
     var (scale, offset): (Float, Float)
@@ -88,14 +94,31 @@ package struct Quantizer: Sendable, Hashable {
   ) -> (Float, Float) {
     sample.removeAll { !$0.isFinite }
     guard !sample.isEmpty else { return (0, 0) }
-    sample.sort()
-    let low = sample[sample.count / 1_000]
-    let high = sample[sample.count - 1 - sample.count / 1_000]
+    let rank = sample.count / 1_000
+    let low = ranked(rank, sample, by: <)
+    let high = ranked(rank, sample, by: >)
     let spare = min((high - low) / 2, .greatestFiniteMagnitude)
     guard spare > 0 else { return (max(minimum, -1e30), min(maximum, 1e30)) }
     return (
       max(minimum, max(low - spare, -1e30)), min(maximum, min(high + spare, 1e30))
     )
+  }
+
+  /// The value that would be at `rank`, a low one, were the sample sorted.
+  @inline(__always)
+  private static func ranked(
+    _ rank: Int, _ sample: [Float], by precedes: (Float, Float) -> Bool
+  ) -> Float {
+    // The first ones so far in order: hardly any of the others gets in among them.
+    var first: [Float] = []
+    first.reserveCapacity(rank + 2)
+    for value in sample where first.count <= rank || precedes(value, first[rank]) {
+      var place = first.count
+      while place > 0, precedes(value, first[place - 1]) { place -= 1 }
+      first.insert(value, at: place)
+      if first.count > rank + 1 { first.removeLast() }
+    }
+    return first[rank]
   }
 
   // MARK: Encoding

@@ -133,7 +133,7 @@ extension RowArray {
   package func endPin() {
     releaseSavedCopies()
     isPinned = false
-    pinnedBytes = 0
+    // `pinnedBytes` stays: the writer may be looking at it for a block that was pinned just now.
     pinnedBlocks = []
   }
 

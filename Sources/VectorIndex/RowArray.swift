@@ -150,6 +150,7 @@ package final class RowArray: @unchecked Sendable {
     try reserve(lengthBytes / strideBytes)
     if lengthBytes > 0 { try load(base) }
     count = lengthBytes / strideBytes
+    usedBytes.store(lengthBytes, ordering: .relaxed)
     adoptedBytes = lengthBytes
     self.prover = prover
     guard prover != nil else { return }

@@ -39,6 +39,27 @@ import VectorIndex
       try recall(index, queries: (0..<50).map { _ in random.vector(6) }, k: 10, ef: 100) > 0.95)
   }
 
+  /// More queries than are compared at once, more slots than stay in the cache, and dead ones.
+  @Test func exactAnswersOfManyQueriesAreThoseOfEach() throws {
+    let parameters = try IndexParameters(dimensions: 600, metric: .l2)
+    let index = try IndexGeneration(parameters: parameters, options: IndexOptions(threads: 2))
+    var random = TestRandom(seed: 21)
+    let queries = (0..<23).map { _ in random.vector(600) }
+    #expect(try index.exactSearch(queries, k: 5).map(\.hits) == queries.map { _ in [] })
+    let births = (0..<1_300).map { testBirth($0, random.vector(600)) }
+    try index.apply(lsn: 1, deaths: [], births: births)
+    try index.apply(lsn: 2, deaths: (0..<100).map { UInt32($0 * 3) }, births: [])
+    index.publish(lsn: 2)
+    let each = try queries.map { try index.exactSearch($0, k: 7) }
+    let all = try index.exactSearch(queries, k: 7)
+    #expect(all.map(\.hits) == each.map(\.hits))
+    #expect(all.map(\.distanceCount) == each.map(\.distanceCount))
+    #expect(all.allSatisfy { $0.hits.count == 7 && $0.distanceCount == 1_200 })
+    #expect(try index.exactSearch([[Float]](), k: 7).isEmpty)
+    #expect(throws: IndexError.self) { try index.exactSearch(queries, k: 0) }
+    #expect(throws: IndexError.self) { try index.exactSearch([[.nan]], k: 1) }
+  }
+
   @Test func deletingAndInsertingAgainKeepsRecall() throws {
     let parameters = try IndexParameters(dimensions: 24, metric: .l2)
     let index = try IndexGeneration(parameters: parameters, options: IndexOptions(threads: 2))

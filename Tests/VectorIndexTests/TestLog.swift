@@ -65,6 +65,13 @@ extension IndexGeneration {
       publish(lsn: batch.lsn)
     }
   }
+
+  /// Of every block of every array.
+  var storedDigests: [Digest] {
+    var digests: [Digest] = []
+    forEachBlock { _, _, _, bytes in digests.append(SHA256.hash(bytes)) }
+    return digests
+  }
 }
 
 /// Fraction of the true `k` nearest that searches find; ties count by distance.

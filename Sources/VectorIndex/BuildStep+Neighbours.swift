@@ -1,13 +1,12 @@
 import Synchronization
 
 /// Phase 1: a new node's own rows.
-extension GraphBuilder {
+extension BuildStep {
   /// Finds and writes the neighbours of a node of the batch on all its layers. Reads the frozen
   /// graph and codes; writes the node's rows and `nearestOld`.
   func findNeighbours(of place: Int, _ worker: BuildWorker) {
     let slot = batch[place]
     let scratch = worker.scratch
-    let generation = generation
     guard !generation.isAbsent(slot) else { return }
     let query = generation.storedQuery(slot, into: scratch.signedQuery, scratch: scratch.dots)
     batch.slots.withUnsafeBufferPointer { slots in
@@ -45,13 +44,12 @@ extension GraphBuilder {
       addFellows(of: place, onLayer: layer, worker)
       let pool = scratch.pool
       for index in 0..<pool.count { pool.words[index] &= ~1 }
-      worker.selector.select(
+      let chosen = worker.selector.select(
         of: slot, pool.words, count: pool.count, limit: layer == 0 ? degree + degree / 2 : degree,
         generation: generation)
       if let row = row(of: slot, layer: layer) {
-        for index in 0..<worker.selector.resultCount {
-          row[index].store(worker.selector.result[index], ordering: .relaxed)
-        }
+        let result = worker.selector.result
+        for index in 0..<chosen { row[index].store(result[index], ordering: .relaxed) }
       }
       layer -= 1
     }
@@ -78,14 +76,5 @@ extension GraphBuilder {
       bound = pool.bound
     }
     worker.scratch.pool = pool
-  }
-
-  /// A node's row on a layer, in the batch or in the graph.
-  func row(of slot: Int, layer: Int) -> UnsafeMutablePointer<Atomic<UInt32>>? {
-    guard layer > 0 else { return graph.baseRow(UInt32(slot)) }
-    let word = graph.nodes[slot]
-    let row = Int(word >> 4) + layer - 1
-    guard layer <= Int(word & 15), row < generation.arrays.upperLinks.count else { return nil }
-    return graph.upperLinks + row * graph.degree
   }
 }

@@ -6,16 +6,12 @@ import Synchronization
 /// to it that pruning never drops. So every node can be reached from the root, whatever the pruning
 /// heuristic thinks of its links, and a search seeded with the root can find it. A node has at most
 /// half a row of children; beyond that, newcomers go to one of the children.
-extension GraphBuilder {
-  private var parents: UnsafeMutablePointer<UInt32> {
-    generation.arrays.parents.base.assumingMemoryBound(to: UInt32.self)
-  }
-
+extension BuildStep {
   var childLimit: Int { graph.baseDegree / 2 }
 
   func assignParent(to place: Int, _ worker: BuildWorker) {
     let slot = batch[place]
-    guard slot > 0 else { return }
+    guard slot > 0, !generation.isAbsent(slot) else { return }
     // Fellows that come later have no parent yet.
     func isEarlier(_ node: UInt32) -> Bool { batch.place(of: node).map { $0 < place } ?? true }
     let own = graph.baseRow(UInt32(slot))
@@ -101,7 +97,11 @@ extension GraphBuilder {
     query.distances(scratch.ids, count: count, scratch.dots)
     var least = UInt32.max
     for index in 0..<count { least = min(least, UInt32(bitPattern: scratch.dots[index])) }
-    let equals = (0..<count).filter { UInt32(bitPattern: scratch.dots[$0]) == least }
-    return scratch.ids[equals[slot % equals.count]]
+    var equals = 0
+    for index in 0..<count where UInt32(bitPattern: scratch.dots[index]) == least {
+      scratch.ids[equals] = scratch.ids[index]
+      equals += 1
+    }
+    return scratch.ids[slot % equals]
   }
 }

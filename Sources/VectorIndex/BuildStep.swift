@@ -1,0 +1,50 @@
+import Synchronization
+
+/// One step of the builder, a sub-batch or a step of maintenance, as its threads see it: plain
+/// values that a function is lent, so that no thread counts references to what all of them use.
+struct BuildStep {
+  let generation: IndexGeneration
+  let graph: GraphView
+  /// Those of nodes that are being inserted included, unlike the graph's.
+  let upperRowCount: Int
+  let parents: UnsafeMutablePointer<UInt32>
+  /// Empty in maintenance.
+  let batch: SlotBatch
+  /// Per node of the batch: the nearest node of the frozen graph.
+  let nearestOld: UnsafeMutablePointer<UInt32>
+
+  init(
+    _ generation: IndexGeneration, batch: SlotBatch, nearestOld: UnsafeMutablePointer<UInt32>
+  ) {
+    self.generation = generation
+    self.batch = batch
+    self.nearestOld = nearestOld
+    graph = GraphView(generation)
+    upperRowCount = generation.arrays.upperLinks.count
+    parents = generation.parentWords
+  }
+
+  /// A node's row on a layer, in the batch or in the graph.
+  @inline(__always)
+  func row(of slot: Int, layer: Int) -> UnsafeMutablePointer<Atomic<UInt32>>? {
+    guard layer > 0 else { return graph.baseRow(UInt32(slot)) }
+    let word = graph.nodes[slot]
+    let row = Int(word >> 4) + layer - 1
+    guard layer <= Int(word & 15), row < upperRowCount else { return nil }
+    return graph.upperLinks + row * graph.degree
+  }
+
+  /// Links in a row of a layer.
+  @inline(__always)
+  func capacity(onLayer layer: Int) -> Int { layer == 0 ? graph.baseDegree : graph.degree }
+
+  /// To be called before a node's row on a layer is changed.
+  func willWrite(_ node: Int, layer: Int) {
+    let arrays = generation.arrays
+    if layer == 0 {
+      arrays.links.willWrite(row: node)
+    } else {
+      arrays.upperLinks.willWrite(row: Int(graph.nodes[node] >> 4) + layer - 1)
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import Synchronization
+
+/// One query being compared with slots, in batches.
+struct ExactScan {
+  private let index: IndexGeneration
+  private let view: ReadView
+  private let k: Int
+  private let scratch: SearchScratch
+  private let coded: CodedQuery?
+  private var outcome = SearchOutcome()
+  private var pending = 0
+
+  private static let batch = 64
+
+  /// The scratch holds the prepared query; `k` is at least 1.
+  init(_ index: IndexGeneration, view: ReadView, k: Int, scratch: SearchScratch) {
+    self.index = index
+    self.view = view
+    self.k = k
+    self.scratch = scratch
+    // A graph proves that all slots below the view's count have their codes.
+    let isCoded = index.graphCount.load(ordering: .acquiring) > 0
+    coded =
+      isCoded ? index.quantizer.map { index.codedQuery(scratch, quantizer: $0) } : nil
+    scratch.results.reset(capacity: k)
+  }
+
+  mutating func add(_ slot: Int) {
+    guard index.isVisible(slot, in: view) else { return }
+    scratch.ids[pending] = UInt32(slot)
+    pending += 1
+    if pending == Self.batch { flush() }
+  }
+
+  mutating func finish() -> SearchOutcome {
+    flush()
+    outcome.hits = index.hits(of: scratch.results, k: k)
+    return outcome
+  }
+
+  private mutating func flush() {
+    index.exactDistances(scratch.ids, count: pending, scratch, coded: coded)
+    for position in 0..<pending {
+      let word = CandidatePool.word(
+        distance: IndexGeneration.sortableBits(scratch.floatResults[position]),
+        slot: scratch.ids[position])
+      if word < scratch.results.bound { scratch.results.insert(word) }
+    }
+    outcome.distanceCount += pending
+    pending = 0
+  }
+}
