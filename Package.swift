@@ -129,7 +129,7 @@ let package = Package(
     .testTarget(name: "FilesTests", dependencies: ["Files", "SimulatedDisk", "CSQLite"]),
     .testTarget(name: "VectorKernelsTests", dependencies: ["VectorKernels"]),
     .testTarget(name: "VectorIndexTests", dependencies: ["VectorIndex"]),
-    .testTarget(name: "LogStoreTests", dependencies: ["LogStore", "SimulatedDisk"]),
+    .testTarget(name: "LogStoreTests", dependencies: ["LogStore", "SimulatedDisk", "CSQLite"]),
     .testTarget(name: "BlockStoreTests", dependencies: ["BlockStore", "SimulatedDisk"]),
     .testTarget(
       name: "VecDBTests",

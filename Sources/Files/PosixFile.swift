@@ -38,12 +38,18 @@ final class PosixFile: FileHandle {
     return done
   }
 
+  /// The most that one call writes. Kernels from 6.16 on take the page cache of a larger write in
+  /// pages of 2 MiB, which a virtual machine may first have to get back from its host: there such a
+  /// write was ten times slower.
+  private static let writeStepBytes = 256 << 10
+
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     guard let base = bytes.baseAddress else { return }
     var done = 0
     while done < bytes.count {
+      let step = min(bytes.count - done, Self.writeStepBytes)
       let count = try retryingOnInterrupt("write the file", at: path) {
-        pwrite(descriptor, base + done, bytes.count - done, off_t(offset + done))
+        pwrite(descriptor, base + done, step, off_t(offset + done))
       }
       // POSIX allows 0 for a regular file only where nothing was asked for; never loop on it.
       guard count > 0 else { throw systemError(EIO, "write the file", at: path) }

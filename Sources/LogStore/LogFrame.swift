@@ -95,41 +95,56 @@ package struct LogFrame: Hashable, Sendable {
     return writer.bytes
   }
 
-  /// Appends the encoded frame, which saves copying a large one.
-  func append(to bytes: inout [UInt8]) {
-    let start = bytes.count
-    bytes += header
-    bytes += payload
-    bytes += chain.bytes
-    let checksum = bytes.withUnsafeBytes {
-      CRC32C.checksum(UnsafeRawBufferPointer(rebasing: $0[start...]))
-    }
-    withUnsafeBytes(of: checksum.littleEndian) { bytes.append(contentsOf: $0) }
-  }
-
   /// Reads a whole frame and checks its CRC, but not its chain, for which the one before is needed.
   /// Throws `StoreError` that names `place`.
   package init(decoding bytes: UnsafeRawBufferPointer, at place: String) throws {
-    self = try decoding("log frame", at: place) {
-      var reader = ByteReader(bytes)
-      try reader.expect(Self.magic, version: Self.version, "log frame", at: place)
-      let lsn = try reader.read(UInt64.self, "LSN")
-      let epochCounter = try reader.read(UInt64.self, "epoch")
-      let timeMilliseconds = try reader.read(Int64.self, "time")
-      let payload = try reader.readCounted(maximum: Self.payloadBytesMaximum, "payload")
-      let chain = try reader.readDigest("chain")
-      let checked = UnsafeRawBufferPointer(rebasing: bytes[..<reader.offset])
-      guard try reader.read(UInt32.self, "CRC") == CRC32C.checksum(checked) else {
-        throw corrupt("the CRC of log frame \(lsn) does not match its bytes", at: place)
+    let fields = try Fields(of: bytes, at: place)
+    self.init(
+      lsn: fields.position.lsn, epochCounter: fields.epochCounter,
+      timeMilliseconds: fields.timeMilliseconds, payload: Array(fields.payload),
+      chain: fields.position.chain)
+  }
+
+  /// What `init(decoding:at:)` reads, its payload left where it is.
+  struct Fields {
+    var position: LogPosition
+    var epochCounter: UInt64
+    var timeMilliseconds: Int64
+    /// A part of the bytes that were read.
+    var payload: UnsafeRawBufferPointer
+
+    init(of bytes: UnsafeRawBufferPointer, at place: String) throws {
+      self = try decoding("log frame", at: place) {
+        var reader = ByteReader(bytes)
+        try reader.expect(LogFrame.magic, version: LogFrame.version, "log frame", at: place)
+        let lsn = try reader.read(UInt64.self, "LSN")
+        let epochCounter = try reader.read(UInt64.self, "epoch")
+        let timeMilliseconds = try reader.read(Int64.self, "time")
+        let payload = try reader.readCounted(maximum: LogFrame.payloadBytesMaximum, "payload")
+        let chain = try reader.readDigest("chain")
+        let checked = UnsafeRawBufferPointer(rebasing: bytes[..<reader.offset])
+        guard try reader.read(UInt32.self, "CRC") == CRC32C.checksum(checked) else {
+          throw corrupt("the CRC of log frame \(lsn) does not match its bytes", at: place)
+        }
+        try reader.expectEnd("end of the log frame")
+        return Fields(
+          position: LogPosition(lsn: lsn, chain: chain), epochCounter: epochCounter,
+          timeMilliseconds: timeMilliseconds, payload: payload)
       }
-      try reader.expectEnd("end of the log frame")
-      return LogFrame(
-        lsn: lsn, epochCounter: epochCounter, timeMilliseconds: timeMilliseconds,
-        payload: Array(payload), chain: chain)
+    }
+
+    private init(
+      position: LogPosition, epochCounter: UInt64, timeMilliseconds: Int64,
+      payload: UnsafeRawBufferPointer
+    ) {
+      self.position = position
+      self.epochCounter = epochCounter
+      self.timeMilliseconds = timeMilliseconds
+      self.payload = payload
     }
   }
 
-  private init(
+  init(
     lsn: UInt64, epochCounter: UInt64, timeMilliseconds: Int64, payload: [UInt8], chain: Digest
   ) {
     self.lsn = lsn
@@ -148,10 +163,21 @@ package struct LogFrame: Hashable, Sendable {
 
   /// Throws `.corrupt` unless this frame continues the history that ends at `previous`.
   package func checkFollows(_ previous: LogPosition, at place: String) throws {
+    try position.checkFollows(previous, at: place) {
+      Self.chain(after: previous.chain, header: header, payload: payload)
+    }
+  }
+}
+
+extension LogPosition {
+  /// `expected` gives the chain that must stand here if the number is right.
+  func checkFollows(
+    _ previous: LogPosition, at place: String, expected: () -> Digest
+  ) throws {
     guard lsn == previous.lsn + 1 else {
       throw corrupt("LSN \(lsn) is where \(previous.lsn + 1) should be", at: place)
     }
-    let expected = Self.chain(after: previous.chain, header: header, payload: payload)
+    let expected = expected()
     guard chain == expected else {
       throw corrupt("LSN \(lsn) does not continue the history before it", at: place)
     }

@@ -50,17 +50,51 @@ package enum LogFrameStream {
   package static func encode(
     identity: LogIdentity, start: LogPosition, frames: some Collection<LogFrame>
   ) -> [UInt8] {
-    var bytes = header(identity: identity, start: start)
+    assemble(
+      header(identity: identity, start: start), frames.map { $0.encoded() },
+      trailer(end: frames.reduce(start) { $1.position }))
+  }
+
+  private static func assemble(
+    _ header: [UInt8], _ frames: [[UInt8]], _ trailer: [UInt8]
+  ) -> [UInt8] {
+    var bytes: [UInt8] = []
     bytes.reserveCapacity(
-      bytes.count + endBytes
-        + frames.reduce(0) { $0 + LogFrame.overheadBytes + $1.payload.count })
-    var end = start
-    for frame in frames {
-      frame.append(to: &bytes)
+      header.count + frames.reduce(0) { $0 + $1.count } + trailer.count)
+    bytes += header
+    for frame in frames { bytes += frame }
+    bytes += trailer
+    return bytes
+  }
+
+  /// A stream that is put together frame by frame, as they are encoded already.
+  package struct Piece: Sendable {
+    package let firstLSN: UInt64
+    package let epochCounter: UInt64
+    /// The position of the last frame.
+    package private(set) var end: LogPosition
+    private var frames: [[UInt8]] = []
+    private let header: [UInt8]
+    /// Of the frames so far.
+    package private(set) var sizeBytes = 0
+
+    /// `start` is the position that the first frame follows.
+    package init(identity: LogIdentity, start: LogPosition, epochCounter: UInt64) {
+      header = LogFrameStream.header(identity: identity, start: start)
+      firstLSN = start.lsn + 1
+      end = start
+      self.epochCounter = epochCounter
+    }
+
+    package mutating func append(_ frame: EncodedLogFrame) {
+      frames.append(frame.bytes)
+      sizeBytes += frame.bytes.count
       end = frame.position
     }
-    bytes += trailer(end: end)
-    return bytes
+
+    package func encoded() -> [UInt8] {
+      LogFrameStream.assemble(header, frames, LogFrameStream.trailer(end: end))
+    }
   }
 }
 

@@ -3,16 +3,18 @@ import Files
 
 /// One file of the log: a SQLite database with a header row and a row for each frame.
 ///
-/// While it is written it is in WAL mode with `synchronous=FULL`, so that a returned commit is
-/// durable, and locked exclusively, so that SQLite keeps no shared memory. 64 KiB pages make a
-/// commit of a few megabytes run at the speed of a plain append. Once sealed it is an ordinary
-/// immutable file without WAL.
+/// While it is written it is in WAL mode and locked exclusively, so that SQLite keeps no shared
+/// memory. SQLite commits without a sync; that of `walHandle` makes the commit durable, which another
+/// thread may do while this one goes on. 16 KiB pages make a commit of one record small, and one of a few
+/// megabytes still runs at the speed of a plain append. Once sealed it is an ordinary immutable file
+/// without WAL.
 final class LogSegment {
-  static let pageSizeBytes = 65536
+  /// Of new segments. They had 64 KiB before, which made every commit write as much.
+  static let pageSizeBytes = 16384
   private static let kind = SQLiteFileKind(
     name: "log segment", applicationID: 0x5644_424c,  // "VDBL"
     formatVersion: 1,
-    pageSizeBytes: pageSizeBytes)
+    pageSizesBytes: [pageSizeBytes, 65536])
 
   let path: String
   private(set) var header: SegmentHeader
@@ -20,8 +22,9 @@ final class LogSegment {
   private(set) var end: LogPosition
   /// What was appended, roughly the size that the main file has or will have.
   private(set) var contentBytes: Int
-  /// Size of the WAL up to the last commit; nothing lies behind it.
-  private(set) var walBytes = 0
+  private let wal: SegmentWAL
+  /// Size of the WAL up to the last commit.
+  var walBytes: Int { wal.committedBytes }
   /// A WAL that was found on opening ends in the middle of a sector where the padding behind its
   /// last commit was torn off: a write there that is torn itself could take the commit with it. So
   /// it is emptied before anything is appended.
@@ -35,6 +38,7 @@ final class LogSegment {
 
   private init(
     path: String, header: SegmentHeader, end: LogPosition, contentBytes: Int,
+    pageSizeBytes: Int = LogSegment.pageSizeBytes, walBytes: Int = 0,
     fileSystem: any FileSystem, writer: SQLiteConnection?
   ) {
     self.path = path
@@ -43,6 +47,10 @@ final class LogSegment {
     self.contentBytes = contentBytes
     self.fileSystem = fileSystem
     self.writer = writer
+    wal = SegmentWAL(
+      Self.walPath(path), committedBytes: walBytes, pageSizeBytes: pageSizeBytes,
+      fileSystem: fileSystem)
+    mustEmptyWAL = walBytes > 0
   }
 
   // MARK: Names
@@ -116,11 +124,12 @@ final class LogSegment {
   ) throws {
     let database = try SQLiteConnection(path, .create, vfs: fileSystem.sqliteVFSName)
     defer { database.close() }
+    // One sync, by the caller, before the file gets its name.
     try database.execute(
       """
       PRAGMA page_size = \(pageSizeBytes);
       PRAGMA locking_mode = EXCLUSIVE;
-      PRAGMA synchronous = FULL;
+      PRAGMA synchronous = OFF;
       BEGIN;
       \(kind.markingSQL)
       CREATE TABLE header (id INTEGER PRIMARY KEY CHECK (id = 1), bytes BLOB NOT NULL) STRICT;
@@ -141,7 +150,8 @@ final class LogSegment {
   static func scanWAL(of path: String, fileSystem: any FileSystem) throws -> WALScanner.Result {
     // SQLite's own VFS assumes powersafe overwrite; a test's may not.
     try WALScanner.scan(
-      walPath(path), pageSizeBytes: pageSizeBytes,
+      walPath(path), pageSizesBytes: kind.pageSizesBytes,
+      expectedPageSizeBytes: kind.pageSizeBytes(of: path, fileSystem) ?? pageSizeBytes,
       mayRepeatCommitFrames: fileSystem.sqliteVFSName != nil, fileSystem: fileSystem)
   }
 
@@ -165,9 +175,8 @@ final class LogSegment {
     let mainBytes = try fileSystem.info(path)?.sizeBytes ?? 0
     let segment = LogSegment(
       path: path, header: header, end: header.start, contentBytes: mainBytes + walBytes,
+      pageSizeBytes: Int(try database.integer("PRAGMA page_size") ?? 0), walBytes: walBytes,
       fileSystem: fileSystem, writer: isWritable ? database : nil)
-    segment.walBytes = walBytes
-    segment.mustEmptyWAL = walBytes > 0
     if last != 0 { segment.end = try segment.frame(UInt64(bitPattern: last)).position }
     try segment.checkEnd()
     return segment
@@ -178,11 +187,12 @@ final class LogSegment {
   ) throws -> SQLiteConnection {
     let database = try SQLiteConnection(path, .readWrite, vfs: fileSystem.sqliteVFSName)
     // Without spilling, a transaction's pages reach the WAL only at its commit and in ascending
-    // order; WALScanner relies on that.
+    // order; WALScanner relies on that. A disk that harms what lies beside a torn write wants the
+    // padding that SQLite does only where it syncs the commit itself.
     try database.execute(
       """
       PRAGMA locking_mode = EXCLUSIVE;
-      PRAGMA synchronous = FULL;
+      PRAGMA synchronous = \(database.isPowersafe ? "NORMAL" : "FULL");
       PRAGMA cache_size = -4096;
       PRAGMA cache_spill = OFF;
       PRAGMA temp_store = MEMORY;
@@ -215,10 +225,11 @@ final class LogSegment {
 
   // MARK: Writing
 
-  /// Adds frames in one transaction, durable on return. `.diskFull` leaves the segment as it was
-  /// and usable; after any other error the outcome is unknown.
+  /// Adds frames in one transaction, which the sync of `walHandle` makes durable; nothing else may
+  /// be written before. `.diskFull` leaves the segment as it was and usable; after any other error the
+  /// outcome is unknown.
   func append(_ frames: [LogFrame]) throws {
-    try write { database in
+    try commit { database in
       let insert = try database.cached("INSERT INTO frames (lsn, frame) VALUES (?, ?)")
       for frame in frames {
         try frame.encoded().withUnsafeBytes { bytes in
@@ -231,6 +242,9 @@ final class LogSegment {
     contentBytes += frames.reduce(0) { $0 + LogFrame.overheadBytes + $1.payload.count }
     if let last = frames.last { end = last.position }
   }
+
+  /// What makes the last commit durable, on any thread.
+  func walHandle() throws -> any FileHandle { try wal.handle() }
 
   /// Moves the WAL into the main file and empties it.
   func checkpoint() throws {
@@ -256,8 +270,7 @@ final class LogSegment {
     guard try writer.text("PRAGMA journal_mode = DELETE") == "delete" else {
       throw StoreError(.inputOutput, "SQLite could not leave WAL mode", at: path)
     }
-    writer.close()
-    self.writer = nil
+    close()
     try fileSystem.syncDirectory(directoryName(path))
   }
 
@@ -270,6 +283,7 @@ final class LogSegment {
 
   /// Lets go of the file without any write.
   func close() {
+    wal.close()
     writer?.close()
     writer = nil
   }
@@ -288,23 +302,28 @@ final class LogSegment {
     guard try writer.checkpointAndTruncate() else {
       throw StoreError(.locked, "another connection reads the log segment", at: path)
     }
-    walBytes = 0
+    wal.noteEmptied()
     mustEmptyWAL = false
   }
 
+  /// Writes one transaction, durable on return.
   private func write(_ body: (SQLiteConnection) throws -> Void) throws {
+    try commit(body)
+    try wal.handle().sync()
+  }
+
+  private func commit(_ body: (SQLiteConnection) throws -> Void) throws {
     guard let writer else { throw StoreError(.invalidArgument, "the segment is sealed", at: path) }
     if mustEmptyWAL { try emptyWAL() }
     do {
       if walBytes == 0 { try prime(writer) }
+      try wal.makeRoom()
       try writer.transaction { try body(writer) }
     } catch let error as StoreError where error.kind == .diskFull {
-      // Frames of the failed commit may lie behind the last good one. Were they left there, those
-      // of two failures could later look like transactions that followed damage.
-      try Self.cutWAL(of: path, to: walBytes, fileSystem)
+      try wal.cut()
       throw error
     }
-    walBytes = try fileSystem.info(Self.walPath(path))?.sizeBytes ?? 0
+    wal.note(frameCount: writer.walFrameCount)
   }
 
   /// Begins an empty WAL with a transaction of one page that changes nothing. The WAL's header lies in
@@ -313,16 +332,8 @@ final class LogSegment {
   /// it is one in which nothing is lost (`WALScanner` relies on it).
   private func prime(_ writer: SQLiteConnection) throws {
     try writer.execute("PRAGMA user_version = \(Self.kind.formatVersion)")
-    walBytes = try fileSystem.info(Self.walPath(path))?.sizeBytes ?? 0
-  }
-
-  /// Removes what lies behind the last commit of a WAL, durably. SQLite never looks at those bytes.
-  static func cutWAL(of path: String, to sizeBytes: Int, _ fileSystem: any FileSystem) throws {
-    let wal = walPath(path)
-    guard let info = try fileSystem.info(wal), info.sizeBytes > sizeBytes else { return }
-    let file = try fileSystem.open(wal, .readWrite)
-    try file.truncate(to: sizeBytes)
-    try file.sync()
+    wal.note(frameCount: writer.walFrameCount)
+    try wal.handle().sync()
   }
 
   // MARK: Reading

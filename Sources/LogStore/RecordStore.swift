@@ -16,7 +16,7 @@ package final class RecordStore: @unchecked Sendable {
   static let kind = SQLiteFileKind(
     name: "records file", applicationID: 0x5644_4252,  // "VDBR"
     formatVersion: 2,
-    pageSizeBytes: pageSizeBytes)
+    pageSizesBytes: [pageSizeBytes])
 
   package let path: String
   let fileSystem: any FileSystem
@@ -199,15 +199,19 @@ package final class RecordStore: @unchecked Sendable {
 
   /// Applies what a batch, or several up to `lsn`, changed, in one transaction. Does nothing if
   /// `lsn` is applied already. Throws `.diskFull` with nothing changed; `.corrupt`, also with
-  /// nothing changed, if a slot or key that must be free is taken.
-  package func apply(_ changes: [RecordChange], through lsn: UInt64) throws {
+  /// nothing changed, if a slot or key that must be free is taken. `whenReady` is called before the
+  /// commit, or at once if there is none; nothing is changed if it throws.
+  package func apply(
+    _ changes: [RecordChange], through lsn: UInt64, whenReady: () throws -> Void = {}
+  ) throws {
     try withWriter { writer in
-      guard lsn > appliedLSN else { return }
+      guard lsn > appliedLSN else { return try whenReady() }
       try writer.transaction {
         for change in changes { try apply(change, writer) }
         let update = try writer.cached("UPDATE state SET applied_lsn = ? WHERE id = 1")
         try update.bind(1, Int64(bitPattern: lsn))
         try update.run()
+        try whenReady()
       }
       applied.store(lsn, ordering: .releasing)
     }

@@ -14,6 +14,8 @@ final class SQLiteConnection: @unchecked Sendable {
 
   let path: String
   let handle: OpaquePointer
+  /// Frames in the WAL after the last commit of this connection.
+  private(set) var walFrameCount = 0
   private var statements: [String: SQLiteStatement] = [:]
   private var isClosed = false
   /// In front of the VFS, if there is one: it must outlive the handle.
@@ -47,7 +49,17 @@ final class SQLiteConnection: @unchecked Sendable {
     handle = opened
     if mode != .immutable {
       vecdb_sqlite3_no_checkpoint_on_close(handle)
-      sqlite3_wal_autocheckpoint(handle, 0)
+      // In the place of the hook that would make checkpoints.
+      let context = Unmanaged.passUnretained(self).toOpaque()
+      sqlite3_wal_hook(
+        handle,
+        { context, _, _, frameCount in
+          if let context {
+            Unmanaged<SQLiteConnection>.fromOpaque(context).takeUnretainedValue().walFrameCount =
+              Int(frameCount)
+          }
+          return SQLITE_OK
+        }, context)
     }
   }
 
@@ -125,6 +137,13 @@ final class SQLiteConnection: @unchecked Sendable {
     if code & 0xff == SQLITE_BUSY { return false }
     guard code == SQLITE_OK else { throw error(code, "checkpoint") }
     return true
+  }
+
+  /// Whether the VFS promises that a torn write leaves the bytes beside it alone.
+  var isPowersafe: Bool {
+    var answer: Int32 = -1
+    let code = sqlite3_file_control(handle, "main", SQLITE_FCNTL_POWERSAFE_OVERWRITE, &answer)
+    return code == SQLITE_OK && answer > 0
   }
 
   func setBusyTimeout(milliseconds: Int32) { sqlite3_busy_timeout(handle, milliseconds) }

@@ -46,9 +46,11 @@ struct WALScanner {
 
   private var frameBytes: Int { Self.frameHeaderBytes + pageSizeBytes }
 
-  /// Throws `.corrupt` if the WAL at `path` is damaged. Cost: one pass over the file.
+  /// Throws `.corrupt` if the WAL at `path` is damaged. Its header says how large its pages are;
+  /// where that cannot be read, they count as the main file's. Cost: one pass over the file.
   static func scan(
-    _ path: String, pageSizeBytes: Int, mayRepeatCommitFrames: Bool, fileSystem: any FileSystem
+    _ path: String, pageSizesBytes: [Int], expectedPageSizeBytes: Int,
+    mayRepeatCommitFrames: Bool, fileSystem: any FileSystem
   ) throws -> Result {
     guard let info = try fileSystem.info(path), info.sizeBytes > headerBytes else {
       return Result()  // Without a frame there is nothing to lose.
@@ -56,8 +58,8 @@ struct WALScanner {
     let file = try fileSystem.open(path, .read)
     var bytes = [UInt8](repeating: 0, count: headerBytes)
     _ = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
-    let frameBytes = frameHeaderBytes + pageSizeBytes
-    guard let header = WALHeader(bytes, pageSizeBytes: pageSizeBytes) else {
+    guard let header = WALHeader(bytes, pageSizesBytes: pageSizesBytes) else {
+      let frameBytes = frameHeaderBytes + expectedPageSizeBytes
       // SQLite syncs the header before it writes the first frame, and only the first frame shares a
       // sector with it. That one frame is the whole first transaction, in which nothing is lost:
       // see `LogSegment.prime`. With more behind it the header cannot be torn.
@@ -67,8 +69,9 @@ struct WALScanner {
       else { throw corrupt("the header of the write-ahead log is damaged", at: path) }
       return Result()
     }
+    let frameBytes = frameHeaderBytes + header.pageSizeBytes
     var scanner = WALScanner(
-      path: path, pageSizeBytes: pageSizeBytes, mayRepeatCommitFrames: mayRepeatCommitFrames,
+      path: path, pageSizeBytes: header.pageSizeBytes, mayRepeatCommitFrames: mayRepeatCommitFrames,
       file: file, frameCount: (info.sizeBytes - headerBytes) / frameBytes, header: header,
       bytes: [UInt8](repeating: 0, count: frameBytes))
     return try scanner.scan()
@@ -192,10 +195,11 @@ private struct WALHeader {
   private static let version: UInt32 = 3_007_000
 
   let isBigEndian: Bool
+  let pageSizeBytes: Int
   let salts: (UInt32, UInt32)
   let checksum: WALChecksum
 
-  init?(_ bytes: [UInt8], pageSizeBytes: Int) {
+  init?(_ bytes: [UInt8], pageSizesBytes: [Int]) {
     let (words, computed) = bytes.withUnsafeBytes { raw in
       let words = (0..<8).map {
         UInt32(bigEndian: raw.loadUnaligned(fromByteOffset: $0 * 4, as: UInt32.self))
@@ -204,10 +208,11 @@ private struct WALHeader {
       return (words, WALChecksum().continued(summed, isBigEndian: words[0] & 1 == 1))
     }
     isBigEndian = words[0] & 1 == 1
+    pageSizeBytes = Int(words[2])
     salts = (words[4], words[5])
     checksum = WALChecksum(first: words[6], second: words[7])
     guard words[0] | 1 == Self.magic | 1, words[1] == Self.version,
-      Int(words[2]) == pageSizeBytes, checksum == computed
+      pageSizesBytes.contains(pageSizeBytes), checksum == computed
     else { return nil }
   }
 }

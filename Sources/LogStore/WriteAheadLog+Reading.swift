@@ -10,6 +10,16 @@ extension WriteAheadLog {
     after lsn: UInt64, through last: UInt64? = nil, chunkBytes: Int = WriteAheadLog.chunkBytes,
     yields: Bool = false, _ body: (LogFrame) throws -> Void
   ) throws {
+    try readEncoded(after: lsn, through: last, chunkBytes: chunkBytes, yields: yields) { frame in
+      try body(frame.decoded)
+    }
+  }
+
+  /// As `read`, for those that pass frames on as they are.
+  package func readEncoded(
+    after lsn: UInt64, through last: UInt64? = nil, chunkBytes: Int = WriteAheadLog.chunkBytes,
+    yields: Bool = false, _ body: (EncodedLogFrame) throws -> Void
+  ) throws {
     var position = try position(at: lsn)
     let end = end.lsn
     let last = min(last ?? end, end)
@@ -18,7 +28,7 @@ extension WriteAheadLog {
         after: position.lsn, through: last, bytesMaximum: chunkBytes, yields: yields)
       guard !rows.isEmpty else { throw corrupt("LSN \(position.lsn + 1) is missing", at: path) }
       for row in rows {
-        let frame = try row.withUnsafeBytes { try LogFrame(decoding: $0, at: path) }
+        let frame = try EncodedLogFrame(row, at: path)
         try frame.checkFollows(position, at: path)
         try body(frame)
         position = frame.position

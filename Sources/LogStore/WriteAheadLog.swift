@@ -42,6 +42,10 @@ package final class WriteAheadLog: @unchecked Sendable {
   /// Nobody reads them; the next trim removes them before all others.
   private var leftovers: [String] = []
   private var poison: StoreError?
+  /// What the segments have is durable up to here.
+  private var durableEnd: LogPosition
+  /// Whether something was written that is not known to be durable; nothing else is written before.
+  private var isUnsettled = false
 
   var active: LogSegment { segments[segments.count - 1] }
 
@@ -52,6 +56,7 @@ package final class WriteAheadLog: @unchecked Sendable {
     self.fileSystem = fileSystem
     self.options = options
     self.segments = segments
+    durableEnd = segments[segments.count - 1].end
   }
 
   // MARK: Creating and opening
@@ -115,7 +120,7 @@ package final class WriteAheadLog: @unchecked Sendable {
       directory: directory, fileSystem: fileSystem, options: options, segments: segments)
     log.leftovers = leftovers
     for (path, scan) in zip(paths, scans) {
-      try LogSegment.cutWAL(of: path, to: scan.committedBytes, fileSystem)
+      try SegmentWAL.cut(LogSegment.walPath(path), to: scan.committedBytes, fileSystem)
     }
     try log.removeUnfinished()
     do {
@@ -180,7 +185,10 @@ package final class WriteAheadLog: @unchecked Sendable {
   package var identity: LogIdentity { lock.withLock { _ in active.header.identity } }
   /// The oldest LSN that can be read, or would be the first one in an empty log.
   package var firstLSN: UInt64 { lock.withLock { _ in segments[0].header.start.lsn + 1 } }
-  package var end: LogPosition { lock.withLock { _ in active.end } }
+  /// Where the log ends, as far as it is durable.
+  package var end: LogPosition { lock.withLock { _ in durableEnd } }
+  /// Where the last commit ends in the WAL of the segment that is written.
+  package var walBytes: Int { lock.withLock { _ in active.walBytes } }
   /// What the log takes on disk.
   package var sizeBytes: Int {
     get throws { try lock.withLock { _ in try segments.reduce(0) { try $0 + $1.sizeBytes } } }
@@ -192,13 +200,16 @@ package final class WriteAheadLog: @unchecked Sendable {
   /// `.diskFull` if there is no space: nothing is appended then, and a later call may succeed.
   /// Cost: one fdatasync; now and then a checkpoint of the WAL, or a new segment.
   package func append(_ batches: [Batch]) throws -> [LogPosition] {
-    try appendFrames(batches).map(\.position)
+    let frames = try write(batches)
+    try settle()
+    return frames.map(\.position)
   }
 
-  /// As `append`, and returns the frames.
-  package func appendFrames(_ batches: [Batch]) throws -> [LogFrame] {
+  /// Writes batches in one transaction and returns their frames, which nobody reads and which are
+  /// not durable until `settle` has returned. Throws as `append`.
+  package func write(_ batches: [Batch]) throws -> [LogFrame] {
     try lock.withLock { _ in
-      try checkUsable()
+      try checkWritable()
       if batches.isEmpty { return [] }
       var position = active.end
       let epochCounter = active.header.identity.currentEpoch.counter
@@ -215,16 +226,34 @@ package final class WriteAheadLog: @unchecked Sendable {
         return frame
       }
       try poisoningOnFailure { try active.append(frames) }
-      keepHouseIfDue()
+      isUnsettled = true
       return frames
     }
   }
 
-  /// Appends frames that another copy of this log wrote, as `append` does. The caller has checked
-  /// their chain.
-  package func append(received frames: [LogFrame]) throws {
-    try lock.withLock { _ in
+  /// Makes what was written durable. It may run on another thread than `write`; meanwhile the log
+  /// can be read up to its old end. Any error poisons the log.
+  package func settle() throws {
+    let file = try lock.withLock { _ -> (any FileHandle)? in
       try checkUsable()
+      return isUnsettled ? try poisoningOnFailure { try active.walHandle() } : nil
+    }
+    guard let file else { return }
+    let outcome = Result { try file.sync() }
+    try lock.withLock { _ in
+      // A full disk is no excuse: it was the write's chance to say so.
+      if case .failure(let error) = outcome { throw poison(error) }
+      isUnsettled = false
+      durableEnd = active.end
+      keepHouseIfDue()
+    }
+  }
+
+  /// Writes frames that another copy of this log wrote, as `write` does. The caller has checked
+  /// their chain.
+  package func write(received frames: [LogFrame]) throws {
+    try lock.withLock { _ in
+      try checkWritable()
       guard let first = frames.first else { return }
       let epochCounter = active.header.identity.currentEpoch.counter
       guard first.lsn == active.end.lsn + 1,
@@ -236,14 +265,14 @@ package final class WriteAheadLog: @unchecked Sendable {
             + "epoch \(epochCounter)", at: directory)
       }
       try poisoningOnFailure { try active.append(frames) }
-      keepHouseIfDue()
+      isUnsettled = true
     }
   }
 
   /// Takes up epochs that begin at the present end. Durable on return.
   package func adopt(_ identity: LogIdentity) throws {
     try lock.withLock { _ in
-      try checkUsable()
+      try checkWritable()
       let present = active.header.identity
       guard identity != present else { return }
       let added = identity.epochs.dropFirst(present.epochs.count)
@@ -293,7 +322,7 @@ package final class WriteAheadLog: @unchecked Sendable {
   /// Begins a new epoch at the present end, in a segment of its own. Durable on return.
   package func beginEpoch(counter: UInt64, id: UniqueID) throws {
     try lock.withLock { _ in
-      try checkUsable()
+      try checkWritable()
       var identity = active.header.identity
       let parent = identity.currentEpoch
       guard counter > parent.counter else {
@@ -317,11 +346,13 @@ package final class WriteAheadLog: @unchecked Sendable {
         || active.walBytes >= options.checkpointWALBytes
         || segments.dropLast().contains(where: { !$0.isSealed })
     else { return }
-    guard options.keepsHouseInBackground else { return keepHouse() }
+    // A writer that never rests must not keep the thread from it for ever.
+    let isLate = active.walBytes >= 4 * options.checkpointWALBytes
+    guard options.keepsHouseInBackground, !isLate else { return keepHouse() }
     housekeeper.async { [weak self] in
       self?.lock.withLock { _ in
-        // Perhaps closed meanwhile.
-        if self?.poison == nil { self?.keepHouse() }
+        // Perhaps closed meanwhile, or written to: then it is due again when that is settled.
+        if self?.poison == nil, self?.isUnsettled == false { self?.keepHouse() }
       }
     }
   }
@@ -372,6 +403,14 @@ package final class WriteAheadLog: @unchecked Sendable {
 
   func checkUsable() throws {
     if let poison { throw poison }
+  }
+
+  /// `WALScanner` relies on it that a transaction begins only after the sync of the one before.
+  private func checkWritable() throws {
+    try checkUsable()
+    guard !isUnsettled else {
+      throw StoreError(.invalidArgument, "the last write is not settled yet", at: directory)
+    }
   }
 
   // MARK: Trimming and closing

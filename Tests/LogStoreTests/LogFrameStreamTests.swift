@@ -37,6 +37,34 @@ import Testing
     return read
   }
 
+  @Test func encodedFramesAreTheSameStream() throws {
+    var piece = LogFrameStream.Piece(identity: testIdentity, start: start, epochCounter: 1)
+    for frame in frames {
+      let encoded = try EncodedLogFrame(frame.encoded(), at: "test")
+      try encoded.checkFollows(piece.end, at: "test")
+      #expect(encoded.decoded == frame)
+      piece.append(encoded)
+    }
+    #expect(piece.firstLSN == frames[0].lsn)
+    #expect(piece.end == frames.last?.position)
+    #expect(piece.encoded() == bytes)
+  }
+
+  /// Every bit of a frame is covered by its CRC, and its chain by the one before.
+  @Test func encodedFramesAreChecked() throws {
+    let whole = frames[3].encoded()
+    for bit in 0..<whole.count * 8 {
+      var damaged = whole
+      damaged[bit / 8] ^= 1 << UInt8(bit % 8)
+      #expect(throws: StoreError.self) { try EncodedLogFrame(damaged, at: "test") }
+    }
+    let frame = try EncodedLogFrame(whole, at: "test")
+    #expect(throws: StoreError.self) { try frame.checkFollows(frames[1].position, at: "test") }
+    let other = LogPosition(lsn: frames[2].lsn, chain: .zero)
+    #expect(throws: StoreError.self) { try frame.checkFollows(other, at: "test") }
+    try frame.checkFollows(frames[2].position, at: "test")
+  }
+
   @Test func arrivesInPiecesOfAnySize() throws {
     for piece in [1, 2, 7, 100, 1000, .max] { #expect(try read(bytes, piece: piece) == frames) }
     let empty = LogFrameStream.encode(identity: testIdentity, start: start, frames: [])

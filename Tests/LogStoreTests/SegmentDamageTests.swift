@@ -51,10 +51,10 @@ import Testing
       let good = try files.readAll(path + "/" + name)
       // SQLite's own structures: the file header, and each page's header and cell pointers.
       var offsets = Array(0..<100)
-      for page in stride(from: 0, to: good.count, by: 65536) {
+      for page in stride(from: 0, to: good.count, by: 16384) {
         offsets += (0..<24).map { page + (page == 0 ? 100 : 0) + $0 }
-        offsets += (0..<12).map { _ in page + Int.random(in: 0..<65536, using: &random) }
-        offsets += (0..<6).map { _ in page + 65535 - Int.random(in: 0..<400, using: &random) }
+        offsets += (0..<12).map { _ in page + Int.random(in: 0..<16384, using: &random) }
+        offsets += (0..<6).map { _ in page + 16383 - Int.random(in: 0..<400, using: &random) }
       }
       var found = 0
       for (number, offset) in offsets.enumerated() {

@@ -5,7 +5,7 @@ import Testing
 
 /// What happens to a log that was not closed, when bytes of its `-wal` are lost or wrong.
 @Suite struct WALDamageTests {
-  static let frameBytes = 24 + 65536
+  static let frameBytes = 24 + 16384
   let files = PosixFileSystem()
   let directory: TemporaryDirectory
   let log: UnclosedLog
@@ -20,7 +20,7 @@ import Testing
     var main: [UInt8]
     var wal: [UInt8]
     var ends: [LogPosition] = []
-    /// The WAL's size after each commit.
+    /// Where each commit ended in the WAL; zeros may follow the last one.
     var walBytes: [Int] = []
     static let name = "00000000000000000001.segment"
 
@@ -33,8 +33,7 @@ import Testing
       for size in [100, 100, 40_000, 30_000, 200_000, 10, 10, 66_000, 1000, 150_000, 20, 20] {
         let batches = (0...(size == 1000 ? 3 : 0)).map { _ in (random.bytes(size), Int64(size)) }
         ends.append(try #require(try log.append(batches).last))
-        walBytes.append(
-          try #require(try files.info(path + "/" + Self.name + "-wal")).sizeBytes)
+        walBytes.append(log.walBytes)
       }
       main = try files.readAll(path + "/" + Self.name)
       wal = try files.readAll(path + "/" + Self.name + "-wal")
@@ -123,11 +122,11 @@ import Testing
   @Test func everyFlippedBitBeforeTheLastTransactionIsCorruption() throws {
     var random = TestRandom(seed: 5)
     var offsets = Array(0..<32)
-    let frames = log.wal.count / Self.frameBytes
+    let frames = log.walBytes[11] / Self.frameBytes
     for frame in 0..<frames {
       let start = 32 + frame * Self.frameBytes
       offsets += start..<(start + 24)
-      offsets += (0..<6).map { _ in start + 24 + Int.random(in: 0..<65536, using: &random) }
+      offsets += (0..<6).map { _ in start + 24 + Int.random(in: 0..<16384, using: &random) }
     }
     for (number, offset) in offsets.enumerated() {
       var wal = log.wal
@@ -140,6 +139,39 @@ import Testing
         #expect(outcome == .end(end(11)), "byte \(offset), bit \(number % 8)")
         #expect(try open(wal: wal, expectedAtLeast: end(12).lsn) == .corrupt)
       }
+    }
+  }
+
+  /// A WAL shorter than two frames counts as empty if its header cannot be read, so not even the
+  /// smallest first commit may be that short.
+  @Test func aDamagedHeaderBeforeOneSmallCommitIsCorruption() throws {
+    let path = directory.path + "/small"
+    let small = try WriteAheadLog.create(
+      directory: path, fileSystem: files, identity: testIdentity)
+    _ = try small.append([([1], 0)])
+    let committedBytes = small.walBytes
+    let wal = try files.readAll(path + "/" + UnclosedLog.name + "-wal")
+    for (number, length) in (0..<32).flatMap({ [($0, committedBytes), ($0, wal.count)] }) {
+      var bad = Array(wal[..<length])
+      bad[number] ^= 1 << UInt8(number % 8)
+      #expect(try open(wal: bad) == .corrupt, "byte \(number)")
+    }
+  }
+
+  /// Small commits are written into zeros, which are nobody's.
+  @Test func damageToTheZerosAheadIsHarmless() throws {
+    #expect(log.wal.count > log.walBytes[11] + 3 * Self.frameBytes)
+    #expect(log.wal[log.walBytes[11]...].allSatisfy { $0 == 0 })
+    var random = TestRandom(seed: 7)
+    for round in 0..<200 {
+      var wal = log.wal
+      let offset = Int.random(in: log.walBytes[11]..<wal.count, using: &random)
+      if round % 2 == 0 {
+        wal[offset] ^= 1 << UInt8(round / 2 % 8)
+      } else {
+        for index in offset..<min(offset + 4_096, wal.count) { wal[index] = 0xa5 }
+      }
+      #expect(try open(wal: wal) == .end(end(12)), "byte \(offset)")
     }
   }
 

@@ -34,7 +34,7 @@ struct DamagePlan {
 
   /// Pieces that are swapped: pages of the file's format.
   static func pieceBytes(_ path: String) -> Int {
-    if path.contains(".segment") { return 65_536 }
+    if path.contains(".segment") { return 16_384 }
     if path.hasSuffix(".pack") || path.contains("/blocks/") { return 1 << 20 }
     return 4_096
   }

@@ -97,6 +97,8 @@ struct BackupRun: Sendable {
     }
     do {
       manifest.records = try publishBlocks(of: manifest, to: target)
+      // While the log is still on its way.
+      try repository.synchronize()
     } catch {
       cancellation.cancel()
       log.wait()

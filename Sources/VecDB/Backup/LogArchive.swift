@@ -50,52 +50,42 @@ struct LogArchive: Sendable {
     _ range: ClosedRange<UInt64>, advance: (Int) throws -> Void = { _ in }
   ) throws -> Published {
     var published = Published()
-    var frames: [LogFrame] = []
-    var bytes = 0
+    var piece: LogFrameStream.Piece?
     var start = try log.position(at: range.lowerBound - 1)
     var writing: LowPriorityThread.Job<Published>?
     // Nobody writes any more when this ends, however it does.
     defer { writing?.wait() }
     func putBeside() throws {
-      guard let last = frames.last else { return }
-      let (piece, encoded) = try encode(frames, after: start)
-      let count = frames.count
-      start = last.position
-      frames = []
-      bytes = 0
+      guard let full = piece else { return }
+      piece = nil
+      start = full.end
+      let name = LogPiece(
+        epochCounter: full.epochCounter, firstLSN: full.firstLSN, lastLSN: full.end.lsn)
       if let done = try writing?.value() { published.add(done) }
       writing = nil
       writing = try LowPriorityThread.Job(yields: isLowPriority) { [repository] in
-        try repository.putLog(piece, encoded)
-        return Published(frames: count, bytes: encoded.count, pieces: [piece])
+        let encoded = full.encoded()
+        try repository.putLog(name, encoded)
+        return Published(
+          frames: Int(name.lastLSN - name.firstLSN + 1), bytes: encoded.count, pieces: [name])
       }
     }
-    try log.read(
+    try log.readEncoded(
       after: range.lowerBound - 1, through: range.upperBound, yields: isLowPriority
     ) { frame in
-      if let previous = frames.last, previous.epochCounter != frame.epochCounter { try putBeside() }
-      frames.append(frame)
-      bytes += frame.payload.count + LogFrame.overheadBytes
-      try advance(frame.payload.count)
-      if bytes >= Self.pieceBytes { try putBeside() }
+      if let begun = piece, begun.epochCounter != frame.epochCounter { try putBeside() }
+      if piece == nil {
+        piece = LogFrameStream.Piece(
+          identity: log.identity, start: start, epochCounter: frame.epochCounter)
+      }
+      piece?.append(frame)
+      try advance(frame.bytes.count - LogFrame.overheadBytes)
+      if let begun = piece, begun.sizeBytes >= Self.pieceBytes { try putBeside() }
     }
     try putBeside()
     if let done = try writing?.value() { published.add(done) }
     writing = nil
     return published
-  }
-
-  private func encode(
-    _ frames: [LogFrame], after start: LogPosition
-  ) throws -> (LogPiece, [UInt8]) {
-    guard let first = frames.first, let last = frames.last else {
-      throw VecDBError(.invalidArgument, "a piece of log needs a frame")
-    }
-    let piece = LogPiece(
-      epochCounter: first.epochCounter, firstLSN: first.lsn, lastLSN: last.lsn)
-    let bytes = LogFrameStream.encode(
-      identity: log.identity, start: start, frames: frames)
-    return (piece, bytes)
   }
 
   // MARK: Repair and consolidation
@@ -133,12 +123,18 @@ struct LogArchive: Sendable {
   /// Writes a damaged piece anew if all of it is still in the log of that epoch.
   private func replace(_ piece: LogPiece, _ result: inout Published) throws {
     guard piece.firstLSN >= log.firstLSN, piece.lastLSN <= log.end.lsn else { return }
-    var frames: [LogFrame] = []
-    try log.read(after: piece.firstLSN - 1, through: piece.lastLSN) { frames.append($0) }
-    let (own, bytes) = try encode(frames, after: try log.position(at: piece.firstLSN - 1))
-    guard own == piece, frames.allSatisfy({ $0.epochCounter == piece.epochCounter }) else { return }
+    var own = LogFrameStream.Piece(
+      identity: log.identity, start: try log.position(at: piece.firstLSN - 1),
+      epochCounter: piece.epochCounter)
+    var isOfEpoch = true
+    try log.readEncoded(after: piece.firstLSN - 1, through: piece.lastLSN) {
+      isOfEpoch = isOfEpoch && $0.epochCounter == piece.epochCounter
+      own.append($0)
+    }
+    guard isOfEpoch, own.end.lsn == piece.lastLSN else { return }
+    let bytes = own.encoded()
     try repository.replaceLog(piece, bytes)
-    result.frames += frames.count
+    result.frames += Int(piece.lastLSN - piece.firstLSN + 1)
     result.bytes += bytes.count
     result.pieces.append(piece)
   }

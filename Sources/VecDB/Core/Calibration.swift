@@ -58,7 +58,7 @@ final class Calibration: Sendable {
   ) throws -> Measured {
     let index = collection.index
     let sample = Canaries.queryVectors(index, count: Self.queryCount)
-    let truth = try sample.map { try Canaries.worstTrueDistance(index, $0, k: k) }
+    let truth = try Canaries.worstTrueDistances(index, sample, k: k)
     var table: [(efSearch: Int, recall: Double)] = []
     for efSearch in Self.ladder where efSearch >= k || efSearch == Self.ladder.last {
       let recall = try Canaries.recall(index, sample, truth, k: k, efSearch: efSearch)

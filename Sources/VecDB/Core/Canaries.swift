@@ -15,7 +15,7 @@ enum Canaries {
   ) throws -> CanaryReport.Entry {
     let index = collection.index
     let sample = queryVectors(index, count: queries)
-    let truth = try sample.map { try worstTrueDistance(index, $0, k: k) }
+    let truth = try worstTrueDistances(index, sample, k: k)
     return CanaryReport.Entry(
       collection: collection.definition.name, queries: sample.count, k: k, efSearch: efSearch,
       recall: try recall(index, sample, truth, k: k, efSearch: efSearch))
@@ -40,8 +40,14 @@ enum Canaries {
   static func worstTrueDistance(
     _ index: IndexGeneration, _ query: [Float], k: Int, at view: ReadView? = nil
   ) throws -> Truth {
-    let exact = try index.reading { try index.exactSearch(query, k: k, at: view) }
-    return (exact.hits.last?.distance ?? 0, exact.hits.count)
+    try worstTrueDistances(index, [query], k: k, at: view)[0]
+  }
+
+  static func worstTrueDistances(
+    _ index: IndexGeneration, _ queries: [[Float]], k: Int, at view: ReadView? = nil
+  ) throws -> [Truth] {
+    let exact = try index.reading { try index.exactSearch(queries, k: k, at: view) }
+    return exact.map { ($0.hits.last?.distance ?? 0, $0.hits.count) }
   }
 
   static func recall(

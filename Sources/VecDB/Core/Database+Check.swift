@@ -97,11 +97,13 @@ extension Engine {
     }
     var activity = telemetry.now
     activity.queuedBytes = shared.queuedBytes.load(ordering: .relaxed)
+    let packs = try blocks.packUsage()
     return DatabaseStats(
       path: directory.path, databaseID: "\(log.identity.databaseID)", epoch: epochCounter,
       lsn: figures.lsn, chain: figures.chain.hex, dataDigest: figures.dataDigest.hex,
       checkpointLSN: figures.checkpointLSN, logBytes: try log.sizeBytes,
-      packBytes: try blocks.packUsage().reduce(0) { $0 + $1.contentBytes },
+      packBytes: packs.reduce(0) { $0 + $1.contentBytes },
+      livePackBytes: packs.reduce(0) { $0 + $1.liveBytes },
       recordsBytes: try fileSystem.info(directory.records)?.sizeBytes ?? 0,
       kernels: KernelSet.current.name, collections: collections, archives: archiveStats(),
       activity: activity)

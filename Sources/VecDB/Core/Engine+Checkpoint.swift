@@ -20,13 +20,20 @@ extension Engine {
   }
 
   /// The checkpoint that is running, or a new one; nil if the newest manifest has everything, unless
-  /// one is wanted `always`: a rebuild changes blocks without a batch.
+  /// one is wanted `always`.
   func startCheckpoint(always: Bool = false) throws -> (job: CheckpointJob, isNew: Bool)? {
     checkpointer.finish(self, waiting: false)
     if let running = checkpointer.running { return (running, false) }
     try requireHealthy()
-    guard always || state.lsn > checkpointer.newest.lsn else { return nil }
+    guard always || state.lsn > checkpointer.newest.lsn || hasCandidates else { return nil }
     return (try checkpointer.begin(self), true)
+  }
+
+  /// Whether a rebuild is building, which changes blocks without a batch.
+  private var hasCandidates: Bool {
+    state.sortedCollections.contains { runtime in
+      runtime.rebuilds.withLock { $0.state?.phase == .building && $0.other != nil }
+    }
   }
 
   /// Writes a checkpoint of the present state and returns when it is durable.

@@ -27,6 +27,7 @@ final class Engine: @unchecked Sendable {
   let maintainer = Maintainer()
   /// Who else still needs the log.
   let holds: LogHolds
+  private let syncer: LogSyncer
   /// Sends the log to a repository all the time, if the configuration says so.
   let archiver = Guarded<Archiver?>(nil)
   var telemetry: Telemetry { shared.telemetry }
@@ -71,6 +72,7 @@ final class Engine: @unchecked Sendable {
     self.state = state
     self.checkpointer = checkpointer
     self.holds = holds
+    syncer = LogSyncer(isBeside: fileSystem.sqliteVFSName == nil)
     shared = SharedState(lsn: state.lsn, records: records)
     publish()
   }
@@ -126,11 +128,14 @@ extension Engine {
     if let writeRefusal { throw writeRefusal }
     return try write(payloads) { [log] in
       let now = Self.nowMilliseconds()
-      return try log.appendFrames(payloads.map { ($0, now) })
+      return try log.write(payloads.map { ($0, now) })
     }
   }
 
-  /// As `write`, with the frames that `append` puts into the log for the payloads.
+  /// As `write`, with the frames that `append` writes to the log for the payloads.
+  ///
+  /// They are applied, where nobody sees it yet, while the log is synced. Nothing is committed to
+  /// records, published or acknowledged before it is durable.
   func write(_ payloads: [[UInt8]], append: () throws -> [LogFrame]) throws -> [Receipt] {
     try requireHealthy()
     guard !payloads.isEmpty else { return [] }
@@ -139,37 +144,40 @@ extension Engine {
       throw error
     }
     let begun = DispatchTime.now()
-    let positions: [LogPosition]
+    let frames: [LogFrame]
     do {
-      let frames = try append()
-      positions = frames.map(\.position)
-      // Only what is durable here is shipped, and at once: others commit while this one applies.
-      replication?.committed(frames)
+      frames = try append()
     } catch let error as StoreError where error.kind == .diskFull {
       telemetry.refusedForSpace()
       throw error
     } catch {
       throw poison(error)
     }
+    let started = DispatchTime.now()
+    let sync = syncer.begin(log) { [replication] in
+      // Only what is durable here is shipped, and at once: others commit while this one applies.
+      replication?.committed(frames)
+    }
     do {
-      let started = DispatchTime.now()
-      telemetry.appended(
-        batchCount: payloads.count,
-        nanoseconds: started.uptimeNanoseconds - begun.uptimeNanoseconds)
       var changes: [RecordChange] = []
-      for (payload, position) in zip(payloads, positions) {
-        try state.apply(payload, at: position, records: &changes)
+      for (payload, frame) in zip(payloads, frames) {
+        try state.apply(payload, at: frame.position, records: &changes)
       }
       let applyNanoseconds = DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds
       checkpointer.noteApplied(
         nanoseconds: applyNanoseconds, logBytes: payloads.reduce(0) { $0 + $1.count })
-      try records.apply(changes, through: state.lsn)
+      try records.apply(changes, through: state.lsn) { try sync.wait() }
+      telemetry.appended(
+        batchCount: payloads.count,
+        nanoseconds: started.uptimeNanoseconds - begun.uptimeNanoseconds + sync.nanoseconds)
       telemetry.applied(nanoseconds: applyNanoseconds)
     } catch {
+      // A sync that is under way comes to its end first; its failure is the cause, if it has one.
+      do { try sync.wait() } catch { throw poison(error) }
       throw poison(error)
     }
     publish()
-    return positions.map { Receipt(epoch: epochCounter, lsn: $0.lsn) }
+    return frames.map { Receipt(epoch: epochCounter, lsn: $0.lsn) }
   }
 
   private func publish() {

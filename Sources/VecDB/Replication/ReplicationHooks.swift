@@ -39,7 +39,7 @@ extension Engine {
       let part = rest.prefix { $0.epochCounter == first.epochCounter }
       let received = Array(part)
       _ = try write(received.map(\.payload)) { [log] in
-        try log.append(received: received)
+        try log.write(received: received)
         return received
       }
       rest = rest.dropFirst(part.count)
