@@ -1,4 +1,5 @@
 import Dispatch
+import Foundation
 import LogStore
 import VectorIndex
 
@@ -7,12 +8,13 @@ extension VectorCollection {
   ///
   /// Approximate (HNSW) unless `options.exact` is set or few records match the filter; distances
   /// are exact either way. Fewer than k hits come back only if fewer records match. Runs on the
-  /// calling thread without locks.
+  /// calling thread without locks; with metadata, a search that found a record which a commit is
+  /// replacing at that moment waits for that commit.
   ///
   /// - Parameters:
   ///   - vector: as many finite components as the collection has dimensions.
   ///   - k: 1 to 65,536; more than there are records gives all of them.
-  /// - Throws: ``VecDBError`` `invalidArgument`, `closed`.
+  /// - Throws: ``VecDBError`` `invalidArgument`, `closed`; `overloaded` if such a wait takes 30 s.
   public func search(
     _ vector: [Float], k: Int = 10, options: SearchOptions = SearchOptions()
   ) throws -> SearchResult {
@@ -40,18 +42,33 @@ extension VectorCollection {
     _ query: UnsafeBufferPointer<Float>, k: Int, _ options: SearchOptions
   ) throws -> SearchResult {
     // A record that is replaced between the search and the look-up of its metadata is gone from
-    // records; searching again at the newer LSN finds the new one.
+    // records; searching again at the newer LSN finds the new one. Records commit right before that
+    // LSN is published, but the writer may lose its core in between.
     let started = runtime.latency.begin()
     defer { runtime.latency.end(started) }
-    for attempt in 0..<8 {
+    var failures: UInt32 = 0
+    var deadline: ContinuousClock.Instant?
+    while true {
       // One generation from beginning to end, whatever a rebuild does meanwhile.
       let index = runtime.index
       let result = try index.reading {
-        try attemptAnswer(query, in: index, k: k, options, isFirst: attempt == 0)
+        try attemptAnswer(query, in: index, k: k, options, isFirst: failures == 0)
       }
       if let result { return result }
+      let now = ContinuousClock.now
+      let giveUp = deadline ?? now + Self.metadataPatience
+      guard now < giveUp else { throw replacedTooFast() }
+      deadline = giveUp
+      usleep(50 << min(failures, 6))
+      failures += 1
     }
-    throw VecDBError(
+  }
+
+  /// How long a search whose records are being replaced waits for the commit that does so.
+  private static let metadataPatience = Duration.seconds(30)
+
+  private func replacedTooFast() -> VecDBError {
+    VecDBError(
       .overloaded, "records are replaced faster than their metadata can be read", at: name,
       remedy: "Search again, or without metadata.")
   }

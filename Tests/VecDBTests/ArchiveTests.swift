@@ -40,7 +40,7 @@ import VecDB
     _ = try await database.backup(to: options.repository)
     try await Self.write(200, to: items, &generator)
     let written = database.lsn
-    let deadline = Date().addingTimeInterval(90)
+    let deadline = Date().addingTimeInterval(300)
     while try database.stats().archives.first?.lsn ?? 0 < written, Date() < deadline {
       try await Task.sleep(nanoseconds: 20_000_000)
     }

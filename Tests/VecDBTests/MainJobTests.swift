@@ -62,6 +62,11 @@ import VecDB
     let same = try reopened.collection("items")
     #expect(try queries.map { try same.search($0, k: 10).hits } == answers)
     #expect(try reopened.stats(graphDigests: true).collections == stats.collections)
+    // Arrays that were mapped from packs count like those that were written.
+    let memory = try same.memory()
+    #expect(memory.reduce(0) { $0 + $1.bytes } == stats.collections[0].indexBytes)
+    let codes = try #require(memory.first { $0.name == "codes" })
+    #expect(codes.residentBytes.map { $0 > 0 && $0 <= codes.bytes + 4_096 } ?? true)
     try await reopened.close()
 
     let report = try await Database.restore(

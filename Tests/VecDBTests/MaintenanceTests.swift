@@ -233,4 +233,48 @@ import VecDB
     #expect(try database.stats().collections[0].slots < 2_000)
     try await database.close()
   }
+
+  /// Records commit before the LSN is published, and with more threads than cores the writer is
+  /// made to wait in between again and again.
+  @Test func searchesWithMetadataOutlastCommitsThatReplaceTheirHits() async throws {
+    let directory = try TemporaryDirectory()
+    let database = try await Database.open(
+      at: directory.file("db"), configuration: Self.configuration())
+    let items = try await database.createCollection(
+      "items", dimensions: Self.dimensions, metric: .l2)
+    @Sendable func records(round: Int64) -> [Record] {
+      var generator = SeededGenerator(seed: 11)
+      return (0..<8).map {
+        Record(
+          key: "k\($0)", vector: generator.vector(Self.dimensions),
+          metadata: ["round": .integer(round)])
+      }
+    }
+    try await items.upsert(records(round: 0))
+    let isDone = Flag()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for reader in 0..<8 {
+        group.addTask {
+          try await onThread {
+            var generator = SeededGenerator(seed: UInt64(12 + reader))
+            var newest: Int64 = 0
+            while !isDone.isSet {
+              let query = generator.vector(Self.dimensions)
+              let hits = try items.search(query, k: 5, options: .init(includeMetadata: true)).hits
+              let rounds = hits.compactMap { hit -> Int64? in
+                guard case .integer(let round)? = hit.metadata?["round"] else { return nil }
+                return round
+              }
+              #expect(rounds.count == 5 && rounds.allSatisfy { $0 >= newest })
+              newest = rounds.max() ?? newest
+            }
+          }
+        }
+      }
+      for round in 1...400 { try await items.upsert(records(round: Int64(round))) }
+      isDone.set()
+      try await group.waitForAll()
+    }
+    try await database.close()
+  }
 }

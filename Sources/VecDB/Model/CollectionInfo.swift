@@ -62,6 +62,9 @@ public struct DatabaseStats: Sendable, Hashable, Codable {
   public var checkpointLSN: UInt64
   public var logBytes: Int
   public var packBytes: Int
+  /// How much of `packBytes` the newest checkpoint needs; later ones return the rest. Nil from an
+  /// owner of an older version.
+  public var livePackBytes: Int?
   public var recordsBytes: Int
   /// The kernel set in use: portable, avx2 or avx512.
   public var kernels: String

@@ -21,17 +21,22 @@ enum Output {
 
   /// One JSON object on one line, its keys sorted.
   static func json(_ value: some Encodable) {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    encoder.nonConformingFloatEncodingStrategy = .convertToString(
-      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     do {
-      bytes(Array(try encoder.encode(value)) + [10])
+      bytes(try encoded(value))
     } catch {
       flush()
       Terminal.message("vecdb: the report cannot be written as JSON: \(error)")
       exit(1)
     }
+  }
+
+  /// A line of JSON.
+  static func encoded(_ value: some Encodable) throws -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    encoder.nonConformingFloatEncodingStrategy = .convertToString(
+      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+    return Array(try encoder.encode(value)) + [10]
   }
 
   static func flush() {
@@ -66,10 +71,9 @@ enum Terminal {
 
   /// A line of JSON for programs that follow the work.
   static func event(_ value: some Encodable) {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    guard let line = try? encoder.encode(value) else { return }
-    Output.writeAll(Array(line) + [10], to: STDERR_FILENO)
+    do { Output.writeAll(try Output.encoded(value), to: STDERR_FILENO) } catch {
+      message("vecdb: an event cannot be written as JSON: \(error)")
+    }
   }
 
   /// Redraws the line that progress is shown on.

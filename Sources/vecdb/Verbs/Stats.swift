@@ -49,8 +49,9 @@ struct Stats: AsyncParsableCommand {
     facts.add("data digest", stats.dataDigest)
     facts.add(
       "on disk",
-      "log \(Format.bytes(stats.logBytes)), packs \(Format.bytes(stats.packBytes)), records "
-        + Format.bytes(stats.recordsBytes))
+      "log \(Format.bytes(stats.logBytes)), packs \(Format.bytes(stats.packBytes))"
+        + (stats.livePackBytes.map { " (\(Format.bytes($0)) in use)" } ?? "")
+        + ", records \(Format.bytes(stats.recordsBytes))")
     facts.add("kernels", stats.kernels)
     for archive in stats.archives {
       var text =
