@@ -11,7 +11,9 @@ extension IndexGeneration {
   }
 
   /// Applies a step; one at or before `appliedLSN` is skipped. Searches go on. What dead nodes held
-  /// stays as it is until their slots are reused.
+  /// stays as it is until their slots are reused. `collect` waits for readers that began before it,
+  /// and the deaths before it must have been published, or new ones would see the dead and lose
+  /// them.
   ///
   /// Cost: `repair` prunes the rows that have dead links, some microseconds each; `collect` reads
   /// all links.
@@ -23,9 +25,10 @@ extension IndexGeneration {
     switch step {
     case .repair(let range): builder.repair(range)
     case .collect:
-      builder.collect()
-      // Who began before the deaths still may ask for what the dead had.
+      // Who began before the deaths were published still sees the dead, and may ask for what they
+      // had.
       readers.waitForReaders()
+      builder.collect()
       collectColumnEntries()
     }
   }

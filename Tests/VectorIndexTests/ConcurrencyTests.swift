@@ -102,6 +102,42 @@ import VectorIndex
   }
 }
 
+extension ConcurrencyTests {
+  /// However long a reader takes: what was alive when it began stays for it until it is done.
+  @Test func whatIsFreedStaysForThoseWhoBeganBefore() throws {
+    let parameters = try IndexParameters(dimensions: 8, metric: .l2)
+    let index = try IndexGeneration(parameters: parameters)
+    var log = TestLog(seed: 43) { _, random in (0..<8).map { _ in random.normal() } }
+    log.append(births: 1_500)
+    try index.replay(log.batches)
+    let (hasBegun, mayGoOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+    let shared = Shared()
+    onThreads(2) { thread in
+      if thread == 0 {
+        index.reading {
+          let view = index.view()
+          hasBegun.signal()
+          mayGoOn.wait()
+          let query = [Float](repeating: 0, count: 8)
+          let hits = try? index.exactSearch(query, k: 1_500, at: view).hits
+          shared.searches.store(hits?.count ?? 0, ordering: .releasing)
+        }
+      } else {
+        hasBegun.wait()
+        _ = try? index.apply(lsn: 2, deaths: Array(1..<1_000), births: [])
+        index.publish(lsn: 2)
+        index.maintain(lsn: 3, .repair(0..<1_500))
+        // Either the writer waits, or it is through with it long before.
+        DispatchQueue.global().asyncAfter(deadline: .now() + 0.2) { mayGoOn.signal() }
+        index.maintain(lsn: 4, .collect)
+      }
+    }
+    #expect(shared.searches.load(ordering: .acquiring) == 1_500)
+    #expect(index.freeSlotCount > 900)
+    #expect(index.checkInvariants() == [])
+  }
+}
+
 /// Runs `body` on as many threads of their own, whatever the number of processors.
 private func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
   let group = DispatchGroup()

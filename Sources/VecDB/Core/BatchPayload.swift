@@ -220,6 +220,11 @@ extension BatchPayload {
     return writer.bytes
   }
 
+  /// Whether a batch frees what died before it.
+  static func frees(_ payload: [UInt8]) -> Bool {
+    payload.count > 6 && payload[1] == Kind.maintenance.rawValue && payload[6] == 2
+  }
+
   private static func header(
     _ kind: Kind, version: UInt8 = BatchPayload.version, capacity: Int = 64
   ) -> ByteWriter {

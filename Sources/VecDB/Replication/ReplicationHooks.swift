@@ -23,8 +23,9 @@ extension Engine {
   }
 
   /// Commits and applies frames of the copy that this one follows, with their own LSN, epoch and
-  /// chain. New epochs of `identity` are taken up where they begin. On return the frames are
-  /// durable and searchable.
+  /// chain. New epochs of `identity` are taken up where they begin. What maintenance frees, searches
+  /// must see as dead before: such a batch begins a group of its own, as it did on the primary. On
+  /// return the frames are durable and searchable.
   ///
   /// - Throws: `.corrupt` if they do not continue this history, and nothing was changed.
   func append(received frames: [LogFrame], of identity: LogIdentity) throws {
@@ -36,7 +37,10 @@ extension Engine {
     var rest = frames[...]
     while let first = rest.first {
       try adopt(identity)
-      let part = rest.prefix { $0.epochCounter == first.epochCounter }
+      let part = rest.prefix {
+        $0.epochCounter == first.epochCounter
+          && ($0.lsn == first.lsn || !BatchPayload.frees($0.payload))
+      }
       let received = Array(part)
       _ = try write(received.map(\.payload)) { [log] in
         try log.write(received: received)
