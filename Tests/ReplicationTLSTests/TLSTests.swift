@@ -58,7 +58,7 @@
     private func eventually(
       _ what: String, _ body: () async throws -> Bool
     ) async throws {
-      let deadline = Date() + 20
+      let deadline = Date() + 60
       while try await !body() {
         guard Date() < deadline else {
           Issue.record("\(what) did not come about")

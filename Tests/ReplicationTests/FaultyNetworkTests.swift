@@ -100,7 +100,7 @@ import VecDB
   }
 
   private func eventually(_ what: String, _ body: () async -> Bool) async throws {
-    let deadline = Date() + 40
+    let deadline = Date() + 120
     while !(await body()) {
       guard Date() < deadline else {
         Issue.record("\(what) did not come about")

@@ -45,7 +45,7 @@ import VecDB
   }
 
   private func eventually(
-    _ what: String, seconds: Double = 20, _ body: () async throws -> Bool
+    _ what: String, seconds: Double = 60, _ body: () async throws -> Bool
   ) async throws {
     let deadline = Date() + seconds
     while try await !body() {

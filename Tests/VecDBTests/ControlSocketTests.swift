@@ -84,7 +84,7 @@ import VecDB
     let begun = ContinuousClock.now
     _ = try await readAll(silent)
     _ = try await readAll(slow)
-    #expect(ContinuousClock.now - begun < .seconds(25))
+    #expect(ContinuousClock.now - begun < .seconds(150))
     try await database.close()
   }
 
@@ -98,14 +98,24 @@ import VecDB
     await expectError(.overloaded) { _ = try RemoteDatabase(path: directory.file("db")) }
     #expect(try await held[0].status().requests == 1)
     held.removeAll()
-    try await Task.sleep(nanoseconds: 200_000_000)
-    #expect(try RemoteDatabase(path: directory.file("db")) != nil)
+    // The server sees that they are gone when its threads come to it.
+    let deadline = ContinuousClock.now + .seconds(60)
+    while true {
+      do {
+        #expect(try RemoteDatabase(path: directory.file("db")) != nil)
+        break
+      } catch let error as VecDBError
+        where error.code == .overloaded && ContinuousClock.now < deadline
+      {
+        try await Task.sleep(nanoseconds: 20_000_000)
+      }
+    }
     try await database.close()
   }
 
   /// The lock of a database that was dropped goes when its threads have let go of it.
   private static func reopen(_ path: String) async throws -> Database {
-    let deadline = ContinuousClock.now + .seconds(10)
+    let deadline = ContinuousClock.now + .seconds(120)
     while true {
       do { return try await Database.open(at: path) } catch let error as VecDBError
         where error.code == .locked && ContinuousClock.now < deadline

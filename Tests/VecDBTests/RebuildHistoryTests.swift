@@ -272,7 +272,8 @@ import VecDB
     try await items.rollBackRebuild()
     let took = ContinuousClock.now - started
     print("rollback took \(took)")
-    #expect(took < .seconds(2))
+    // Not built again: that takes far longer than the moment that it takes on a quiet machine.
+    #expect(took < .seconds(20))
     #expect(try await database.check().problems.isEmpty)
     try await database.close()
   }
