@@ -82,29 +82,37 @@ struct Searches: AsyncParsableCommand {
       }
     }
     let recall = Double(hits) / Double(queries.count * min(k, max(1, collection.count)))
+    // A thread takes up to a millisecond to begin and to end; beside a round that must be nothing.
+    let pass = Double(queries.count) / (try rate(collection, queries, options, threads: 1))
+    let passes = max(1, Int(Self.roundSeconds / pass))
     // One thread and two in turn, so that a slow moment of the machine meets both.
     var one: [Double] = []
     var two: [Double] = []
     for _ in 0..<rounds {
-      one.append(try rate(collection, queries, options, threads: 1))
-      two.append(try rate(collection, queries, options, threads: 2))
+      one.append(try rate(collection, queries, options, threads: 1, passes: passes))
+      two.append(try rate(collection, queries, options, threads: 2, passes: passes))
     }
     print(
       "| \(ef) | \(decimal(recall, 4)) | \(decimal(median(one))) | \(decimal(median(two))) "
         + "| \(decimal(median(two) / median(one), 2)) |")
   }
 
+  private static let roundSeconds = 0.3
+
   private func rate(
-    _ collection: VectorCollection, _ queries: [[Float]], _ options: SearchOptions, threads: Int
+    _ collection: VectorCollection, _ queries: [[Float]], _ options: SearchOptions, threads: Int,
+    passes: Int = 1
   ) throws -> Double {
     let failure = Mutex<(any Error)?>(nil)
     let start = ContinuousClock.now
     DispatchQueue.concurrentPerform(iterations: threads) { _ in
       do {
-        for query in queries { _ = try collection.search(query, k: k, options: options) }
+        for _ in 0..<passes {
+          for query in queries { _ = try collection.search(query, k: k, options: options) }
+        }
       } catch { failure.withLock { $0 = error } }
     }
     if let error = failure.withLock({ $0 }) { throw error }
-    return Double(queries.count * threads) / (ContinuousClock.now - start).inSeconds
+    return Double(queries.count * passes * threads) / (ContinuousClock.now - start).inSeconds
   }
 }
