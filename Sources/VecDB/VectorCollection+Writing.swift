@@ -146,8 +146,8 @@ extension VectorCollection {
   /// Finite components, under cosine not all zero, under hamming only zeros and ones.
   func requireVector(_ vector: Span<Float>, _ place: String) throws {
     // Looked at closely only where something may be wrong.
-    let largest = vector.withUnsafeBufferPointer(Self.largestBits)
-    if largest < Float.infinity.bitPattern, largest != 0, metric != .hamming { return }
+    let (areFinite, areZero) = vector.withUnsafeBufferPointer(Self.survey)
+    if areFinite, !areZero, metric != .hamming { return }
     var isZero = true
     for index in vector.indices {
       let value = vector[index]
@@ -170,24 +170,32 @@ extension VectorCollection {
     }
   }
 
-  /// The bits of the largest magnitude; those of infinity or more where a component is not finite.
-  private static func largestBits(_ vector: UnsafeBufferPointer<Float>) -> UInt32 {
+  /// Whether all components are finite, and whether all are zero. Every search begins with it.
+  private static func survey(
+    _ vector: UnsafeBufferPointer<Float>
+  ) -> (areFinite: Bool, areZero: Bool) {
+    let exponent: UInt32 = 0x7f80_0000
     let bytes = UnsafeRawBufferPointer(vector)
-    var lanes = SIMD16<UInt32>(repeating: 0)
-    let mask = SIMD16<UInt32>(repeating: 0x7fff_ffff)
+    let exponents = SIMD16<UInt32>(repeating: exponent)
+    var all = SIMD16<UInt32>(repeating: 0)
+    var infinite = SIMDMask<SIMD16<Int32>>(repeating: false)
     var offset = 0
     while offset &+ 64 <= bytes.count {
-      let bits = bytes.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt32>.self) & mask
-      lanes.replace(with: bits, where: bits .> lanes)
+      let bits = bytes.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt32>.self)
+      infinite .|= (bits & exponents) .== exponents
+      all |= bits
       offset &+= 64
     }
-    var largest = lanes.max()
+    var (isInfinite, bits) = (any(infinite), UInt32(0))
+    for lane in 0..<16 { bits |= all[lane] }
     while offset < bytes.count {
-      let bits = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self) & 0x7fff_ffff
-      largest = max(largest, bits)
+      let next = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+      isInfinite = isInfinite || next & exponent == exponent
+      bits |= next
       offset &+= 4
     }
-    return largest
+    // Minus zero is zero.
+    return (!isInfinite, bits & 0x7fff_ffff == 0)
   }
 
   /// Runs of records that fit into one batch each.

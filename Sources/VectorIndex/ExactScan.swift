@@ -12,16 +12,20 @@ struct ExactScan {
 
   private static let batch = 64
 
-  /// The scratch holds the prepared query; `k` is at least 1.
-  init(_ index: IndexGeneration, view: ReadView, k: Int, scratch: SearchScratch) {
+  /// The scratch holds the prepared query, and `coded` too if there is one; `k` is at least 1.
+  init(
+    _ index: IndexGeneration, view: ReadView, k: Int, scratch: SearchScratch,
+    coded: CodedQuery? = nil
+  ) {
     self.index = index
     self.view = view
     self.k = k
     self.scratch = scratch
     // A graph proves that all slots below the view's count have their codes.
     let isCoded = index.graphCount.load(ordering: .acquiring) > 0
-    coded =
-      isCoded ? index.quantizer.map { index.codedQuery(scratch, quantizer: $0) } : nil
+    self.coded =
+      coded
+      ?? (isCoded ? index.quantizer.map { index.codedQuery(scratch, quantizer: $0) } : nil)
     scratch.results.reset(capacity: k)
   }
 

@@ -23,7 +23,7 @@ extension IndexGeneration {
   ) -> SearchOutcome {
     let count = filter?.population ?? max(0, view.slotCount - view.deadCount)
     guard count > FilteredSearchPlanner.directScanLimit(k: k) else {
-      return scan(view: view, k: k, filter: filter, scratch: scratch)
+      return scan(view: view, k: k, filter: filter, scratch: scratch, coded: coded)
     }
     var planner = FilteredSearchPlanner(
       matching: count, slots: view.slotCount, ef: ef, baseDegree: graph.baseDegree,
@@ -63,7 +63,7 @@ extension IndexGeneration {
         outcome.hits = hits
         return outcome
       }
-      var exact = scan(view: view, k: k, filter: filter, scratch: scratch)
+      var exact = scan(view: view, k: k, filter: filter, scratch: scratch, coded: coded)
       exact.distanceCount += outcome.distanceCount
       exact.hopCount = outcome.hopCount
       return exact

@@ -2,10 +2,10 @@ extension IndexGeneration {
   /// Compares every visible slot (of the filter, if there is one) with the prepared query of a
   /// scratch, by reported distance.
   func scan(
-    view: ReadView, k: Int, filter: SlotBitset?, scratch: SearchScratch
+    view: ReadView, k: Int, filter: SlotBitset?, scratch: SearchScratch, coded: CodedQuery? = nil
   ) -> SearchOutcome {
     guard k > 0 else { return SearchOutcome() }
-    var scan = ExactScan(self, view: view, k: k, scratch: scratch)
+    var scan = ExactScan(self, view: view, k: k, scratch: scratch, coded: coded)
     if let filter {
       filter.visit { if $0 < view.slotCount { scan.add($0) } }
     } else {

@@ -123,11 +123,22 @@ package struct SlotBitset: Sendable, Equatable {
 
   /// Every slot in the set, in ascending order.
   package func visit(_ body: (Int) throws -> Void) rethrows {
-    for index in words.indices {
-      var word = words[index]
-      while word != 0 {
-        try body(index << 6 + word.trailingZeroBitCount)
-        word &= word &- 1
+    try words.withUnsafeBufferPointer { words in
+      var index = 0
+      while index < words.count {
+        // Most words of a small set are empty.
+        if index &+ 4 <= words.count,
+          words[index] | words[index &+ 1] | words[index &+ 2] | words[index &+ 3] == 0
+        {
+          index &+= 4
+          continue
+        }
+        var word = words[index]
+        while word != 0 {
+          try body(index << 6 + word.trailingZeroBitCount)
+          word &= word &- 1
+        }
+        index &+= 1
       }
     }
   }

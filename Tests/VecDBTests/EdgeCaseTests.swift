@@ -172,6 +172,26 @@ import VecDB
     }
   }
 
+  /// Components are looked at sixteen at a time, the last ones singly.
+  @Test func everyComponentCounts() async throws {
+    for dimensions in [1, 15, 16, 17, 33, 64] {
+      try await withCollection(dimensions: dimensions, .cosine) { _, items in
+        let zeros = [Float](repeating: -0.0, count: dimensions)
+        await expectError(.invalidArgument) { _ = try items.search(zeros) }
+        for place in 0..<dimensions {
+          var vector = zeros
+          vector[place] = .leastNonzeroMagnitude
+          let hits = try items.search(vector).hits
+          #expect(hits.isEmpty)
+          for bad in [Float.nan, -.infinity] {
+            vector[place] = bad
+            await expectError(.invalidArgument) { _ = try items.search(vector) }
+          }
+        }
+      }
+    }
+  }
+
   @Test func infinitiesAndNaN() async throws {
     try await withCollection(dimensions: 3, .dot) { _, items in
       for bad in [Float.nan, .infinity, -.infinity, .signalingNaN] {

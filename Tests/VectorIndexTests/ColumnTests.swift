@@ -107,4 +107,24 @@ import VectorIndex
       #expect(!a[count])
     }
   }
+
+  /// Visiting passes over runs of empty words, which may begin and end anywhere.
+  @Test func sparseBitsetsAreVisitedWhole() {
+    var random = TestRandom(seed: 2)
+    for count in [64, 255, 256, 257, 320, 1_000, 4_096, 5_001] {
+      for members in [0, 1, 2, 7, 40] {
+        var set = SlotBitset(count: count)
+        let slots = Set((0..<members).map { _ in random.below(count) })
+        for slot in slots { set[slot] = true }
+        var visited: [Int] = []
+        set.visit { visited.append($0) }
+        #expect(visited == slots.sorted(), "\(count) slots")
+      }
+      var ends = SlotBitset(count: count)
+      ends[0] = true
+      ends[count - 1] = true
+      let found = Self.slots(ends)
+      #expect(found == [0, count - 1])
+    }
+  }
 }
