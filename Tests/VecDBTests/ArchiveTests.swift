@@ -40,7 +40,7 @@ import VecDB
     _ = try await database.backup(to: options.repository)
     try await Self.write(200, to: items, &generator)
     let written = database.lsn
-    let deadline = Date().addingTimeInterval(300)
+    let deadline = Date().addingTimeInterval(1_200)
     while try database.stats().archives.first?.lsn ?? 0 < written, Date() < deadline {
       try await Task.sleep(nanoseconds: 20_000_000)
     }
@@ -135,7 +135,7 @@ import VecDB
       at: directory.file("db"), configuration: Self.configuration(archive: options))
     let items = try await database.createCollection("items", dimensions: 64, metric: .l2)
     try await Self.write(20, to: items, &generator)
-    let deadline = Date().addingTimeInterval(300)
+    let deadline = Date().addingTimeInterval(1_200)
     while try database.stats().archives.first?.problem == nil, Date() < deadline {
       try await Task.sleep(nanoseconds: 20_000_000)
     }
