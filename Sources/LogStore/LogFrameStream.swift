@@ -46,27 +46,6 @@ package enum LogFrameStream {
     return writer.bytes
   }
 
-  /// A whole stream in memory.
-  package static func encode(
-    identity: LogIdentity, start: LogPosition, frames: some Collection<LogFrame>
-  ) -> [UInt8] {
-    assemble(
-      header(identity: identity, start: start), frames.map { $0.encoded() },
-      trailer(end: frames.reduce(start) { $1.position }))
-  }
-
-  private static func assemble(
-    _ header: [UInt8], _ frames: [[UInt8]], _ trailer: [UInt8]
-  ) -> [UInt8] {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(
-      header.count + frames.reduce(0) { $0 + $1.count } + trailer.count)
-    bytes += header
-    for frame in frames { bytes += frame }
-    bytes += trailer
-    return bytes
-  }
-
   /// A stream that is put together frame by frame, as they are encoded already.
   package struct Piece: Sendable {
     package let firstLSN: UInt64
@@ -92,8 +71,15 @@ package enum LogFrameStream {
       end = frame.position
     }
 
+    /// The whole stream.
     package func encoded() -> [UInt8] {
-      LogFrameStream.assemble(header, frames, LogFrameStream.trailer(end: end))
+      let trailer = LogFrameStream.trailer(end: end)
+      var bytes: [UInt8] = []
+      bytes.reserveCapacity(header.count + sizeBytes + trailer.count)
+      bytes += header
+      for frame in frames { bytes += frame }
+      bytes += trailer
+      return bytes
     }
   }
 }

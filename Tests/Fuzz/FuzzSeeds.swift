@@ -61,7 +61,9 @@ extension FuzzTarget {
       let frame = LogFrame(
         after: .zero, epochCounter: 1, timeMilliseconds: 5, payload: [1, 2, 3])
       return [
-        frame.encoded(), LogFrameStream.encode(identity: identity, start: .zero, frames: [frame]),
+        frame.encoded(),
+        LogFrameStream.header(identity: identity, start: .zero) + frame.encoded()
+          + LogFrameStream.trailer(end: frame.position),
       ]
     case .json:
       let line = "{\"key\":\"17\",\"vector\":[0.5,1e3,-2],\"metadata\":{\"a\":[1,\"b\\u00e4\"]}}"

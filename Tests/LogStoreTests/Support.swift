@@ -42,3 +42,13 @@ let testIdentity = LogIdentity(
       counter: 1, id: UniqueID(high: 1, low: 2), parentID: .zero, beganAtLSN: 0,
       beganAtChain: .zero)
   ])
+
+extension LogFrameStream {
+  /// A whole stream, put together from its parts.
+  static func encode(
+    identity: LogIdentity, start: LogPosition, frames: some Collection<LogFrame>
+  ) -> [UInt8] {
+    header(identity: identity, start: start) + frames.flatMap { $0.encoded() }
+      + trailer(end: frames.reduce(start) { $1.position })
+  }
+}

@@ -17,6 +17,16 @@ import VecDB
     return configuration
   }
 
+  /// A new database with one collection.
+  private static func open(
+    _ directory: TemporaryDirectory, threads: Int = 0
+  ) async throws -> (Database, VectorCollection) {
+    let database = try await Database.open(
+      at: directory.file("db"), configuration: configuration(threads: threads))
+    let items = try await database.createCollection("items", dimensions: dimensions, metric: .l2)
+    return (database, items)
+  }
+
   private static func record(_ number: Int, _ generator: inout SeededGenerator) -> Record {
     Record(
       // Keys of many lengths.
@@ -70,10 +80,7 @@ import VecDB
   /// checkpoints left, gives the same arrays.
   @Test func replayGivesTheSameGraph() async throws {
     let directory = try TemporaryDirectory()
-    let database = try await Database.open(
-      at: directory.file("db"), configuration: Self.configuration())
-    let items = try await database.createCollection(
-      "items", dimensions: Self.dimensions, metric: .l2)
+    let (database, items) = try await Self.open(directory)
     var generator = SeededGenerator(seed: 5)
     var present: [String: Record] = [:]
     try await Self.churn(items, records: 1_500, rounds: 2, &generator, &present)
@@ -132,10 +139,7 @@ import VecDB
   /// Filters answer from memory, which must notice that slots got other records.
   @Test func filtersSeeReusedSlots() async throws {
     let directory = try TemporaryDirectory()
-    let database = try await Database.open(
-      at: directory.file("db"), configuration: Self.configuration())
-    let items = try await database.createCollection(
-      "items", dimensions: Self.dimensions, metric: .l2)
+    let (database, items) = try await Self.open(directory)
     var generator = SeededGenerator(seed: 7)
     var present: [String: Record] = [:]
     let filters = [
@@ -174,10 +178,7 @@ import VecDB
   /// to run under the thread sanitizer.
   @Test func readersNeverSeeAnotherRecordInAReusedSlot() async throws {
     let directory = try TemporaryDirectory()
-    let database = try await Database.open(
-      at: directory.file("db"), configuration: Self.configuration(threads: 2))
-    let items = try await database.createCollection(
-      "items", dimensions: Self.dimensions, metric: .l2)
+    let (database, items) = try await Self.open(directory, threads: 2)
     // A record's vector follows from its number.
     @Sendable func vector(_ number: Int) -> [Float] {
       var generator = SeededGenerator(seed: UInt64(number))
@@ -238,10 +239,7 @@ import VecDB
   /// made to wait in between again and again.
   @Test func searchesWithMetadataOutlastCommitsThatReplaceTheirHits() async throws {
     let directory = try TemporaryDirectory()
-    let database = try await Database.open(
-      at: directory.file("db"), configuration: Self.configuration())
-    let items = try await database.createCollection(
-      "items", dimensions: Self.dimensions, metric: .l2)
+    let (database, items) = try await Self.open(directory)
     @Sendable func records(round: Int64) -> [Record] {
       var generator = SeededGenerator(seed: 11)
       return (0..<8).map {

@@ -220,7 +220,8 @@ extension BatchPayload {
     return writer.bytes
   }
 
-  /// Whether a batch frees what died before it.
+  /// Whether a batch frees what died before it. The step of maintenance stands behind version, kind
+  /// and collection.
   static func frees(_ payload: [UInt8]) -> Bool {
     payload.count > 6 && payload[1] == Kind.maintenance.rawValue && payload[6] == 2
   }
