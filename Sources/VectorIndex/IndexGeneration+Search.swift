@@ -37,21 +37,25 @@ extension IndexGeneration {
     }
     let ef = min(max(ef, k), view.slotCount)
     let coded = codedQuery(scratch, quantizer: quantizer)
-    if let filter {
-      return filteredSearch(
-        view: view, k: k, ef: ef, farEf: min(farEf, view.slotCount), filter: filter, graph: graph,
-        coded: coded, scratch: scratch)
+    func filtered(_ filter: SlotBitset?, farEf: Int = 0) -> SearchOutcome {
+      // A scan by codes keeps the k nearest before it knows which of them is left out.
+      let spare = leftOut == nil ? 0 : 1
+      var outcome = filteredSearch(
+        view: view, k: k + spare, ef: ef, farEf: min(farEf, view.slotCount), filter: filter,
+        graph: graph, coded: coded, scratch: scratch)
+      if let leftOut {
+        outcome.hits = Array(outcome.hits.filter { $0.slot != leftOut }.prefix(k))
+      }
+      return outcome
     }
+    if let filter { return filtered(filter, farEf: farEf) }
     // Nodes that are dead, or of batches not published yet.
     let gone = min(view.deadCount, absentCount.load(ordering: .relaxed) + view.freeCount)
     let hidden = view.deadCount - gone + max(0, Int(graph.count) - view.settledSlots)
     let live = max(1, view.slotCount - gone - hidden)
     // With few hidden nodes the walk keeps as many candidates more as are hidden on average; with
     // many it counts only those it may show.
-    guard hidden <= live else {
-      return filteredSearch(
-        view: view, k: k, ef: ef, filter: nil, graph: graph, coded: coded, scratch: scratch)
-    }
+    guard hidden <= live else { return filtered(nil) }
     var outcome = SearchOutcome(plan: .graph)
     outcome.walksRows = coded.rows != nil
     let capacity = ef + (ef * hidden + live - 1) / live
@@ -61,11 +65,7 @@ extension IndexGeneration {
     addTail(graph, coded, scratch, view: view, &outcome)
     rank(scratch.pool, k: k, view: view, coded: coded, scratch: scratch, &outcome)
     let others = view.slotCount - view.deadCount - (leftOut == nil ? 0 : 1)
-    if outcome.hits.count < min(k, others) {
-      return filteredSearch(
-        view: view, k: k, ef: ef, filter: nil, graph: graph, coded: coded, scratch: scratch)
-    }
-    return outcome
+    return outcome.hits.count < min(k, others) ? filtered(nil) : outcome
   }
 
   /// The same for an array.

@@ -62,7 +62,7 @@ extension IndexGeneration {
   }
 
   /// Copies a slot's vector, bit for bit as it was given, to `target` (one value per dimension).
-  /// False where the slot was never assigned.
+  /// False where the slot was never assigned, or holds nothing.
   package func copyVector(_ slot: Int, to target: UnsafeMutableBufferPointer<Float>) -> Bool {
     guard slot >= 0, slot < slotCount.load(ordering: .acquiring),
       target.count >= parameters.dimensions, let base = target.baseAddress
@@ -71,7 +71,7 @@ extension IndexGeneration {
       base.update(from: vector, count: parameters.dimensions)
     } else if parameters.metric == .hamming {
       BinaryCodes.unpack(codes(slot), dimensions: parameters.dimensions, into: base)
-    } else if let quantizer {
+    } else if let quantizer, !usesRows {
       kernels.decodeCodes(
         codes(slot), parameters.dimensions, quantizer.scale, quantizer.offset, base)
     } else {

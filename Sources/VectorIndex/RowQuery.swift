@@ -39,9 +39,21 @@ struct RowQuery {
       largest = max(largest, number)
       index &+= 1
     }
-    guard largest < limit, !isWide else { return oneByOne(slots, count: count, out) }
+    guard !isWide else { return oneByOne(slots, count: count, out) }
+    if largest >= limit {
+      // Where every node has its row, a slot without one holds nothing, and is near to nothing.
+      guard limit > 0, generation._withUnsafeGuaranteedRef({ $0.usesRows }) else {
+        return oneByOne(slots, count: count, out)
+      }
+      for index in 0..<count where numbers[index] >= limit { numbers[index] = 0 }
+    }
     kernel(values, rows, strideBytes, numbers, count, dimensions, floats)
     guard finish(slots, count: count, out) else { return oneByOne(slots, count: count, out) }
+    guard largest >= limit else { return }
+    for index in 0..<count
+    where rowNumbers[Int(slots[index])].load(ordering: .relaxed) >= limit {
+      out[index] = Int32(bitPattern: .max)
+    }
   }
 
   /// Turns the kernel's values into sortable bits; false where a sum overflowed.

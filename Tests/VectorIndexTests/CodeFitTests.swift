@@ -40,7 +40,8 @@ import VectorKernels
     ("topics", false), ("images", false), ("bytes", false), ("bits", false), ("wide", false),
   ])
   func codesAreUsedWhereTheyAreRight(name: String, usesRows: Bool) throws {
-    let data = ShapeData(try Self.shape(name), count: 2_400, queries: 1)
+    // Prices lie so close that codes cannot tell them apart only where there are many.
+    let data = ShapeData(try Self.shape(name), count: name == "price" ? 7_000 : 2_400, queries: 1)
     let index = try Self.index(data.base, metric: .l2)
     #expect(index.usesRows == usesRows, "\(index.codeFit)")
     #expect(index.checkInvariants() == [])

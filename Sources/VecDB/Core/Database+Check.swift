@@ -91,7 +91,7 @@ extension Engine {
         name: definition.name, dimensions: definition.dimensions, metric: definition.metric,
         m: runtime.options.m, efConstruction: runtime.options.efConstruction,
         codes: runtime.options.codes, codesInUse: runtime.index.codesInUse,
-        health: runtime.health.known(for: runtime), count: own.count, slots: own.slots,
+        count: own.count, slots: own.slots,
         graphCount: own.graphCount,
         dead: own.slots - own.count - own.free, free: own.free, indexBytes: own.indexBytes,
         dataDigest: own.dataDigest.hex,
@@ -107,7 +107,8 @@ extension Engine {
       packBytes: packs.reduce(0) { $0 + $1.contentBytes },
       livePackBytes: packs.reduce(0) { $0 + $1.liveBytes },
       recordsBytes: try fileSystem.info(directory.records)?.sizeBytes ?? 0,
-      kernels: KernelSet.current.name, collections: collections, archives: archiveStats(),
+      kernels: KernelSet.current.name, collections: collections,
+      health: shared.catalog.all.compactMap { $0.health.known(for: $0) }, archives: archiveStats(),
       activity: activity)
   }
 }

@@ -12,7 +12,7 @@ struct FilterCalibration {
   private static let regionCount = 8
   private static let queriesPerRegion = 16
   /// The regions of which the mean counts: those with the least recall.
-  private static let hardRegions = 2
+  private static let hardRegions = 1
   /// The part of the misses that a target allows which canary queries may have. They lie between
   /// records, and those of an application often farther out, where finding neighbours is harder.
   private static let missPart = 0.5

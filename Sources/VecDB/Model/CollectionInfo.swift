@@ -58,9 +58,6 @@ public struct CollectionStats: Sendable, Hashable, Codable {
   /// What the graph is built and searched on now: `bytes` or `float32`, or `none` while there are so
   /// few records that every search compares all. Nil from an owner of an older version.
   public var codesInUse: String?
-  /// What was measured last of searches in it; see ``CollectionHealth``. Nil from an owner of an
-  /// older version.
-  public var health: CollectionHealth?
   /// Live records.
   public var count: Int
   /// Slots assigned: live, dead and free.
@@ -101,6 +98,9 @@ public struct DatabaseStats: Sendable, Hashable, Codable {
   /// The kernel set in use: portable, avx2 or avx512.
   public var kernels: String
   public var collections: [CollectionStats]
+  /// What was measured last of searches in each collection; a collection that was not measured since
+  /// the opening is not there. Nil from an owner of an older version.
+  public var health: [CollectionHealth]?
   /// The repositories that this database was backed up to, and how far each has its log.
   public var archives: [ArchiveStats]
   /// What was done since the opening; nil from an owner of an older version.

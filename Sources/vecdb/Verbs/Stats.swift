@@ -82,7 +82,7 @@ struct Stats: AsyncParsableCommand {
       }
       table.add(
         "recall",
-        collection.health.map { health in
+        stats.health?.first { $0.collection == collection.name }.map { health in
           health.finding
             ?? "\(Format.decimal(health.recall, 3)) of the nearest 10 at efSearch "
             + "\(health.efSearch), measured at LSN \(health.lsn)"
