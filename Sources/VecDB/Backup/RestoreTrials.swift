@@ -27,10 +27,11 @@ struct RestoreTrials {
     var options = RestoreOptions()
     options.base = base
     do {
-      _ = try RestoreRun(
+      let restored = try RestoreRun(
         repository: repository, path: path, files: files, options: options,
         configuration: Configuration(), progress: progress
       ).run(target, keeping: false)
+      report.findings += restored.findings.map { "\(what): \($0)" }
     } catch {
       report.problems.append("\(what) does not restore: \(VecDBError(wrapping: error))")
     }

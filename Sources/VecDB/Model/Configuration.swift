@@ -41,8 +41,8 @@ public struct Configuration: Sendable {
   /// Encrypts the repositories that this database is backed up to, and opens them. Default nil: they
   /// are not encrypted.
   public var repositoryKey: (any RepositoryKey)?
-  /// Whether an index is rebuilt when that is worth it. Default `suggest`.
-  public var rebuildPolicy = RebuildPolicy.suggest
+  /// Whether an index is rebuilt when that is worth it. Default `on`.
+  public var rebuildPolicy = RebuildPolicy.on
   /// Whether rebuilds are worked on by threads of the database; otherwise `stepRebuilds` does it.
   package var rebuildsInBackground = true
   /// Bytes a second that the scrub in the background reads and compares with hashes and checksums;

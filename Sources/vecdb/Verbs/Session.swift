@@ -86,6 +86,7 @@ struct CollectionArguments: ParsableArguments {
 }
 
 extension Metric: ExpressibleByArgument {}
+extension VectorCodes: ExpressibleByArgument {}
 extension VectorFormat: ExpressibleByArgument {}
 extension RestoreVerification: ExpressibleByArgument {}
 
