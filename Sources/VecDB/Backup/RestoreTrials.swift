@@ -7,11 +7,13 @@ struct RestoreTrials {
   private let files: any FileSystem
   private let scratchDirectory: String
   private let progress: ProgressHandler?
+  private let cancellation: Cancellation
 
   init(
     _ repository: StoredRepository, files: any FileSystem, scratchDirectory: String,
-    progress: ProgressHandler?
+    progress: ProgressHandler?, cancellation: Cancellation
   ) {
+    self.cancellation = cancellation
     self.repository = repository
     self.files = files
     self.scratchDirectory = scratchDirectory
@@ -21,7 +23,7 @@ struct RestoreTrials {
   /// Adds to the report's problems what is wrong with a state.
   func restore(
     _ target: RestoreTarget, base: UInt64? = nil, _ what: String, _ report: inout VerifyReport
-  ) {
+  ) throws {
     // Nothing is ever put there; what is built has a name of its own, and is swept if need be.
     let path = scratchDirectory + "/vecdb-verify"
     var options = RestoreOptions()
@@ -29,10 +31,11 @@ struct RestoreTrials {
     do {
       let restored = try RestoreRun(
         repository: repository, path: path, files: files, options: options,
-        configuration: Configuration(), progress: progress
+        configuration: Configuration(), progress: progress, cancellation: cancellation
       ).run(target, keeping: false)
       report.findings += restored.findings.map { "\(what): \($0)" }
     } catch {
+      try cancellation.check()
       report.problems.append("\(what) does not restore: \(VecDBError(wrapping: error))")
     }
   }
@@ -53,7 +56,7 @@ struct RestoreTrials {
         guard offset >= UInt64(range.count) else {
           let lsn = range.lowerBound + offset
           report.sampledLSNs.append(lsn)
-          restore(.lsn(lsn), base: range.lowerBound, "LSN \(lsn)", &report)
+          try restore(.lsn(lsn), base: range.lowerBound, "LSN \(lsn)", &report)
           break
         }
         offset -= UInt64(range.count)
