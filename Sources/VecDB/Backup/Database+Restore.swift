@@ -91,13 +91,13 @@ extension Database {
     from repository: String, to path: String, target: RestoreTarget, options: RestoreOptions,
     configuration: Configuration, fileSystem: any FileSystem, progress: ProgressHandler?
   ) async throws -> RestoreReport {
-    try await onBackground {
+    try await onCancellableBackground { cancellation in
       try VecDBError.translating {
         let source = try openSource(
           repository, key: options.key ?? configuration.repositoryKey, fileSystem: fileSystem)
         return try RestoreRun(
           repository: source, path: path, files: fileSystem, options: options,
-          configuration: configuration, progress: progress
+          configuration: configuration, progress: progress, cancellation: cancellation
         ).run(target)
       }
     }
@@ -125,20 +125,25 @@ extension Database {
         .alreadyExists, "there is already a collection of that name", at: newName,
         remedy: "Choose another name, or drop it first.")
     }
-    let place = "\(path).collection-\(getpid())-\(UUID().uuidString)"
+    let files = engine.fileSystem
+    let staging = try await onBackground { [path, engine] in
+      try VecDBError.translating {
+        try StagingDirectory(for: path, .collection, files, engine.configuration.logger)
+      }
+    }
+    let place = staging.path + "/copy"
     var options = RestoreOptions()
     options.collections = [name]
     options.key = key ?? engine.configuration.repositoryKey
-    let files = engine.fileSystem
     do {
       _ = try await Self.restore(
         from: repository, to: place, target: target, options: options,
         configuration: Configuration(), fileSystem: files, progress: progress)
       let copied = try await copyCollection(name, of: place, as: newName, progress)
-      try VecDBError.translating { try files.removeTree(place) }
+      staging.discard()
       return copied
     } catch {
-      try VecDBError.translating { try files.removeTree(place) }
+      staging.discard()
       throw error
     }
   }
@@ -218,15 +223,16 @@ extension Database {
     key: (any RepositoryKey)? = nil, fileSystem files: any FileSystem, scratchDirectory: String,
     progress: ProgressHandler?
   ) async throws -> VerifyReport {
-    try await onBackground {
+    try await onCancellableBackground { cancellation in
       try VecDBError.translating {
         let source = try openSource(repository, key: key, fileSystem: files)
-        let run = RepositoryVerification(source, progress: progress)
+        let run = RepositoryVerification(source, progress: progress, cancellation: cancellation)
         var report = try run.run()
         let trials = RestoreTrials(
-          source, files: files, scratchDirectory: scratchDirectory, progress: progress)
+          source, files: files, scratchDirectory: scratchDirectory, progress: progress,
+          cancellation: cancellation)
         if verification == .full, report.problems.isEmpty, report.restorePoints > 0 {
-          trials.restore(.latest, "the newest restore point", &report)
+          try trials.restore(.latest, "the newest restore point", &report)
         }
         if samples > 0 { try trials.sample(samples, &report) }
         return report

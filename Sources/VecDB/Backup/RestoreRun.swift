@@ -14,23 +14,29 @@ final class RestoreRun {
   private let repository: any Repository
   private let files: any FileSystem
   private let directory: DatabaseDirectory
-  private let staging: DatabaseDirectory
+  private let staging: StagingDirectory
   private let options: RestoreOptions
+  /// The collections to restore; all if there are none.
+  private var wanted: Set<ByteString> { Set(options.collections.map(ByteString.init)) }
   private let configuration: Configuration
   private let progress: ProgressReporter
+  private let cancellation: Cancellation
   private var older: OlderCopy?
   private var bytesCopied = 0
   private var bytesFetched = 0
+  private var lastTime: Int64 = 0
+  private var omitted: (from: Int64?, notLater: UInt64) = (nil, 0)
 
   init(
     repository: any Repository, path: String, files: any FileSystem,
     options: RestoreOptions = RestoreOptions(), configuration: Configuration,
-    progress: ProgressHandler?
-  ) {
+    progress: ProgressHandler?, cancellation: Cancellation = Cancellation()
+  ) throws {
+    self.cancellation = cancellation
     self.repository = repository
     self.files = files
     directory = DatabaseDirectory(path: path)
-    staging = DatabaseDirectory(path: "\(path).restoring-\(getpid())")
+    staging = try StagingDirectory(for: path, .restoring, files, configuration.logger)
     self.options = options
     self.configuration = configuration
     self.progress = ProgressReporter(progress)
@@ -38,40 +44,39 @@ final class RestoreRun {
 
   /// With `keeping` false everything is done but the last rename.
   func run(_ target: RestoreTarget, keeping: Bool = true) throws -> RestoreReport {
-    if try files.exists(directory.path) {
-      guard options.replacing else {
-        throw StoreError(
-          .alreadyExists, "something is there already; a restore does not overwrite it",
-          at: directory.path,
-          remedy: "Choose a path that does not exist, or say that it may be replaced.")
-      }
-      older = try OlderCopy(directory, fileSystem: files)
-    }
     defer { older?.release() }
-    try files.removeTree(staging.path)
+    let report: RestoreReport
     do {
+      try requirePlace()
       let plan = try RestorePlan(target, base: options.base, in: repository)
-      let report = try offeringOthers(plan) { try build(plan) }
-      if keeping { try publish() } else { try files.removeTree(staging.path) }
-      return report
+      report = try offeringOthers(plan) { try build(plan) }
     } catch {
-      try files.removeTree(staging.path)
+      staging.discard()
       throw error
     }
+    do { try cancellation.check() } catch {
+      staging.discard()
+      throw error
+    }
+    if keeping { try publish() } else { staging.discard() }
+    return report
+  }
+
+  private func requirePlace() throws {
+    guard try files.exists(directory.path) else { return }
+    guard options.replacing else {
+      throw StoreError(
+        .alreadyExists, "something is there already; a restore does not overwrite it",
+        at: directory.path,
+        remedy: "Choose a path that does not exist, or say that it may be replaced.")
+    }
+    older = try OlderCopy(directory, fileSystem: files)
   }
 
   /// Gives the proven copy its name, in place of an older one where there is one.
   private func publish() throws {
-    guard older != nil else { return try Opening.publish(staging, as: directory, files) }
-    // Moved away rather than removed: a crash before the next rename leaves it whole there.
-    let away = directory.path + ".before-restore"
-    try files.removeTree(away)
-    try files.rename(directory.path, to: away)
-    do { try Opening.publish(staging, as: directory, files) } catch {
-      try files.rename(away, to: directory.path)
-      throw error
-    }
-    try files.removeTree(away)
+    let lock = try older.map { try staging.replace(holding: $0.lock) } ?? staging.publish()
+    lock.unlock()
   }
 
   /// Tells, if something in the repository is damaged, what can be restored all the same.
@@ -89,11 +94,10 @@ final class RestoreRun {
 
   private func build(_ plan: RestorePlan) throws -> RestoreReport {
     let started = DispatchTime.now()
-    try files.createDirectory(staging.path)
     let blocks = try BlockStore(directory: staging.path, fileSystem: files)
     var manifest = plan.manifest
     if !options.collections.isEmpty {
-      manifest.collections.removeAll { !options.collections.contains($0.name) }
+      manifest.collections.removeAll { !wanted.contains(ByteString($0.name)) }
     }
     let local = try fetch(manifest, into: blocks)
     let copied = DispatchTime.now()
@@ -101,11 +105,12 @@ final class RestoreRun {
     let state = try Opening.openState(
       local, blocks: blocks, threads: configuration.resolvedThreads, keeping: isWanted)
     state.publish()
-    let proof = RestoreProof(verification: options.verification)
+    let proof = RestoreProof(verification: options.verification, cancellation: cancellation)
     let canaries = try proof.proveManifest(manifest, state)
     let branched = try complete(plan, state, proof, identity)
     try Opening.populate(
-      staging, blocks, files, configuration, identity: branched, state: state, previous: local)
+      staging.directory, blocks, files, configuration, identity: branched, state: state,
+      previous: local, notBefore: max(lastTime, manifest.timeMilliseconds))
     return RestoreReport(
       path: directory.path, lsn: state.lsn, manifestLSN: plan.entry.lsn,
       epoch: branched.currentEpoch.counter, databaseID: "\(branched.databaseID)",
@@ -114,11 +119,13 @@ final class RestoreRun {
       bytesCopied: bytesCopied, bytesFetched: bytesFetched, canary: canaries.measured,
       backupCanary: canaries.stored, copySeconds: Self.seconds(started, copied),
       verifySeconds: Self.seconds(copied, DispatchTime.now()),
-      totalSeconds: Self.seconds(started, DispatchTime.now()))
+      totalSeconds: Self.seconds(started, DispatchTime.now()),
+      omittedBatches: plan.reachableLSN - min(state.lsn, plan.reachableLSN),
+      omittedFromMilliseconds: omitted.from, omittedNotLater: omitted.notLater)
   }
 
   private func isWanted(_ definition: CollectionDefinition) -> Bool {
-    options.collections.isEmpty || options.collections.contains(definition.name)
+    wanted.isEmpty || wanted.contains(ByteString(definition.name))
   }
 
   /// Replays, proves the final state, and makes the records those of the new database. Returns its
@@ -157,8 +164,9 @@ final class RestoreRun {
         .corrupt, "the manifest lacks the records", at: repository.location,
         remedy: "Restore another restore point.")
     }
-    let progress = progress
+    let (progress, cancellation) = (progress, cancellation)
     var transfer = BlockTransfer(threads: configuration.resolvedThreads) {
+      try cancellation.check()
       progress.set(doneBytes: $0.doneBytes, totalBytes: $0.totalBytes)
     }
     if let older { transfer.nearby = { older.block($0) } }
@@ -194,20 +202,28 @@ final class RestoreRun {
       var changes: [RecordChange] = []
       var isDone = false
       for frame in log.frames where frame.lsn > state.lsn && frame.lsn <= stretch.lastLSN {
-        guard plan.includes(frame) else {
+        guard !isDone, plan.includes(frame) else {
           isDone = true
-          break
+          noteOmitted(frame, plan.target)
+          continue
         }
+        lastTime = max(lastTime, frame.timeMilliseconds)
+        try cancellation.check()
         try frame.checkFollows(state.position, at: place)
         try apply(frame, to: state, &changes)
         identity = log.identity.upTo(epoch: frame.epochCounter)
         progress.advance(frame.payload.count)
       }
-      try records.apply(changes, through: state.lsn)
+      try records.apply(changes, through: state.position)
       if isDone { break stretches }
     }
     state.publish()
     return identity
+  }
+
+  private func noteOmitted(_ frame: LogFrame, _ target: RestoreTarget) {
+    if omitted.from == nil { omitted.from = frame.timeMilliseconds }
+    if case .time(let time) = target, frame.timeMilliseconds <= time { omitted.notLater += 1 }
   }
 
   /// Applies a batch; one of a collection that is not wanted only moves the position on.

@@ -1,6 +1,5 @@
 import BlockStore
 import Files
-import Foundation
 
 /// Restores states of a repository, proves them, and keeps nothing.
 struct RestoreTrials {
@@ -8,11 +7,13 @@ struct RestoreTrials {
   private let files: any FileSystem
   private let scratchDirectory: String
   private let progress: ProgressHandler?
+  private let cancellation: Cancellation
 
   init(
     _ repository: StoredRepository, files: any FileSystem, scratchDirectory: String,
-    progress: ProgressHandler?
+    progress: ProgressHandler?, cancellation: Cancellation
   ) {
+    self.cancellation = cancellation
     self.repository = repository
     self.files = files
     self.scratchDirectory = scratchDirectory
@@ -22,17 +23,19 @@ struct RestoreTrials {
   /// Adds to the report's problems what is wrong with a state.
   func restore(
     _ target: RestoreTarget, base: UInt64? = nil, _ what: String, _ report: inout VerifyReport
-  ) {
-    let path = scratchDirectory + "/vecdb-verify-\(getpid())-\(UUID().uuidString)"
+  ) throws {
+    // Nothing is ever put there; what is built has a name of its own, and is swept if need be.
+    let path = scratchDirectory + "/vecdb-verify"
     var options = RestoreOptions()
     options.base = base
     do {
       let restored = try RestoreRun(
         repository: repository, path: path, files: files, options: options,
-        configuration: Configuration(), progress: progress
+        configuration: Configuration(), progress: progress, cancellation: cancellation
       ).run(target, keeping: false)
       report.findings += restored.findings.map { "\(what): \($0)" }
     } catch {
+      try cancellation.check()
       report.problems.append("\(what) does not restore: \(VecDBError(wrapping: error))")
     }
   }
@@ -53,7 +56,7 @@ struct RestoreTrials {
         guard offset >= UInt64(range.count) else {
           let lsn = range.lowerBound + offset
           report.sampledLSNs.append(lsn)
-          restore(.lsn(lsn), base: range.lowerBound, "LSN \(lsn)", &report)
+          try restore(.lsn(lsn), base: range.lowerBound, "LSN \(lsn)", &report)
           break
         }
         offset -= UInt64(range.count)

@@ -49,9 +49,15 @@ package final class RemoteDatabase: Sendable {
     try await onBackground { [self] in
       try connection.withLock { connection in
         try connection.transmit(request)
+        var earlier: [ControlRecord] = []
         while true {
-          let answer = try connection.receive()
+          var answer = try connection.receive()
           if let error = answer.error?.error { throw error }
+          if answer.more == true {
+            earlier += answer.records ?? []
+            continue
+          }
+          answer.prepend(earlier)
           guard let done = answer.progress else { return answer }
           progress?(done)
         }

@@ -15,20 +15,27 @@ enum Opening {
     let directory = DatabaseDirectory(path: path)
     try requireKnownKernels()
     if try !isDatabase(directory, fileSystem) {
+      try ReplacementMarker(StagingName(beside: path), fileSystem).finish(path)
+    }
+    if try !isDatabase(directory, fileSystem) {
       guard configuration.createIfMissing else {
         throw StoreError(
           .notFound, "there is no database", at: path,
           remedy: "Check the path, or create one with `vecdb create`.")
       }
-      try requireAbsentOrEmpty(directory, fileSystem)
       do {
+        try requireAbsentOrEmpty(directory, fileSystem)
         return try create(directory, fileSystem, configuration)
-      } catch let error as StoreError where error.kind == .alreadyExists {
-        // Another process was faster; its database is opened like any other.
+      } catch let error as StoreError
+        where error.kind == .alreadyExists || error.kind == .invalidArgument
+      {
+        // If another process was faster, its database is opened like any other.
+        guard try isDatabase(directory, fileSystem) else { throw error }
       }
     }
     let lock = try fileSystem.lock(directory.lockFile, owner: "process \(getpid())")
     do {
+      try StagingSweep(path, fileSystem, configuration.logger).run()
       return try recover(directory, fileSystem, configuration, lock: lock)
     } catch {
       lock.unlock()
@@ -49,7 +56,6 @@ enum Opening {
         .invalidArgument, "something else is there that is not a database", at: directory.path,
         remedy: "Choose a path that does not exist or is an empty directory.")
     }
-    try files.removeTree(directory.path)
   }
 
   /// A kernel set that was asked for by name and is not there is an error, not a fallback.
@@ -60,25 +66,28 @@ enum Opening {
   }
 
   /// Builds an empty database beside `path` and renames it into place, so that a crash leaves all
-  /// of it or nothing.
+  /// of it or nothing. It is locked from before anybody else can see it.
   private static func create(
     _ directory: DatabaseDirectory, _ files: any FileSystem, _ configuration: Configuration
   ) throws -> Engine {
-    let staging = DatabaseDirectory(path: "\(directory.path).creating-\(getpid())")
-    try files.removeTree(staging.path)
+    let staging = try StagingDirectory(
+      for: directory.path, .creating, files, configuration.logger)
     let identity = LogIdentity.new()
-    try files.createDirectory(staging.path)
-    try populate(
-      staging, BlockStore(directory: staging.path, fileSystem: files), files, configuration,
-      identity: identity, state: DatabaseState(threads: configuration.resolvedThreads),
-      previous: nil)
-    let records = try RecordStore.open(
-      path: staging.records, fileSystem: files, databaseID: identity.databaseID,
-      createIfMissing: true)
-    _ = try records.checkpoint()
-    try records.close()
-    try publish(staging, as: directory, files)
-    let lock = try files.lock(directory.lockFile, owner: "process \(getpid())")
+    do {
+      try populate(
+        staging.directory, BlockStore(directory: staging.path, fileSystem: files), files,
+        configuration, identity: identity,
+        state: DatabaseState(threads: configuration.resolvedThreads), previous: nil)
+      let records = try RecordStore.open(
+        path: staging.records, fileSystem: files, databaseID: identity.databaseID,
+        createIfMissing: true)
+      _ = try records.checkpoint()
+      try records.close()
+    } catch {
+      staging.discard()
+      throw error
+    }
+    let lock = try staging.publish()
     do {
       return try recover(directory, files, configuration, lock: lock)
     } catch {
@@ -87,30 +96,17 @@ enum Opening {
     }
   }
 
-  /// Renames a finished directory into place, which makes it live.
-  static func publish(
-    _ staging: DatabaseDirectory, as directory: DatabaseDirectory, _ files: any FileSystem
-  ) throws {
-    try files.syncDirectory(staging.path)
-    do {
-      try files.renameExclusively(staging.path, to: directory.path)
-    } catch {
-      try files.removeTree(staging.path)
-      throw error
-    }
-    try files.syncDirectory(directoryName(directory.path))
-  }
-
   /// Writes a manifest of `state` under `identity`, and an empty log that goes on from it.
   static func populate(
     _ directory: DatabaseDirectory, _ blocks: BlockStore, _ files: any FileSystem,
     _ configuration: Configuration, identity: LogIdentity, state: DatabaseState,
-    previous: Manifest?
+    previous: Manifest?, notBefore timeMilliseconds: Int64 = 0
   ) throws {
     let manifest = Manifest(
       databaseID: identity.databaseID.number, epochs: identity.encoded(),
       epochCounter: identity.currentEpoch.counter, lsn: state.lsn, chain: state.chain,
-      timeMilliseconds: Engine.nowMilliseconds(), catalog: state.encodeCatalog(),
+      timeMilliseconds: max(timeMilliseconds, Engine.nowMilliseconds()),
+      catalog: state.encodeCatalog(),
       collections: [], recordsLSN: state.lsn, annotations: try state.annotations())
     let collections = PinnedCollection.pinAll(of: state, previous: previous)
     let job = CheckpointJob(manifest: manifest, collections: collections, blocks: blocks)
@@ -161,9 +157,18 @@ extension Opening {
     let engine = Engine(
       directory: directory, fileSystem: files, configuration: configuration, lock: lock, log: log,
       records: records, blocks: blocks, state: state, checkpointer: checkpointer,
-      holds: try LogHolds(directory: directory, fileSystem: files, logger: configuration.logger))
+      holds: try LogHolds(directory: directory, fileSystem: files, logger: configuration.logger),
+      clock: LogClock(lastMilliseconds: try lastTime(of: log) ?? manifest.timeMilliseconds))
     engine.writeRefusal = node.refusal(epoch: log.identity.currentEpoch, path: directory.path)
     return engine
+  }
+
+  /// The time of the newest batch that is still in the log; nil if there is none.
+  private static func lastTime(of log: WriteAheadLog) throws -> Int64? {
+    guard log.end.lsn >= log.firstLSN else { return nil }
+    var time: Int64?
+    try log.read(after: log.end.lsn - 1) { time = $0.timeMilliseconds }
+    return time
   }
 
   /// The order that the Architecture article states: nobody is ahead of the log, and the log
@@ -189,6 +194,7 @@ extension Opening {
         .corrupt, "the log begins at LSN \(log.firstLSN), but is needed from \(behind + 1)",
         at: directory.log, remedy: "Restore the database from a backup.")
     }
+    try requireSameHistory(records, log, manifest, directory)
     if manifest.lsn + 1 >= log.firstLSN {
       let position = try log.position(at: manifest.lsn)
       guard position.chain == manifest.chain else {
@@ -197,6 +203,23 @@ extension Opening {
           at: directory.path, remedy: "Files of two databases were mixed. Restore from a backup.")
       }
     }
+  }
+
+  /// Records may be those of another copy of the database, equal in id and LSN.
+  private static func requireSameHistory(
+    _ records: RecordStore, _ log: WriteAheadLog, _ manifest: Manifest,
+    _ directory: DatabaseDirectory
+  ) throws {
+    // A file of version 0.1 does not say which history it has applied.
+    guard let chain = records.appliedChain else { return }
+    let lsn = records.appliedLSN
+    let expected: Digest? =
+      lsn == manifest.lsn
+      ? manifest.chain : lsn + 1 >= log.firstLSN ? try log.position(at: lsn).chain : nil
+    guard let expected, expected != chain else { return }
+    throw StoreError(
+      .corrupt, "records and log disagree about the history at LSN \(lsn)", at: directory.records,
+      remedy: "Files of two copies of the database were mixed. Restore from a backup.")
   }
 
   /// The state that a manifest names, with its arrays mapped. Cost: O(blocks).
@@ -246,7 +269,7 @@ extension Opening {
   ) throws {
     let started = DispatchTime.now()
     var changes: [RecordChange] = []
-    var through: UInt64 = 0
+    var through = LogPosition.zero
     var logBytes = 0
     let from = min(state.lsn, records.appliedLSN)
     let recordsLSN = records.appliedLSN
@@ -254,14 +277,14 @@ extension Opening {
       var batch: [RecordChange] = []
       try state.apply(frame.payload, at: frame.position, records: &batch)
       if frame.lsn > recordsLSN { changes += batch }
-      through = frame.lsn
+      through = frame.position
       logBytes += frame.payload.count
       if changes.count > 20_000 {
         try records.apply(changes, through: through)
         changes.removeAll(keepingCapacity: true)
       }
     }
-    if through > records.appliedLSN { try records.apply(changes, through: through) }
+    if through.lsn > records.appliedLSN { try records.apply(changes, through: through) }
     state.publish()
     checkpointer.noteApplied(
       nanoseconds: DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds,
