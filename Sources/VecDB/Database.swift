@@ -29,9 +29,15 @@ public final class Database: Sendable {
   /// Answers what other processes ask of the replication layer.
   package let nodeHandler = Guarded<(@Sendable (String) async throws -> String)?>(nil)
   let scrubber = Guarded<Scrubber?>(nil)
+  /// Hidden names of collections that are being restored into this database.
+  let restoring = Guarded<Set<String>>([])
+
+  /// Where it is among those that this process has open.
+  private let place: OpenDatabases.Place?
 
   private init(engine: Engine) {
     path = engine.directory.path
+    place = engine.fileSystem is PosixFileSystem ? OpenDatabases.add(engine.directory.path) : nil
     self.engine = engine
     records = engine.records
     catalog = engine.shared.catalog
@@ -45,6 +51,8 @@ public final class Database: Sendable {
   }
 
   deinit {
+    OpenDatabases.remove(place)
+    queue.abandon()
     control.withLock { $0?.abandon() }
     rebuilds.abandon()
     endScrub()
@@ -82,7 +90,10 @@ public final class Database: Sendable {
       }
       let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
       let database = Database(
-        engine: try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration))
+        engine: try OpenDatabases.afterThoseThatEnd(trimmed) {
+          try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration)
+        })
+      database.discardAbandoned()
       database.startControl()
       database.rebuilds.wake()
       database.rebuilds.startAdvice()
@@ -112,6 +123,7 @@ public final class Database: Sendable {
       do {
         engine.checkpointer.finish(engine, waiting: true)
         if engine.poison == nil, engine.configuration.checkpointOnClose {
+          engine.maintainer.finish(engine, within: Self.maintenanceOnClose)
           _ = try engine.checkpointNow()
         }
       } catch {
@@ -121,6 +133,9 @@ public final class Database: Sendable {
     }
     if let failure = failure.withLock({ $0 }) { throw failure }
   }
+
+  /// How long closing goes on with maintenance that is due.
+  private static let maintenanceOnClose = Duration.seconds(3)
 
   /// The LSN up to which writes are durable and searchable.
   public var lsn: UInt64 { engine.shared.lsn.load(ordering: .acquiring) }

@@ -44,7 +44,8 @@ package final class ControlServer: @unchecked Sendable {
       connection.start(
         hello: ControlHello(
           version: Int(ControlFrame.version),
-          databaseID: "\(database.engine.log.identity.databaseID)", processID: getpid()))
+          databaseID: "\(database.engine.log.identity.databaseID)", processID: getpid(),
+          isBrief: database.engine.configuration.isBrief ? true : nil))
     }
   }
 

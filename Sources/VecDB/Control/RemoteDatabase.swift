@@ -2,6 +2,7 @@ import Bytes
 import Files
 import Foundation
 import Glibc
+import Synchronization
 
 /// A database that another process has open, reached through its control socket.
 ///
@@ -11,6 +12,10 @@ package final class RemoteDatabase: Sendable {
   package let path: String
   package let hello: ControlHello
   private let connection: Guarded<Connection>
+  private let hasEnded = Atomic(false)
+
+  /// Whether the other process went away without an answer to the last request.
+  package var isLost: Bool { hasEnded.load(ordering: .acquiring) }
 
   /// Connects to the process that has the database at `path` open; nil if none listens there.
   package init?(path: String) throws {
@@ -48,9 +53,15 @@ package final class RemoteDatabase: Sendable {
   ) async throws -> ControlAnswer {
     try await onBackground { [self] in
       try connection.withLock { connection in
-        try connection.transmit(request)
+        func listening<Value>(_ body: () throws -> Value) throws -> Value {
+          do { return try body() } catch {
+            hasEnded.store(true, ordering: .releasing)
+            throw error
+          }
+        }
+        try listening { try connection.transmit(request) }
         while true {
-          let answer = try connection.receive()
+          let answer = try listening { try connection.receive() }
           if let error = answer.error?.error { throw error }
           guard let done = answer.progress else { return answer }
           progress?(done)

@@ -11,6 +11,8 @@ final class CollectionRuntime: Sendable {
   let definition: CollectionDefinition
   /// Answers to filters asked for lately. They outlive a rebuild, since slots keep their numbers.
   let filters = FilterCache()
+  /// Hashes of values that columns do not hold; likewise.
+  let longValues = LongValues()
   /// The searches' times, while somebody wants to know them.
   let latency = SearchLatency()
   /// The rebuild that is under way and the generation that does not serve.

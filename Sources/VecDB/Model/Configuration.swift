@@ -26,6 +26,8 @@ public struct Configuration: Sendable {
   /// `stats` and `check` work while this process has the database open. Only the same user can
   /// connect. Default true.
   public var controlSocket = true
+  /// Tells other processes that this one has the database for a moment only, so that they wait.
+  package var isBrief = false
   /// Bytes a second that a backup sends at most, so that searches and writes keep the disk; nil
   /// does not limit it. What the repository has already does not count. Default nil.
   public var backupBytesPerSecond: Int?

@@ -1,5 +1,4 @@
 import ArgumentParser
-import FoundationEssentials
 import VecDB
 
 struct Restore: AsyncParsableCommand {
@@ -24,7 +23,7 @@ struct Restore: AsyncParsableCommand {
   var database: String
   @Option(help: "Restore the state right after the batch with this LSN.")
   var lsn: UInt64?
-  @Option(help: "Restore the state at this time: 2026-03-31T18:00:00Z, or ms since 1970.")
+  @Option(help: "Restore the state at this time: 2026-03-31T18:00:00.250Z, or ms since 1970.")
   var time: String?
   @Option(help: "Restore the state that was named with vecdb mark.")
   var toMark: String?
@@ -53,8 +52,10 @@ struct Restore: AsyncParsableCommand {
     guard into == nil || (!replace && base == nil) else {
       throw ValidationError("--into goes with neither --replace nor --base.")
     }
-    if let time, Self.milliseconds(time) == nil {
-      throw ValidationError("--time '\(time)' is neither like 2026-03-31T18:00:00Z nor a number.")
+    if let time, Timestamp.milliseconds(time) == nil {
+      throw ValidationError(
+        "--time '\(time)' is neither a moment like 2026-03-31T18:00:00.250Z or "
+          + "2026-03-31T20:00:00+02:00 (RFC 3339) nor a number of milliseconds since 1970.")
     }
   }
 
@@ -62,7 +63,7 @@ struct Restore: AsyncParsableCommand {
     var target = RestoreTarget.latest
     if let lsn { target = .lsn(lsn) }
     if let toMark { target = .mark(toMark) }
-    if let time, let milliseconds = Self.milliseconds(time) {
+    if let time, let milliseconds = Timestamp.milliseconds(time) {
       target = .time(milliseconds: milliseconds)
     }
     let bar = ProgressBar.bytes(events: progress.progressEvents)
@@ -95,7 +96,7 @@ struct Restore: AsyncParsableCommand {
     _ target: RestoreTarget, into name: String, _ key: (any RepositoryKey)?, _ bar: ProgressBar
   ) async throws {
     let wanted = collection[0]
-    let restored = try await Session.runShared(database, key: key) { database in
+    let restored = try await Session.runShared(database, key: key, repeats: false) { database in
       switch database {
       case .own(let database):
         try await database.restoreCollection(
@@ -110,14 +111,5 @@ struct Restore: AsyncParsableCommand {
     Output.line(
       "restored '\(wanted)' into \(database) as '\(name)': \(Format.count(restored.count)) records, "
         + "equal to the original by digest")
-  }
-
-  /// A time as milliseconds since 1970: ISO 8601, with or without fractions, or the number itself.
-  private static func milliseconds(_ text: String) -> Int64? {
-    if let number = Int64(text) { return number }
-    let date =
-      (try? Date(text, strategy: .iso8601))
-      ?? (try? Date(text, strategy: Date.ISO8601FormatStyle(includingFractionalSeconds: true)))
-    return date.map { Int64(($0.timeIntervalSince1970 * 1000).rounded()) }
   }
 }
