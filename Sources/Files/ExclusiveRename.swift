@@ -12,6 +12,16 @@ private let renameAt2: RenameAt2? = dlsym(nil, "renameat2").map {
 /// `RENAME_NOREPLACE` of linux/fs.h.
 private let noReplace: UInt32 = 1
 
+/// `RENAME_EXCHANGE` of linux/fs.h.
+private let exchangeNames: UInt32 = 2
+
+/// Exchanges the names of two files or directories in one atomic step. Returns as
+/// `renameWithoutReplacing` does.
+func renameExchanging(_ one: String, _ other: String) -> Int32 {
+  guard let renameAt2 else { return ENOSYS }
+  return renameAt2(AT_FDCWD, one, AT_FDCWD, other, exchangeNames) == 0 ? 0 : errno
+}
+
 /// Renames a file or directory where `target` is not there, in one atomic step.
 ///
 /// - Returns: 0, or the `errno`: `EEXIST` if `target` is there; `ENOSYS` or `EINVAL` if the C

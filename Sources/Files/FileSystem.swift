@@ -21,6 +21,9 @@ package protocol FileSystem: Sendable {
   func rename(_ source: String, to target: String) throws
   /// As `rename`, but throws `.alreadyExists` if `target` is there; atomic also between processes.
   func renameExclusively(_ source: String, to target: String) throws
+  /// Gives each of two files or directories the other's name, in one atomic step. Returns false,
+  /// and changes nothing, where the file system has no such operation.
+  func exchange(_ one: String, with other: String) throws -> Bool
   func syncDirectory(_ path: String) throws
   /// Maps `length` bytes of an immutable file at `offset` (a multiple of the page size) privately
   /// over the pages that start at `address`: later writes there never reach the file. A simulated

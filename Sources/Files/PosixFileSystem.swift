@@ -89,6 +89,15 @@ package struct PosixFileSystem: FileSystem {
     try renameByLinking(source, to: target)
   }
 
+  package func exchange(_ one: String, with other: String) throws -> Bool {
+    let code = renameExchanging(one, other)
+    if code == 0 { return true }
+    // The kernel says EINVAL also of a directory that is to go into itself; a plain rename will
+    // say that again.
+    if code == EINVAL || code == ENOSYS || code == ENOTSUP { return false }
+    throw systemError(code, "exchange \(one)", at: other)
+  }
+
   /// `renameExclusively` for kernels and file systems that have no such operation: mkdir and link
   /// create exclusively by themselves, and a directory then replaces the empty one. A crash in
   /// between leaves an empty directory, or a file under both names.

@@ -35,7 +35,7 @@ import Testing
 
     init(_ random: inout SplitMix64) {
       let names = ["/a", "/b", "/d", "/d/a", "/d/b", "/d/e", "/d/e/a", "/a/x", "/none/x"]
-      what = random.below(19)
+      what = random.below(20)
       path = names[random.below(names.count)]
       other = names[random.below(names.count)]
       offset = random.below(3) * 3000 + random.below(10)
@@ -93,6 +93,7 @@ import Testing
       case 14: try files.removeTree(path)
       case 15: try files.rename(path, to: other)
       case 16: try files.renameExclusively(path, to: other)
+      case 18: return "\(try files.exchange(path, with: other))"
       case 17: try files.syncDirectory(path)
       default:
         locks.append(try files.lock(path, owner: "me"))

@@ -70,8 +70,13 @@ import Testing
     try files.createDirectory(a)
     try files.createDirectory(c)
     expect(.alreadyExists, at: c) { try files.renameExclusively(a, to: c) }
-    try files.remove(b)
-    expect(.notFound, at: b) { try files.remove(b) }
+    try files.writeAtomically([2], to: a + "/x")
+    #expect(try files.exchange(a, with: b))
+    #expect(try files.readAll(a) == [1])
+    #expect(try files.list(b) == ["x"])
+    expect(.notFound, at: c + "/none") { _ = try files.exchange(a, with: c + "/none") }
+    try files.remove(a)
+    expect(.notFound, at: a) { try files.remove(a) }
   }
 
   @Test func renamesExclusivelyOnOldKernels() throws {

@@ -105,6 +105,14 @@ extension SimulatedDisk: FileSystem {
     try lock.withLock { try rename(source, to: target, exclusively: true) }
   }
 
+  package func exchange(_ one: String, with other: String) throws -> Bool {
+    try lock.withLock {
+      try checkPower(generation, one)
+      guard currentOptions.canExchange else { return false }
+      return try exchangeNames(one, other)
+    }
+  }
+
   package func syncDirectory(_ path: String) throws {
     try lock.withLock {
       try checkPower(generation, path)
@@ -280,6 +288,31 @@ extension SimulatedDisk {
         DirectoryTree.Entry(directory: oldDirectory, name: oldName, node: nil),
         DirectoryTree.Entry(directory: directory, name: name, node: node),
       ], .rename, target, operation)
+  }
+
+  private func exchangeNames(_ one: String, _ other: String) throws -> Bool {
+    let operation = "exchange \(one)"
+    guard let (oldDirectory, oldName) = tree.parent(one) else {
+      throw systemError(tree.missing(one), operation, at: other)
+    }
+    guard let (directory, name) = tree.parent(other) else {
+      throw systemError(tree.missing(other), operation, at: other)
+    }
+    guard let node = oldDirectory.entries[oldName], let found = directory.entries[name] else {
+      throw systemError(ENOENT, operation, at: other)
+    }
+    if case .directory(let moved) = node, case .directory(let met) = found, moved === met {
+      return true
+    }
+    // Neither may go into itself.
+    if case .directory(let moved) = node, moved.holds(directory) { return false }
+    if case .directory(let moved) = found, moved.holds(oldDirectory) { return false }
+    try change(
+      [
+        DirectoryTree.Entry(directory: oldDirectory, name: oldName, node: found),
+        DirectoryTree.Entry(directory: directory, name: name, node: node),
+      ], .rename, other, operation)
+    return true
   }
 
   private func removeTree(

@@ -18,6 +18,8 @@ package final class SimulatedDisk: @unchecked Sendable {
     package var powersafeOverwrite = true
     /// Whether SQLite connections can share a WAL; otherwise WAL mode needs exclusive locking.
     package var sharedMemory = true
+    /// Whether the file system can exchange two names in one step.
+    package var canExchange = true
     /// What SQLite is told about the size of a sector, in bytes.
     package var sectorSizeBytes = 4096
     /// How many of the last operations the trace keeps.

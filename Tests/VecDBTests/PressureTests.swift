@@ -40,6 +40,9 @@ import VecDB
     func renameExclusively(_ source: String, to target: String) throws {
       try disk.renameExclusively(source, to: target)
     }
+    func exchange(_ one: String, with other: String) throws -> Bool {
+      try disk.exchange(one, with: other)
+    }
     func syncDirectory(_ path: String) throws { try disk.syncDirectory(path) }
     func map(
       _ path: String, offset: Int, length: Int, at address: UnsafeMutableRawPointer

@@ -40,6 +40,9 @@ final class SimulatedProcess: FileSystem {
   func renameExclusively(_ source: String, to target: String) throws {
     try alive { try disk.renameExclusively(source, to: target) }
   }
+  func exchange(_ one: String, with other: String) throws -> Bool {
+    try alive { try disk.exchange(one, with: other) }
+  }
   func syncDirectory(_ path: String) throws { try alive { try disk.syncDirectory(path) } }
   func map(_ path: String, offset: Int, length: Int, at address: UnsafeMutableRawPointer) throws {
     try alive { try disk.map(path, offset: offset, length: length, at: address) }

@@ -125,20 +125,25 @@ extension Database {
         .alreadyExists, "there is already a collection of that name", at: newName,
         remedy: "Choose another name, or drop it first.")
     }
-    let place = "\(path).collection-\(getpid())-\(UUID().uuidString)"
+    let files = engine.fileSystem
+    let staging = try await onBackground { [path, engine] in
+      try VecDBError.translating {
+        try StagingDirectory(for: path, .collection, files, engine.configuration.logger)
+      }
+    }
+    let place = staging.path + "/copy"
     var options = RestoreOptions()
     options.collections = [name]
     options.key = key ?? engine.configuration.repositoryKey
-    let files = engine.fileSystem
     do {
       _ = try await Self.restore(
         from: repository, to: place, target: target, options: options,
         configuration: Configuration(), fileSystem: files, progress: progress)
       let copied = try await copyCollection(name, of: place, as: newName, progress)
-      try VecDBError.translating { try files.removeTree(place) }
+      staging.discard()
       return copied
     } catch {
-      try VecDBError.translating { try files.removeTree(place) }
+      staging.discard()
       throw error
     }
   }

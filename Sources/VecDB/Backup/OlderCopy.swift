@@ -6,7 +6,7 @@ import Files
 /// fetched. Locked as long as it is held.
 final class OlderCopy: Sendable {
   private let blocks: BlockStore
-  private let lock: any FileLock
+  let lock: any FileLock
   private let recordsPath: String
   private let fileSystem: any FileSystem
   /// Where in the records file each of its blocks is.

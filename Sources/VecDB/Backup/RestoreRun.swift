@@ -14,7 +14,7 @@ final class RestoreRun {
   private let repository: any Repository
   private let files: any FileSystem
   private let directory: DatabaseDirectory
-  private let staging: DatabaseDirectory
+  private let staging: StagingDirectory
   private let options: RestoreOptions
   private let configuration: Configuration
   private let progress: ProgressReporter
@@ -26,11 +26,11 @@ final class RestoreRun {
     repository: any Repository, path: String, files: any FileSystem,
     options: RestoreOptions = RestoreOptions(), configuration: Configuration,
     progress: ProgressHandler?
-  ) {
+  ) throws {
     self.repository = repository
     self.files = files
     directory = DatabaseDirectory(path: path)
-    staging = DatabaseDirectory(path: "\(path).restoring-\(getpid())")
+    staging = try StagingDirectory(for: path, .restoring, files, configuration.logger)
     self.options = options
     self.configuration = configuration
     self.progress = ProgressReporter(progress)
@@ -38,40 +38,35 @@ final class RestoreRun {
 
   /// With `keeping` false everything is done but the last rename.
   func run(_ target: RestoreTarget, keeping: Bool = true) throws -> RestoreReport {
-    if try files.exists(directory.path) {
-      guard options.replacing else {
-        throw StoreError(
-          .alreadyExists, "something is there already; a restore does not overwrite it",
-          at: directory.path,
-          remedy: "Choose a path that does not exist, or say that it may be replaced.")
-      }
-      older = try OlderCopy(directory, fileSystem: files)
-    }
     defer { older?.release() }
-    try files.removeTree(staging.path)
+    let report: RestoreReport
     do {
+      try requirePlace()
       let plan = try RestorePlan(target, base: options.base, in: repository)
-      let report = try offeringOthers(plan) { try build(plan) }
-      if keeping { try publish() } else { try files.removeTree(staging.path) }
-      return report
+      report = try offeringOthers(plan) { try build(plan) }
     } catch {
-      try files.removeTree(staging.path)
+      staging.discard()
       throw error
     }
+    if keeping { try publish() } else { staging.discard() }
+    return report
+  }
+
+  private func requirePlace() throws {
+    guard try files.exists(directory.path) else { return }
+    guard options.replacing else {
+      throw StoreError(
+        .alreadyExists, "something is there already; a restore does not overwrite it",
+        at: directory.path,
+        remedy: "Choose a path that does not exist, or say that it may be replaced.")
+    }
+    older = try OlderCopy(directory, fileSystem: files)
   }
 
   /// Gives the proven copy its name, in place of an older one where there is one.
   private func publish() throws {
-    guard older != nil else { return try Opening.publish(staging, as: directory, files) }
-    // Moved away rather than removed: a crash before the next rename leaves it whole there.
-    let away = directory.path + ".before-restore"
-    try files.removeTree(away)
-    try files.rename(directory.path, to: away)
-    do { try Opening.publish(staging, as: directory, files) } catch {
-      try files.rename(away, to: directory.path)
-      throw error
-    }
-    try files.removeTree(away)
+    let lock = try older.map { try staging.replace(holding: $0.lock) } ?? staging.publish()
+    lock.unlock()
   }
 
   /// Tells, if something in the repository is damaged, what can be restored all the same.
@@ -89,7 +84,6 @@ final class RestoreRun {
 
   private func build(_ plan: RestorePlan) throws -> RestoreReport {
     let started = DispatchTime.now()
-    try files.createDirectory(staging.path)
     let blocks = try BlockStore(directory: staging.path, fileSystem: files)
     var manifest = plan.manifest
     if !options.collections.isEmpty {
@@ -105,7 +99,7 @@ final class RestoreRun {
     let canaries = try proof.proveManifest(manifest, state)
     let branched = try complete(plan, state, proof, identity)
     try Opening.populate(
-      staging, blocks, files, configuration, identity: branched, state: state, previous: local)
+      staging.directory, blocks, files, configuration, identity: branched, state: state, previous: local)
     return RestoreReport(
       path: directory.path, lsn: state.lsn, manifestLSN: plan.entry.lsn,
       epoch: branched.currentEpoch.counter, databaseID: "\(branched.databaseID)",

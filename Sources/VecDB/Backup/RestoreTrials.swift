@@ -1,6 +1,5 @@
 import BlockStore
 import Files
-import Foundation
 
 /// Restores states of a repository, proves them, and keeps nothing.
 struct RestoreTrials {
@@ -23,7 +22,8 @@ struct RestoreTrials {
   func restore(
     _ target: RestoreTarget, base: UInt64? = nil, _ what: String, _ report: inout VerifyReport
   ) {
-    let path = scratchDirectory + "/vecdb-verify-\(getpid())-\(UUID().uuidString)"
+    // Nothing is ever put there; what is built has a name of its own, and is swept if need be.
+    let path = scratchDirectory + "/vecdb-verify"
     var options = RestoreOptions()
     options.base = base
     do {

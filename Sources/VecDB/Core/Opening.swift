@@ -15,20 +15,27 @@ enum Opening {
     let directory = DatabaseDirectory(path: path)
     try requireKnownKernels()
     if try !isDatabase(directory, fileSystem) {
+      try ReplacementMarker(StagingName(beside: path), fileSystem).finish(path)
+    }
+    if try !isDatabase(directory, fileSystem) {
       guard configuration.createIfMissing else {
         throw StoreError(
           .notFound, "there is no database", at: path,
           remedy: "Check the path, or create one with `vecdb create`.")
       }
-      try requireAbsentOrEmpty(directory, fileSystem)
       do {
+        try requireAbsentOrEmpty(directory, fileSystem)
         return try create(directory, fileSystem, configuration)
-      } catch let error as StoreError where error.kind == .alreadyExists {
-        // Another process was faster; its database is opened like any other.
+      } catch let error as StoreError
+        where error.kind == .alreadyExists || error.kind == .invalidArgument
+      {
+        // If another process was faster, its database is opened like any other.
+        guard try isDatabase(directory, fileSystem) else { throw error }
       }
     }
     let lock = try fileSystem.lock(directory.lockFile, owner: "process \(getpid())")
     do {
+      try StagingSweep(path, fileSystem, configuration.logger).run()
       return try recover(directory, fileSystem, configuration, lock: lock)
     } catch {
       lock.unlock()
@@ -49,7 +56,6 @@ enum Opening {
         .invalidArgument, "something else is there that is not a database", at: directory.path,
         remedy: "Choose a path that does not exist or is an empty directory.")
     }
-    try files.removeTree(directory.path)
   }
 
   /// A kernel set that was asked for by name and is not there is an error, not a fallback.
@@ -60,45 +66,34 @@ enum Opening {
   }
 
   /// Builds an empty database beside `path` and renames it into place, so that a crash leaves all
-  /// of it or nothing.
+  /// of it or nothing. It is locked from before anybody else can see it.
   private static func create(
     _ directory: DatabaseDirectory, _ files: any FileSystem, _ configuration: Configuration
   ) throws -> Engine {
-    let staging = DatabaseDirectory(path: "\(directory.path).creating-\(getpid())")
-    try files.removeTree(staging.path)
+    let staging = try StagingDirectory(
+      for: directory.path, .creating, files, configuration.logger)
     let identity = LogIdentity.new()
-    try files.createDirectory(staging.path)
-    try populate(
-      staging, BlockStore(directory: staging.path, fileSystem: files), files, configuration,
-      identity: identity, state: DatabaseState(threads: configuration.resolvedThreads),
-      previous: nil)
-    let records = try RecordStore.open(
-      path: staging.records, fileSystem: files, databaseID: identity.databaseID,
-      createIfMissing: true)
-    _ = try records.checkpoint()
-    try records.close()
-    try publish(staging, as: directory, files)
-    let lock = try files.lock(directory.lockFile, owner: "process \(getpid())")
+    do {
+      try populate(
+        staging.directory, BlockStore(directory: staging.path, fileSystem: files), files,
+        configuration, identity: identity,
+        state: DatabaseState(threads: configuration.resolvedThreads), previous: nil)
+      let records = try RecordStore.open(
+        path: staging.records, fileSystem: files, databaseID: identity.databaseID,
+        createIfMissing: true)
+      _ = try records.checkpoint()
+      try records.close()
+    } catch {
+      staging.discard()
+      throw error
+    }
+    let lock = try staging.publish()
     do {
       return try recover(directory, files, configuration, lock: lock)
     } catch {
       lock.unlock()
       throw error
     }
-  }
-
-  /// Renames a finished directory into place, which makes it live.
-  static func publish(
-    _ staging: DatabaseDirectory, as directory: DatabaseDirectory, _ files: any FileSystem
-  ) throws {
-    try files.syncDirectory(staging.path)
-    do {
-      try files.renameExclusively(staging.path, to: directory.path)
-    } catch {
-      try files.removeTree(staging.path)
-      throw error
-    }
-    try files.syncDirectory(directoryName(directory.path))
   }
 
   /// Writes a manifest of `state` under `identity`, and an empty log that goes on from it.

@@ -30,21 +30,15 @@ package struct BootstrapRun {
     self.progress = ProgressReporter(progress)
   }
 
-  /// Where a copy that is being replaced is for a moment.
-  private var replaced: String { path + ".replaced" }
-  private var staging: DatabaseDirectory { DatabaseDirectory(path: path + ".following") }
-
-  /// Undoes what a crash left in the middle of a replacement.
+  /// Undoes or finishes what a crash left in the middle of a replacement.
   package func finishInterrupted() throws {
     try VecDBError.translating {
-      if try files.exists(replaced) {
-        if try files.exists(path) {
-          try files.removeTree(replaced)
-        } else {
-          try files.rename(replaced, to: path)
-        }
-        try files.syncDirectory(directoryName(path))
-      }
+      try ReplacementMarker(StagingName(beside: path), files).finish(path)
+      // Version 0.1 replaced by two renames, with the older copy under this name in between.
+      let replaced = DatabaseDirectory(path: path + ".replaced")
+      guard try !files.exists(path), try Opening.isDatabase(replaced, files) else { return }
+      try files.rename(replaced.path, to: path)
+      try files.syncDirectory(directoryName(path))
     }
   }
 
@@ -55,32 +49,33 @@ package struct BootstrapRun {
   ) throws -> Report {
     try VecDBError.translating {
       let started = ContinuousClock.now
-      try files.removeTree(staging.path)
+      let staging = try StagingDirectory(for: path, .following, files, configuration.logger)
+      let layered: LayeredRepository
       do {
         let local = try LocalBlocks(
           path: path, files: files, logger: configuration.logger)
-        let layered = LayeredRepository(local: local, remote: source)
-        try build(manifest, identity, layered, node)
-        try publish()
-        let seconds = (ContinuousClock.now - started) / .seconds(1)
-        let (fetched, reused) = layered.counts
-        return Report(
-          lsn: manifest.lsn, fetchedBytes: fetched, reusedBytes: reused, seconds: seconds)
+        layered = LayeredRepository(local: local, remote: source)
+        try build(manifest, identity, layered, node, in: staging)
       } catch {
-        try files.removeTree(staging.path)
+        staging.discard()
         throw error
       }
+      let isThere = try Opening.isDatabase(staging.target, files)
+      try (isThere ? staging.replace() : staging.publish()).unlock()
+      let seconds = (ContinuousClock.now - started) / .seconds(1)
+      let (fetched, reused) = layered.counts
+      return Report(
+        lsn: manifest.lsn, fetchedBytes: fetched, reusedBytes: reused, seconds: seconds)
     }
   }
 
   private func build(
     _ manifest: Manifest, _ identity: LogIdentity, _ repository: LayeredRepository,
-    _ node: NodeRecord
+    _ node: NodeRecord, in staging: StagingDirectory
   ) throws {
     guard let recordsFile = manifest.records else {
       throw StoreError(.corrupt, "the snapshot lacks the records", at: path)
     }
-    try files.createDirectory(staging.path)
     let blocks = try BlockStore(directory: staging.path, fileSystem: files)
     progress.begin("fetching blocks")
     let progress = progress
@@ -98,10 +93,10 @@ package struct BootstrapRun {
     let state = try Opening.openState(
       local, blocks: blocks, threads: configuration.resolvedThreads)
     state.publish()
-    try prove(state, manifest)
+    try prove(state, manifest, staging)
     let kept = identity.epochs.prefix { $0.beganAtLSN <= manifest.lsn }
     try Opening.populate(
-      staging, blocks, files, configuration,
+      staging.directory, blocks, files, configuration,
       identity: LogIdentity(databaseID: identity.databaseID, epochs: Array(kept)), state: state,
       previous: local)
     try node.write(in: staging.path, files)
@@ -109,7 +104,9 @@ package struct BootstrapRun {
   }
 
   /// Every block was proven by its hash; this proves that they are the state that was meant.
-  private func prove(_ state: DatabaseState, _ manifest: Manifest) throws {
+  private func prove(
+    _ state: DatabaseState, _ manifest: Manifest, _ staging: StagingDirectory
+  ) throws {
     _ = try RestoreProof(verification: .quick).proveManifest(manifest, state)
     let records = try RecordStore.open(
       path: staging.records, fileSystem: files,
@@ -121,14 +118,6 @@ package struct BootstrapRun {
     }
     try RestoreProof(verification: .quick).proveState(state, records)
     try records.close()
-  }
-
-  private func publish() throws {
-    let hasOld = try files.exists(path)
-    if hasOld { try files.rename(path, to: replaced) }
-    try files.renameExclusively(staging.path, to: path)
-    try files.syncDirectory(directoryName(path))
-    if hasOld { try files.removeTree(replaced) }
   }
 }
 
