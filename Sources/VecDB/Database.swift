@@ -88,7 +88,7 @@ public final class Database: Sendable {
       guard !path.isEmpty else {
         throw VecDBError(.invalidArgument, "the path is empty", remedy: "Name a directory.")
       }
-      let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+      let trimmed = try DatabasePlace.resolve(path, fileSystem)
       let database = Database(
         engine: try OpenDatabases.afterThoseThatEnd(trimmed) {
           try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration)

@@ -11,7 +11,7 @@ import Testing
     try folder.database(records: 10)
     try Shell.succeed(
       """
-      $vecdb mark db ten && $vecdb backup db repo
+      $vecdb backup db repo && $vecdb mark db ten && sleep 0.01
       echo '{"key":"later","vector":[1,2,3,4]}' | $vecdb import db c - --format jsonl
       $vecdb mark db eleven && $vecdb backup db repo
       """, in: folder)

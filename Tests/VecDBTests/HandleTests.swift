@@ -67,7 +67,7 @@ import VecDB
     }
     let tail = try #require(try await database.saveTail(after: .zero))
     #expect(Set(tail.imports).count == 2)
-    for file in [tail.frames, tail.deletions ?? ""] + tail.imports {
+    for file in [tail.frames] + tail.imports {
       #expect(FileManager.default.fileExists(atPath: file), "\(file)")
     }
     try await database.close()

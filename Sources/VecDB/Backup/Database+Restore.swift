@@ -232,7 +232,7 @@ extension Database {
         let trials = RestoreTrials(
           source, files: files, scratchDirectory: scratchDirectory, progress: progress)
         if verification == .full, report.problems.isEmpty, report.restorePoints > 0 {
-          trials.restore(.latest, "the newest restore point", &report)
+          try trials.restore(.latest, "the newest restore point", &report)
         }
         if samples > 0 { try trials.sample(samples, &report) }
         return report

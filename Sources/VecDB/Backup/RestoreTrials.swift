@@ -18,10 +18,11 @@ struct RestoreTrials {
     self.progress = progress
   }
 
-  /// Adds to the report's problems what is wrong with a state.
+  /// Adds to the report's problems what is wrong with a state. Throws what is wrong with the place
+  /// where it is tried.
   func restore(
     _ target: RestoreTarget, base: UInt64? = nil, _ what: String, _ report: inout VerifyReport
-  ) {
+  ) throws {
     // Nothing is ever put there; what is built has a name of its own, and is swept if need be.
     let path = scratchDirectory + "/vecdb-verify"
     var options = RestoreOptions()
@@ -32,9 +33,19 @@ struct RestoreTrials {
         configuration: Configuration(), progress: progress
       ).run(target, keeping: false)
     } catch {
-      report.problems.append("\(what) does not restore: \(VecDBError(wrapping: error))")
+      let error = VecDBError(wrapping: error)
+      if error.code == .diskFull || error.code == .inputOutput && isHere(error.location) {
+        throw VecDBError(
+          error.code, "the repository could not be tried: \(error.message)", at: error.location,
+          remedy:
+            "Set TMPDIR to a directory with room for a whole copy, or leave the trial out with "
+            + "--verify quick.")
+      }
+      report.problems.append("\(what) does not restore: \(error)")
     }
   }
+
+  private func isHere(_ place: String) -> Bool { place.hasPrefix(scratchDirectory) }
 
   /// Restores so many LSNs out of all that can be restored, each as likely as any other.
   func sample(_ count: Int, _ report: inout VerifyReport) throws {
@@ -52,7 +63,7 @@ struct RestoreTrials {
         guard offset >= UInt64(range.count) else {
           let lsn = range.lowerBound + offset
           report.sampledLSNs.append(lsn)
-          restore(.lsn(lsn), base: range.lowerBound, "LSN \(lsn)", &report)
+          try restore(.lsn(lsn), base: range.lowerBound, "LSN \(lsn)", &report)
           break
         }
         offset -= UInt64(range.count)

@@ -88,7 +88,7 @@ package final class ControlServer: @unchecked Sendable {
     for task in tasks { await task.value }
     await withCheckedContinuation { continuation in
       queue.async { [self] in
-        for connection in connections.values { connection.close() }
+        for connection in connections.values { connection.sayGoodbye() }
         continuation.resume()
       }
     }

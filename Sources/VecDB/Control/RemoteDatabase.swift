@@ -20,7 +20,8 @@ package final class RemoteDatabase: Sendable {
   /// Connects to the process that has the database at `path` open; nil if none listens there.
   package init?(path: String) throws {
     self.path = path
-    guard let descriptor = try ControlSocket.connect(in: path) else { return nil }
+    let place = try DatabasePlace.resolve(path, PosixFileSystem())
+    guard let descriptor = try ControlSocket.connect(in: place) else { return nil }
     var connection = Connection(descriptor: descriptor, path: path)
     let first: ControlAnswer
     do {
@@ -96,7 +97,12 @@ package final class RemoteDatabase: Sendable {
         let count = bytes.withUnsafeBytes {
           send(descriptor, $0.baseAddress! + done, $0.count - done, Int32(MSG_NOSIGNAL))
         }
-        if count > 0 { done += count } else if errno != EINTR { throw ended }
+        if count > 0 {
+          done += count
+        } else if errno != EINTR {
+          // It may have said why before it went.
+          return
+        }
       }
     }
 

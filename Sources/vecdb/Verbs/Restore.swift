@@ -6,7 +6,13 @@ struct Restore: AsyncParsableCommand {
     abstract: "Restore a database from a repository, and prove it.",
     discussion: """
       The copy is built beside its place, proven (hashes, log chain, digests, reachability of every \
-      record, measured recall) and then moved there in one step. The place must not exist yet,       unless --replace says that an older copy there is to be brought to the target: what it has is       not fetched.
+      record, measured recall) and then moved there in one step. The place must not exist yet, or be an empty directory, \
+      unless --replace says that an older copy there is to be brought to the target: what it has is \
+      not fetched. A database that is no copy of the repository's, and writes that the repository \
+      does not have, are lost only where --replace-unrelated and --discard-unsaved say so.
+
+      The copy is a database of its own. To go on with it in place of the lost one, and with backups \
+      to the same repository, restore it with --continue.
 
       With --into, one collection goes into an existing database under another name, also while       another process has that open.
 
@@ -35,6 +41,14 @@ struct Restore: AsyncParsableCommand {
   var base: UInt64?
   @Flag(help: "Replace an older copy at DATABASE, and fetch only what differs.")
   var replace = false
+  @Flag(help: "With --replace: give up what DATABASE has and the repository has not.")
+  var discardUnsaved = false
+  @Flag(help: "With --replace: DATABASE may be any database.")
+  var replaceUnrelated = false
+  @Flag(
+    name: .customLong("continue"),
+    help: "Go on as the same database, so that its backups go on in the same repository.")
+  var continues = false
   @Option(
     name: [.customLong("verify"), .customLong("verification")], help: "How to prove the copy.")
   var verification: RestoreVerification = .full
@@ -49,8 +63,14 @@ struct Restore: AsyncParsableCommand {
     guard into == nil || collection.count == 1 else {
       throw ValidationError("--into needs one --collection.")
     }
-    guard into == nil || (!replace && base == nil) else {
-      throw ValidationError("--into goes with neither --replace nor --base.")
+    guard into == nil || (!replace && !continues && base == nil) else {
+      throw ValidationError("--into goes with none of --replace, --continue and --base.")
+    }
+    guard replace || !(discardUnsaved || replaceUnrelated) else {
+      throw ValidationError("--discard-unsaved and --replace-unrelated go with --replace.")
+    }
+    guard !continues || collection.isEmpty else {
+      throw ValidationError("--continue needs all collections.")
     }
     if let time, Timestamp.milliseconds(time) == nil {
       throw ValidationError(
@@ -77,10 +97,18 @@ struct Restore: AsyncParsableCommand {
     options.collections = Set(collection)
     options.base = base
     options.replacing = replace
+    options.discardsUnsaved = discardUnsaved
+    options.replacesUnrelated = replaceUnrelated
+    options.continues = continues
     let report = try await Database.restore(
       from: repository, to: database, target: target, options: options,
       configuration: configuration, progress: bar.handler)
     bar.finish()
+    if replace, !continues {
+      Terminal.message(
+        "The copy is a database of its own: back it up to a new repository. With --continue it would "
+          + "have gone on in this one.")
+    }
     guard !output.json else { return Output.json(report) }
     Output.line(
       "restored LSN \(report.lsn) to \(database): \(Format.count(report.records)) records, "

@@ -69,7 +69,7 @@ enum Session {
 
   /// The process that has the database open; nil if none answers.
   private static func remote(_ path: String) throws -> RemoteDatabase? {
-    try RemoteDatabase(path: path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path)
+    try RemoteDatabase(path: path)
   }
 }
 
