@@ -32,6 +32,17 @@ import Testing
     }
   }
 
+  /// The restore point is younger than the mark that it was made for.
+  @Test func aMarkBeforeTheFirstRestorePointIsReached() throws {
+    try folder.database(records: 10)
+    try Shell.succeed("$vecdb mark db ten && sleep 0.05 && $vecdb backup db repo", in: folder)
+    let marks = try Command.succeed("mark", folder.path("db"), "--json").objects
+    let time = try #require(marks[0]["timeMilliseconds"] as? Int)
+    let copy = folder.path("copy")
+    try Command.succeed("restore", folder.path("repo"), copy, "--time", "\(time)")
+    #expect(try Command.succeed("export", copy, "c").output.split(separator: "\n").count == 10)
+  }
+
   @Test(arguments: [
     "25:00:00Z", "24:00:00Z", "12:60:00Z", "12:00:60Z", "12:00:00", "12:00:00Zxx", "12:00:00 Z",
     "12:00Z", "12:00:00.Z", "12:00:00+24:00", "12:00:00+0200", "12:00:00+02", "1:00:00Z",

@@ -50,6 +50,7 @@ import VecDB
     try CrashTests.wait {
       var options = RestoreOptions()
       options.replacing = true
+      options.discardsUnsaved = true
       _ = try await Database.restore(
         from: "/data/repository", to: "/data/db", target: .latest, options: options,
         configuration: CrashTests.configuration, fileSystem: files, progress: nil)
@@ -156,7 +157,9 @@ import VecDB
     let digits = String(repeating: "0f", count: 16)
     func plant(_ name: String, _ contents: [String]) throws {
       try files.createDirectory(directory.file(name))
-      for entry in contents { try files.writeAtomically([1], to: directory.file(name + "/" + entry)) }
+      for entry in contents {
+        try files.writeAtomically([1], to: directory.file(name + "/" + entry))
+      }
     }
     let dead = ["db.creating-\(digits)", "db.restoring-\(digits)", "db.replaced-\(digits)"]
     for name in dead { try plant(name, ["LOCK", "records.sqlite"]) }
@@ -164,7 +167,8 @@ import VecDB
     let living = try files.lock(directory.file("db.following-\(digits)/LOCK"), owner: "a replica")
     try plant("db.collection-\(digits)", ["LOCK", "letters.txt"])
     let foreign = [
-      "db.following", "db.replaced", "db.before-restore", "db.restoring-12", "db2.creating-\(digits)",
+      "db.following", "db.replaced", "db.before-restore", "db.restoring-12",
+      "db2.creating-\(digits)",
       "db.restoring-\(digits)0", "db.other-\(digits)",
     ]
     for name in foreign { try plant(name, ["LOCK", "log"]) }

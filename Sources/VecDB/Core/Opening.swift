@@ -157,7 +157,12 @@ extension Opening {
       directory: directory, fileSystem: files, configuration: configuration, lock: lock, log: log,
       records: records, blocks: blocks, state: state, checkpointer: checkpointer,
       holds: try LogHolds(directory: directory, fileSystem: files, logger: configuration.logger))
-    engine.writeRefusal = node.refusal(epoch: log.identity.currentEpoch, path: directory.path)
+    engine.writeRefusal =
+      configuration.isReadOnly
+      ? VecDBError(
+        .readOnly, "the file system is read-only", at: directory.path,
+        remedy: "Copy the database to where it can be written.")
+      : node.refusal(epoch: log.identity.currentEpoch, path: directory.path)
     return engine
   }
 

@@ -28,6 +28,8 @@ public struct Configuration: Sendable {
   public var controlSocket = true
   /// Tells other processes that this one has the database for a moment only, so that they wait.
   package var isBrief = false
+  /// Refuses every write.
+  package var isReadOnly = false
   /// Bytes a second that a backup sends at most, so that searches and writes keep the disk; nil
   /// does not limit it. What the repository has already does not count. Default nil.
   public var backupBytesPerSecond: Int?

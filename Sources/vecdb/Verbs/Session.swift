@@ -18,8 +18,7 @@ enum Session {
     while true {
       let locked: VecDBError
       do {
-        let database = try await Database.open(at: path, configuration: configuration)
-        return try await run(database, body)
+        return try await open(path, configuration, body)
       } catch let error as VecDBError where error.code == .locked { locked = error }
       let owner: RemoteDatabase?
       do { owner = try remote(path) } catch {
@@ -36,7 +35,25 @@ enum Session {
     }
   }
 
-  private static func configuration(
+  /// Opens the database, or what can be read of it where nothing can be written.
+  fileprivate static func open<Result>(
+    _ path: String, _ configuration: Configuration, _ body: (Database) async throws -> Result
+  ) async throws -> Result {
+    let database: Database
+    do { database = try await Database.open(at: path, configuration: configuration) } catch let
+      error as VecDBError
+      where error.code == .inputOutput && Database.isOnReadOnlyFileSystem(path)
+    {
+      let scratch = try TemporaryDirectory()
+      defer { scratch.remove() }
+      let copy = try await Database.openCopy(
+        of: path, in: scratch.path, configuration: configuration)
+      return try await run(copy, body)
+    }
+    return try await run(database, body)
+  }
+
+  fileprivate static func configuration(
     create: Bool, buildThreads: Int, isBrief: Bool, key: (any RepositoryKey)?
   ) -> Configuration {
     var configuration = Configuration()
@@ -50,7 +67,7 @@ enum Session {
     return configuration
   }
 
-  private static func run<Result>(
+  fileprivate static func run<Result>(
     _ database: Database, _ body: (Database) async throws -> Result
   ) async throws -> Result {
     let result: Result
@@ -130,8 +147,7 @@ extension Session {
     while true {
       let locked: VecDBError
       do {
-        let database = try await Database.open(at: path, configuration: configuration)
-        return try await run(database) { try await body(.own($0)) }
+        return try await open(path, configuration) { try await body(.own($0)) }
       } catch let error as VecDBError where error.code == .locked { locked = error }
       let owner: RemoteDatabase?
       do { owner = try remote(path) } catch {
