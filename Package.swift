@@ -116,6 +116,9 @@ let package = Package(
     .executableTarget(
       name: "vecdb-increments", dependencies: ["BlockStore", "Files", "Bytes"],
       path: "Benchmarks/Increments"),
+    .target(name: "Shapes", path: "Tests/Shapes"),
+    .executableTarget(
+      name: "vecdb-shapes", dependencies: ["VecDB", "Shapes"], path: "Benchmarks/Shapes"),
     .target(
       name: "SimulatedDisk", dependencies: ["CSQLite", "Files", "Bytes"],
       path: "Tests/SimulatedDisk"),

@@ -123,7 +123,7 @@ public final class Database: Sendable {
       do {
         engine.checkpointer.finish(engine, waiting: true)
         if engine.poison == nil, engine.configuration.checkpointOnClose {
-          engine.maintainer.finish(engine, within: Self.maintenanceOnClose)
+          engine.maintainer.finish(engine, within: engine.configuration.maintenanceOnClose)
           _ = try engine.checkpointNow()
         }
       } catch {
@@ -133,9 +133,6 @@ public final class Database: Sendable {
     }
     if let failure = failure.withLock({ $0 }) { throw failure }
   }
-
-  /// How long closing goes on with maintenance that is due.
-  private static let maintenanceOnClose = Duration.seconds(3)
 
   /// The LSN up to which writes are durable and searchable.
   public var lsn: UInt64 { engine.shared.lsn.load(ordering: .acquiring) }

@@ -32,7 +32,10 @@ extension VectorCollection {
       let started = DispatchTime.now()
       try requireUsable()
       try requireQuery(vector, k: k, options)
-      let result = try vector.withUnsafeBufferPointer { try answer($0, k: k, options) }
+      let result = try vector.withUnsafeBufferPointer { query in
+        runtime.reservoir.offer(query)
+        return try answer(query, k: k, options)
+      }
       database.engine.telemetry.searched(
         since: started, hops: result.hops, distances: result.distances)
       return result
@@ -41,7 +44,7 @@ extension VectorCollection {
     }
   }
 
-  /// As ``search(_:k:options:)`` for async callers: runs on threads that are kept for searches, one
+  /// As `search` for async callers: runs on threads that are kept for searches, one
   /// per core, in the order of the calls, so that many searches at once do not hold up other tasks.
   ///
   /// - Throws: as `search`; `cancelled` if the task was cancelled before its turn.
@@ -84,6 +87,10 @@ extension VectorCollection {
     _ query: UnsafeBufferPointer<Float>, in index: IndexGeneration, k: Int,
     _ options: SearchOptions, isFirst: Bool
   ) throws -> SearchResult? {
+    if !runtime.health.isMeasured, runtime.mayBePoor {
+      // Nobody may search it without knowing how good it is.
+      _ = try database.engine.health(of: runtime, 32)
+    }
     let view = index.view()
     let matching = try options.filter.map {
       try runtime.matchingSlots($0, records: database.records, in: index, at: view)
@@ -92,14 +99,16 @@ extension VectorCollection {
     let effort = try effort(
       options, k: k, matching: filter?.population, in: index, at: view)
     let outcome =
-      options.exact
+      effort.isExact
       ? try index.exactSearch(Array(query), k: k, filter: filter, at: view)
       : try index.search(query, k: k, ef: effort.near, farEf: effort.far, filter: filter, at: view)
     if !isFirst { try requireRows(of: outcome, view) }
     return try hits(of: outcome, in: index, options).map { hits in
-      SearchResult(
+      let walked = outcome.plan == .scan ? "none" : outcome.walksRows ? "float32" : "bytes"
+      return SearchResult(
         hits: hits, lsn: view.lsn, efSearch: max(effort.near, outcome.ef),
-        plan: outcome.plan.rawValue,
+        plan: outcome.plan.rawValue, codes: walked,
+        warning: runtime.health.isPoor ? runtime.health.known(for: runtime)?.finding : nil,
         distances: outcome.distanceCount, hops: outcome.hopCount,
         matching: filter?.population,
         selectivity: filter.map { Double($0.population) / Double(max(1, view.slotCount)) },

@@ -7,8 +7,10 @@ extension BuildStep {
   func findNeighbours(of place: Int, _ worker: BuildWorker) {
     let slot = batch[place]
     let scratch = worker.scratch
+    fit[place] = 0
     guard !generation.isAbsent(slot) else { return }
-    let query = generation.storedQuery(slot, into: scratch.signedQuery, scratch: scratch.dots)
+    let query = generation.storedQuery(
+      slot, into: scratch.signedQuery, scratch: scratch.dots, buffers: scratch.rowBuffers)
     batch.slots.withUnsafeBufferPointer { slots in
       if let ids = slots.baseAddress {
         query.distances(ids, count: slots.count, worker.fellowDistances)
@@ -32,14 +34,9 @@ extension BuildStep {
             toward: query, above: layer, width: GraphView.descentWidth(ef: ef), scratch,
             distanceCount: &distanceCount)
         }
-        if layer == 0 {
-          _ = graph.walk(
-            level: 0, toward: query, scratch, distanceCount: &distanceCount)
-        } else {
-          _ = graph.walk(
-            level: layer, toward: query, scratch, distanceCount: &distanceCount)
-        }
+        _ = graph.walk(level: layer, toward: query, scratch, distanceCount: &distanceCount)
         nearest = scratch.pool.words[0] & ~1
+        if layer == 0 { measureFit(of: place, worker) }
       }
       addFellows(of: place, onLayer: layer, worker)
       let pool = scratch.pool

@@ -93,7 +93,9 @@ extension BuildStep {
         count += 1
       }
     }
-    let query = generation.storedQuery(slot, into: scratch.signedQuery, scratch: scratch.dots)
+    let query = generation.storedQuery(
+      slot, into: scratch.signedQuery, scratch: scratch.dots,
+      buffers: scratch.rowBuffers)
     query.distances(scratch.ids, count: count, scratch.dots)
     var least = UInt32.max
     for index in 0..<count { least = min(least, UInt32(bitPattern: scratch.dots[index])) }

@@ -19,11 +19,11 @@ extension BuildStep {
       count += 1
     }
     let oldCount = count
-    let isNew = batch.place(of: UInt32(target)) != nil
+    let mayHold = isRefresh || batch.place(of: UInt32(target)) != nil
     // A row and a whole batch may be more than one kernel call takes.
     for edge in edges where count < SearchScratch.batchLimit {
       let source = batch.slots[Int(edge & 0xffff)]
-      if isNew, Self.holds(ids, count: oldCount, source) { continue }
+      if mayHold, Self.holds(ids, count: oldCount, source) { continue }
       ids[count] = source
       count += 1
     }
@@ -34,7 +34,8 @@ extension BuildStep {
       return
     }
     let query = generation.storedQuery(
-      target, into: worker.scratch.signedQuery, scratch: worker.scratch.dots)
+      target, into: worker.scratch.signedQuery, scratch: worker.scratch.dots,
+      buffers: worker.scratch.rowBuffers)
     query.distances(ids, count: count, dots)
     let candidates = worker.candidates
     for index in 0..<count {

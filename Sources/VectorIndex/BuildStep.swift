@@ -12,13 +12,20 @@ struct BuildStep {
   let batch: SlotBatch
   /// Per node of the batch: the nearest node of the frozen graph.
   let nearestOld: UnsafeMutablePointer<UInt32>
+  /// Per node of the batch: 0 where codes were not measured on it, otherwise one more than the
+  /// nearest ones that they missed.
+  let fit: UnsafeMutablePointer<UInt8>
+  /// Whether the batch's nodes have links already.
+  var isRefresh = false
 
   init(
-    _ generation: IndexGeneration, batch: SlotBatch, nearestOld: UnsafeMutablePointer<UInt32>
+    _ generation: IndexGeneration, batch: SlotBatch, nearestOld: UnsafeMutablePointer<UInt32>,
+    fit: UnsafeMutablePointer<UInt8>
   ) {
     self.generation = generation
     self.batch = batch
     self.nearestOld = nearestOld
+    self.fit = fit
     graph = GraphView(generation)
     upperRowCount = generation.arrays.upperLinks.count
     parents = generation.parentWords

@@ -25,6 +25,9 @@ struct CodedQuery {
   var weightShift: Int64 = 0
   /// Under the inner product: the weight of a stored slot.
   var weight: UInt32 = 1
+  /// Where the graph is walked on the float32 rows: distances are the reported ones then, as
+  /// sortable bits, and nothing else here counts.
+  var rows: RowQuery?
 
   @inline(__always)
   func distance(dot: Int32, row: Int) -> UInt32 {
@@ -33,6 +36,7 @@ struct CodedQuery {
 
   /// The integer distance up to which a record may be nearer than a candidate.
   func rerankLimit(_ word: UInt64) -> UInt32 {
+    if rows != nil { return CandidatePool.distance(word) }
     let distance = CandidatePool.distance(word)
     var margin = Double(slack + slackPerRoot * Float(distance).squareRoot())
     if let weights {
@@ -54,6 +58,7 @@ struct CodedQuery {
   func distances(
     _ ids: UnsafePointer<UInt32>, count: Int, _ out: UnsafeMutablePointer<Int32>
   ) {
+    if let rows { return rows.distances(ids, count: count, out) }
     kernel(query, codes, strideBytes, ids, count, strideBytes, out)
     var index = 0
     while index < count {
@@ -68,6 +73,7 @@ struct CodedQuery {
   /// The same for the rows from `first` on.
   @inline(__always)
   func distances(first: Int, count: Int, _ out: UnsafeMutablePointer<Int32>) {
+    if let rows { return rows.distances(first: first, count: count, out) }
     rangeKernel(query, codes, strideBytes, first, count, strideBytes, out)
     var index = 0
     while index < count {
@@ -88,11 +94,15 @@ struct CodedQuery {
 
 extension IndexGeneration {
   /// A stored slot as a query in the space that the graph is built in. `signed` receives its codes
-  /// (a row's stride of bytes); `scratch` one dot product.
+  /// (a row's stride of bytes); `scratch` one dot product. On rows the query is the slot's own row.
   @inline(__always)
   func storedQuery(
-    _ slot: Int, into signed: UnsafeMutablePointer<Int8>, scratch: UnsafeMutablePointer<Int32>
+    _ slot: Int, into signed: UnsafeMutablePointer<Int8>, scratch: UnsafeMutablePointer<Int32>,
+    buffers: RowBuffers
   ) -> CodedQuery {
+    if usesRows {
+      return codedQuery(on: storedRowQuery(slot, buffers: buffers), unused: signed)
+    }
     let stride = arrays.codes.strideBytes
     let row = UnsafeRawPointer(arrays.codes.base + slot &* stride)
     if parameters.metric == .hamming {
@@ -150,8 +160,27 @@ extension IndexGeneration {
       weightShift: quantizer.weightShift(dimensions: parameters.dimensions))
   }
 
-  /// Encodes the prepared query of a scratch. Only once the generation is trained.
+  /// A query on rows; what codes need is left empty.
+  func codedQuery(on rows: RowQuery, unused signed: UnsafeMutablePointer<Int8>) -> CodedQuery {
+    var query = CodedQuery(
+      kernel: kernels.dotCodes, rangeKernel: kernels.dotCodesRange,
+      query: UnsafePointer(signed), codes: UnsafeRawPointer(arrays.codes.base),
+      strideBytes: arrays.exact.strideBytes,
+      rowTerms: UnsafePointer(arrays.rowTerms.base.assumingMemoryBound(to: UInt32.self)),
+      base: 0, termMask: 0, shift: 0)
+    query.rows = rows
+    return query
+  }
+
+  /// Encodes the prepared query of a scratch. Only once the generation is trained. What the query
+  /// is to be compared with must have been loaded before: slots that came after the generation
+  /// went over to rows have no codes.
   func codedQuery(_ scratch: SearchScratch, quantizer: Quantizer) -> CodedQuery {
+    if usesRows || (scratch.compensation == .rows && parameters.metric != .hamming) {
+      scratch.isQueryExact = false
+      return codedQuery(
+        on: rowQuery(scratch.query, buffers: scratch.rowBuffers), unused: scratch.signedQuery)
+    }
     let dimensions = parameters.dimensions
     let stride = arrays.codes.strideBytes
     if parameters.metric == .hamming {
@@ -181,6 +210,14 @@ extension IndexGeneration {
     // average over.
     let encoded = quantizer.encode(
       scratch.query, dimensions: dimensions, paddedTo: stride, into: scratch.codes)
+    if encoded.clipped > 0,
+      quantizer.excess(of: scratch.query, dimensions: dimensions) > excessLimit
+    {
+      // Codes cannot say where such a query is.
+      scratch.isQueryExact = false
+      return codedQuery(
+        on: rowQuery(scratch.query, buffers: scratch.rowBuffers), unused: scratch.signedQuery)
+    }
     CodeDistance.makeQuery(
       scratch.codes, dimensions, paddedDimensions: stride, scratch.signedQuery)
     scratch.isQueryExact = quantizer.isIntegral && encoded.isLossless && parameters.metric == .l2

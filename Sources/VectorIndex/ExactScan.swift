@@ -30,7 +30,7 @@ struct ExactScan {
   }
 
   mutating func add(_ slot: Int) {
-    guard index.isVisible(slot, in: view) else { return }
+    guard index.isVisible(slot, in: view), slot != scratch.leftOut else { return }
     scratch.ids[pending] = UInt32(slot)
     pending += 1
     if pending == Self.batch { flush() }

@@ -102,7 +102,8 @@ extension BuildStep {
     var result = UnsafePointer(ids)
     if count > kept {
       let query = generation.storedQuery(
-        node, into: worker.scratch.signedQuery, scratch: worker.scratch.dots)
+        node, into: worker.scratch.signedQuery, scratch: worker.scratch.dots,
+        buffers: worker.scratch.rowBuffers)
       query.distances(ids, count: count, dots)
       let candidates = worker.candidates
       for index in 0..<count {

@@ -19,6 +19,7 @@ final class GraphBuilder {
   unowned let generation: IndexGeneration
   let workers: [BuildWorker]
   private let nearestOld: UnsafeMutablePointer<UInt32>
+  private let fit: UnsafeMutablePointer<UInt8>
   private var edges = ReverseEdges()
   /// Searches under way, as they were seen lately.
   private var recentReaders = 0.0
@@ -27,15 +28,17 @@ final class GraphBuilder {
     self.generation = generation
     workers = (0..<threads).map { _ in BuildWorker(parameters: generation.parameters) }
     nearestOld = .allocate(capacity: SearchScratch.batchLimit)
+    fit = .allocate(capacity: SearchScratch.batchLimit)
   }
 
   deinit {
     nearestOld.deallocate()
+    fit.deallocate()
     edges.deallocate()
   }
 
   func step(for batch: SlotBatch) -> BuildStep {
-    BuildStep(generation, batch: batch, nearestOld: nearestOld)
+    BuildStep(generation, batch: batch, nearestOld: nearestOld, fit: fit)
   }
 
   /// How many of `pending` nodes to insert next: the graph doubles at first, then grows by 2 %.
@@ -63,6 +66,7 @@ final class GraphBuilder {
     generation.upperRowCount.store(generation.arrays.upperLinks.count, ordering: .releasing)
     generation.graphCount.store(start + size, ordering: .releasing)
     raiseEntry(step)
+    try judgeCodes(step)
     return true
   }
 
@@ -74,7 +78,9 @@ final class GraphBuilder {
     while !rest.isEmpty {
       let size = Self.batchSize(
         graphCount: generation.graphCount.load(ordering: .relaxed), pending: rest.count)
-      raiseEntry(insert(SlotBatch(rest.prefix(size))))
+      let step = insert(SlotBatch(rest.prefix(size)))
+      raiseEntry(step)
+      try judgeCodes(step)
       rest = rest.dropFirst(size)
     }
   }
@@ -97,14 +103,19 @@ final class GraphBuilder {
     parallel(count: batch.count, chunk: 1, least: 4) { worker, place in
       step.findNeighbours(of: place, worker)
     }
+    merge(step)
+    let worker = workers[0]
+    for place in 0..<batch.count { step.assignParent(to: place, worker) }
+    return step
+  }
+
+  /// The neighbours that a step's nodes have chosen take up links back.
+  func merge(_ step: BuildStep) {
     edges.collect(step)
     let groups = edges.groups
     parallel(count: groups.count, chunk: 16, least: 16) { worker, index in
       step.mergeEdges(groups[index], worker)
     }
-    let worker = workers[0]
-    for place in 0..<batch.count { step.assignParent(to: place, worker) }
-    return step
   }
 
   private func raiseEntry(_ step: BuildStep) {

@@ -5,7 +5,8 @@ final class IndexArrays: Sendable {
   /// An unused link, parent or exact row.
   static let none = UInt32.max
 
-  /// Codes, one row a slot, zero padded to whole cache lines.
+  /// Codes, one row a slot, zero padded to whole cache lines; none of slots that came after the
+  /// generation went over to the float32 rows.
   let codes: RowArray
   /// |x|² - 256 Σx of the codes; under `.dot` (zeroCode - 128) Σx (UInt32, wrapping).
   let rowTerms: RowArray
@@ -59,14 +60,14 @@ final class IndexArrays: Sendable {
     keyBytes = try array("keyBytes", 1, slots * Birth.maximumKeyBytes)
   }
 
-  /// One row per slot each.
+  /// One row per slot each, and so have the codes while they are used.
   var perSlot: [RowArray] {
-    [codes, rowTerms] + (weights.map { [$0] } ?? []) + [links, nodes, parents, exactRows]
+    [rowTerms] + (weights.map { [$0] } ?? []) + [links, nodes, parents, exactRows]
       + (inverseNorms.map { [$0] } ?? []) + [lifetimes, hashes, keyReferences]
   }
 
   /// All, in the order of the format.
-  var all: [RowArray] { perSlot + [upperLinks, exact, keyBytes] }
+  var all: [RowArray] { [codes] + perSlot + [upperLinks, exact, keyBytes] }
 
   /// Those that the graph digest covers.
   var graph: [RowArray] {

@@ -38,7 +38,7 @@ extension IndexGeneration {
     }
     if !births.isEmpty { awaitReaders() }
     takeFree(reused)
-    for array in arrays.perSlot { try array.extend(to: end) }
+    for array in slotArrays { try array.extend(to: end) }
     func slot(_ index: Int) -> Int {
       index < reused.count ? Int(reused[index]) : first + index - reused.count
     }
@@ -94,7 +94,7 @@ extension IndexGeneration {
     guard end <= IndexArrays.slotLimit else {
       throw .capacityExceeded(array: "slots", limitBytes: IndexArrays.slotLimit)
     }
-    for array in arrays.perSlot { try array.reserve(end) }
+    for array in slotArrays { try array.reserve(end) }
     try arrays.exact.reserve(arrays.exact.count + births.count)
     try arrays.keyBytes.reserve(
       births.reduce(arrays.keyBytes.count) { $0 + $1.key.count + Self.keyGranuleBytes })
@@ -155,22 +155,27 @@ extension IndexGeneration {
   /// the former. Searches that began before go on reading their float rows, which stay.
   private func train(with births: [Birth]) {
     let slots = slotCount.load(ordering: .relaxed)
-    let present = (0..<slots).lazy.filter { !self.isAbsent($0) }.prefix(Quantizer.sampleLimit)
-    let old = Array(present)
-    let count = min(old.count + births.count, Quantizer.sampleLimit)
+    let old = (0..<slots).filter { !isAbsent($0) }
+    let all = old.count + births.count
+    let count = min(all, Quantizer.sampleLimit)
     guard count > 0 else { return }
-    let quantizer = makeQuantizer(count: count) { index, vector in
+    let (quantizer, limit) = makeQuantizer(count: count) { number, vector in
+      let index = sampleIndex(number, of: count, outOf: all)
       if index < old.count {
         _ = copyVector(old[index], to: vector)
       } else {
         _ = vector.update(fromContentsOf: births[index - old.count].vector)
       }
     }
+    if prefersRows(quantizer) {
+      setQuantizer(quantizer)
+      return traversesRows.store(true, ordering: .releasing)
+    }
     for slot in 0..<slots {
       for array in [arrays.codes, arrays.rowTerms, arrays.exactRows] { array.willWrite(row: slot) }
       arrays.weights?.willWrite(row: slot)
     }
-    setQuantizer(quantizer)
+    setQuantizer(quantizer, excessLimit: limit)
     for slot in 0..<slots {
       guard let exact = exactVector(slot) else { continue }
       let encoded = encode(exact, slot: slot)
@@ -180,22 +185,38 @@ extension IndexGeneration {
     }
   }
 
-  /// A quantiser trained on `count` vectors; `copy` writes the i-th as it was given.
+  /// Which of `all` vectors is the number-th of a sample of `count`: spread over all of them, so
+  /// that codes fit new records as well as old ones. Version 0.1 took the first ones.
+  func sampleIndex(_ number: Int, of count: Int, outOf all: Int) -> Int {
+    parameters.codes == .bytes ? number : number * all / max(1, count)
+  }
+
+  /// A quantiser trained on `count` vectors, and how far a query may lie outside of its range;
+  /// `copy` writes the i-th as it was given.
   func makeQuantizer(
     count: Int, copy: (Int, UnsafeMutableBufferPointer<Float>) -> Void
-  ) -> Quantizer {
-    let dimensions = parameters.dimensions
+  ) -> (Quantizer, excessLimit: Float) {
+    let (metric, dimensions) = (parameters.metric, parameters.dimensions)
     return withUnsafeTemporaryAllocation(of: Float.self, capacity: dimensions) { vector in
       vector.initialize(repeating: 0)
-      return Quantizer.train(metric: parameters.metric, dimensions: dimensions, count: count) {
-        copy($0, vector)
+      func prepared(_ index: Int) -> UnsafePointer<Float> {
+        copy(index, vector)
         let base = vector.baseAddress.unsafelyUnwrapped
-        if parameters.metric == .cosine {
+        if metric == .cosine {
           let inverse = VectorNorm.inverse(base, dimensions: dimensions)
           VectorNorm.scale(base, by: inverse, dimensions: dimensions, into: base)
         }
         return UnsafePointer(base)
       }
+      let quantizer = Quantizer.train(
+        metric: metric, dimensions: dimensions, count: count, vector: prepared)
+      guard parameters.codes == .automatic, metric == .l2 || metric == .cosine else {
+        return (quantizer, .infinity)
+      }
+      return (
+        quantizer,
+        quantizer.excessLimit(dimensions: dimensions, count: count, vector: prepared)
+      )
     }
   }
 

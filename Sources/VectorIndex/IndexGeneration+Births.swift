@@ -112,7 +112,7 @@ extension IndexGeneration {
   /// Writes a slot's codes, once trained.
   func encode(_ vector: UnsafePointer<Float>, slot: Int) -> EncodedSlot {
     let dimensions = parameters.dimensions
-    guard let quantizer else { return EncodedSlot() }
+    guard let quantizer, !usesRows else { return EncodedSlot() }
     let codes = arrays.codes.row(slot).assumingMemoryBound(to: UInt8.self)
     let stride = arrays.codes.strideBytes
     if parameters.metric == .hamming {

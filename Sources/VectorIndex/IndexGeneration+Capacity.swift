@@ -8,7 +8,7 @@ extension IndexGeneration {
     guard slots <= IndexArrays.slotLimit else {
       throw .capacityExceeded(array: "slots", limitBytes: IndexArrays.slotLimit)
     }
-    for array in arrays.perSlot { try Self.require(slots, in: array) }
+    for array in slotArrays { try Self.require(slots, in: array) }
     try Self.require(arrays.exact.count + births, in: arrays.exact)
     try Self.require(arrays.keyBytes.count + births * Birth.maximumKeyBytes, in: arrays.keyBytes)
     for number in 0..<columnCount.load(ordering: .relaxed) {

@@ -41,6 +41,7 @@ extension IndexGeneration {
     for index in 0..<count {
       let word = waiting[index]
       let slot = CandidatePool.slot(word)
+      guard slot != scratch.leftOut else { continue }
       if scratch.isQueryExact, exactRow(Int(slot)) == nil {
         keep(Float(CandidatePool.distance(word)), slot, scratch)
         continue

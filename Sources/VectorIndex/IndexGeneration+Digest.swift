@@ -21,6 +21,13 @@ extension IndexGeneration {
     quantizer?.write(to: &writer)
     hasher.update(UInt32(writer.count))
     hasher.update(writer.bytes)
+    if parameters.codes != .bytes {
+      var writer = ByteWriter()
+      writer.write(UInt8(usesRows ? 1 : 0))
+      writer.write(excessLimit)
+      codeFit.write(to: &writer)
+      hasher.update(writer.bytes)
+    }
     for array in arrays.graph {
       hasher.update(Array(array.name.utf8))
       hasher.update(UInt64(array.strideBytes))

@@ -110,7 +110,7 @@ extension IndexGeneration {
   /// Turns a kernel's value into the distance reported.
   @inline(__always)
   private func finish(_ value: Float, slot: Int, _ scratch: SearchScratch) -> Float {
-    guard value.isFinite else { return overflowedDistance(slot, scratch) }
+    guard value.isFinite else { return overflowedDistance(slot, from: scratch.query) }
     switch parameters.metric {
     case .l2, .hamming: return value
     case .dot: return 0 - value
@@ -122,11 +122,13 @@ extension IndexGeneration {
   }
 
   /// The same in double arithmetic, for vectors so long that float sums overflow.
-  private func overflowedDistance(_ slot: Int, _ scratch: SearchScratch) -> Float {
+  func overflowedDistance(
+    _ slot: Int, from query: UnsafePointer<Float>, inverseNorm: Double = 1
+  ) -> Float {
     guard let vector = vector(slot) else { return .infinity }
     var sum = 0.0
     for j in 0..<parameters.dimensions {
-      let (a, b) = (Double(scratch.query[j]), Double(vector[j]))
+      let (a, b) = (Double(query[j]), Double(vector[j]))
       sum += parameters.metric.countsDifferences ? (a - b) * (a - b) : a * b
     }
     switch parameters.metric {
@@ -134,7 +136,7 @@ extension IndexGeneration {
     case .dot: return Float(0 - sum)
     case .cosine:
       let inverse = arrays.inverseNorms?.row(slot).load(as: Double.self) ?? 0
-      return Float(min(2, max(0, 1 - sum * inverse)))
+      return Float(min(2, max(0, 1 - sum * inverse * inverseNorm)))
     }
   }
 

@@ -6,7 +6,7 @@ extension IndexGeneration {
   package func scansAlways(matching: Int, k: Int, at view: ReadView) -> Bool {
     let planner = FilteredSearchPlanner(
       matching: matching, slots: view.slotCount, ef: k, baseDegree: parameters.baseDegree,
-      strideBytes: parameters.codeStrideBytes)
+      strideBytes: traversalStrideBytes)
     return matching <= FilteredSearchPlanner.directScanLimit(k: k) || planner.isScanCheapest
   }
 
@@ -30,6 +30,7 @@ extension IndexGeneration {
       strideBytes: coded.strideBytes)
     return MatchTest.with(filter, self, at: view) { matching in
       var outcome = SearchOutcome(plan: .scan)
+      outcome.walksRows = coded.rows != nil
       if !planner.isScanCheapest {
         startWalk(graph, coded, scratch, capacity: max(ef, farEf), &outcome)
         planner.nearby = linksNearby(graph, scratch.pool, matching)

@@ -69,7 +69,7 @@ extension IndexGeneration {
   func takeFree(_ slots: [UInt32]) {
     for slot in slots {
       freeHead = parentWords[Int(slot)]
-      for array in arrays.perSlot { array.willWrite(row: Int(slot)) }
+      for array in slotArrays where slot < array.count { array.willWrite(row: Int(slot)) }
       for number in 0..<columnCount.load(ordering: .relaxed) {
         columns[number]?.ids.willWrite(row: Int(slot))
       }

@@ -26,7 +26,7 @@ extension IndexGeneration {
   private func checkCounts(_ report: inout InvariantReport) {
     let slots = slotCount.load(ordering: .relaxed)
     let nodes = graphCount.load(ordering: .relaxed)
-    for array in arrays.perSlot {
+    for array in slotArrays {
       report.require(array.count == slots, "\(array.name) has \(array.count) rows, not \(slots)")
     }
     report.require(nodes <= slots, "the graph has \(nodes) nodes, but \(slots) slots are assigned")

@@ -37,8 +37,8 @@ extension IndexGeneration {
     }
     let present = births.compactMap { $0 }
     let new = try reserve(births: present)
-    for array in arrays.perSlot { try array.reserve(end) }
-    for array in arrays.perSlot { try array.extend(to: end) }
+    for array in slotArrays { try array.reserve(end) }
+    for array in slotArrays { try array.extend(to: end) }
     let empty = Birth(key: [], vector: [], hash: .zero)
     try appendColumns(births.map { $0 ?? empty }, first: first, new: new)
     let slots = (first..<end).filter { births[$0 - first] != nil }
@@ -75,6 +75,7 @@ extension IndexGeneration {
       return true
     }
     appliedLSN = max(appliedLSN, origin)
+    codeFit.prove(nodes: graphCount.load(ordering: .relaxed), lsn: appliedLSN)
     return false
   }
 
@@ -158,15 +159,16 @@ extension IndexGeneration {
   private func trainToAdopt(
     _ source: IndexGeneration, at origin: UInt64, count: Int, living: Bool
   ) {
-    let sample = Array(
-      (0..<count).lazy.filter {
-        !source.isAbsent($0) && !source.isFree($0) && (!living || source.diedLSN($0) > origin)
-      }.prefix(Quantizer.sampleLimit))
-    guard !sample.isEmpty else { return }
-    setQuantizer(
-      makeQuantizer(count: sample.count) { index, vector in
-        _ = source.copyVector(sample[index], to: vector)
-      })
+    let all = (0..<count).filter {
+      !source.isAbsent($0) && !source.isFree($0) && (!living || source.diedLSN($0) > origin)
+    }
+    let sample = min(all.count, Quantizer.sampleLimit)
+    guard sample > 0 else { return }
+    let (quantizer, limit) = makeQuantizer(count: sample) { number, vector in
+      _ = source.copyVector(all[sampleIndex(number, of: sample, outOf: all.count)], to: vector)
+    }
+    setQuantizer(quantizer, excessLimit: limit)
+    if prefersRows(quantizer) { traversesRows.store(true, ordering: .releasing) }
   }
 
   private func writeAbsent(_ slot: Int) {

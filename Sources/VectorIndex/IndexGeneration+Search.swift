@@ -6,21 +6,33 @@ extension IndexGeneration {
   /// where that many match. Where little of what is near the query is in the filter, `farEf` is
   /// the width if it is larger.
   ///
+  /// `compensation` is how the search makes up for a poor index; nil takes the index's own.
+  ///
+  /// With `leavingOut` a slot is passed over as if it and its links were not there: its vector is
+  /// a query then that this index has never seen.
+  ///
   /// Lock-free, from any thread, beside the writer. Without a `view` the present moment is
   /// searched. Throws `.invalidParameter` for a wrong dimension, a zero query under cosine, or `k`
   /// below 1.
   package func search(
     _ query: UnsafeBufferPointer<Float>, k: Int, ef: Int, farEf: Int = 0,
-    filter: SlotBitset? = nil, at view: ReadView? = nil
+    filter: SlotBitset? = nil, leavingOut leftOut: UInt32? = nil, at view: ReadView? = nil,
+    compensation given: Compensation? = nil
   ) throws(IndexError) -> SearchOutcome {
     guard k > 0 else { throw .invalidParameter("k is \(k), it must be at least 1") }
     let scratch = scratchPool.take(parameters)
-    defer { scratchPool.giveBack(scratch) }
+    let compensation = given ?? self.compensation
+    scratch.compensation = compensation
+    scratch.leftOut = leftOut ?? IndexArrays.none
+    defer {
+      scratch.leftOut = IndexArrays.none
+      scratchPool.giveBack(scratch)
+    }
     try prepare(scratch, for: query)
     let view = view ?? self.view()
     let k = min(k, view.slotCount)
     let graph = GraphView(self)
-    guard graph.count > 0, k > 0, let quantizer else {
+    guard graph.count > 0, k > 0, let quantizer, compensation != .scan else {
       return scan(view: view, k: k, filter: filter, scratch: scratch)
     }
     let ef = min(max(ef, k), view.slotCount)
@@ -41,13 +53,15 @@ extension IndexGeneration {
         view: view, k: k, ef: ef, filter: nil, graph: graph, coded: coded, scratch: scratch)
     }
     var outcome = SearchOutcome(plan: .graph)
+    outcome.walksRows = coded.rows != nil
     let capacity = ef + (ef * hidden + live - 1) / live
     startWalk(graph, coded, scratch, capacity: capacity, &outcome)
     outcome.hopCount = graph.walk(
       level: 0, toward: coded, scratch, distanceCount: &outcome.distanceCount)
     addTail(graph, coded, scratch, view: view, &outcome)
     rank(scratch.pool, k: k, view: view, coded: coded, scratch: scratch, &outcome)
-    if outcome.hits.count < min(k, view.slotCount - view.deadCount) {
+    let others = view.slotCount - view.deadCount - (leftOut == nil ? 0 : 1)
+    if outcome.hits.count < min(k, others) {
       return filteredSearch(
         view: view, k: k, ef: ef, filter: nil, graph: graph, coded: coded, scratch: scratch)
     }
@@ -57,11 +71,14 @@ extension IndexGeneration {
   /// The same for an array.
   package func search(
     _ query: [Float], k: Int, ef: Int, farEf: Int = 0, filter: SlotBitset? = nil,
-    at view: ReadView? = nil
+    leavingOut leftOut: UInt32? = nil, at view: ReadView? = nil,
+    compensation: Compensation? = nil
   ) throws(IndexError) -> SearchOutcome {
     let result = query.withUnsafeBufferPointer { buffer in
       Result { () throws(IndexError) in
-        try search(buffer, k: k, ef: ef, farEf: farEf, filter: filter, at: view)
+        try search(
+          buffer, k: k, ef: ef, farEf: farEf, filter: filter, leavingOut: leftOut, at: view,
+          compensation: compensation)
       }
     }
     return try result.get()
@@ -90,6 +107,9 @@ extension IndexGeneration {
   ) {
     scratch.pool.reset(capacity: capacity)
     scratch.visited.reset(count: Int(graph.count))
+    if scratch.leftOut < graph.count {
+      scratch.visited.tags[Int(scratch.leftOut)] = scratch.visited.tag
+    }
     _ = graph.descend(
       toward: coded, above: 0, width: GraphView.descentWidth(ef: capacity), scratch,
       distanceCount: &outcome.distanceCount)
@@ -144,10 +164,17 @@ extension IndexGeneration {
       let word = pool.words[index]
       guard CandidatePool.distance(word) <= farthest else { break }
       let slot = Int(CandidatePool.slot(word))
+      guard slot != scratch.leftOut else { continue }
       if view.hasDeaths || slot >= view.settledSlots {
         guard isVisible(slot, in: view) else { continue }
       }
       taken += 1
+      if coded.rows != nil {
+        // The distances are the reported ones already, and in order.
+        scratch.results.insert(word & ~1)
+        if taken == k { break }
+        continue
+      }
       if taken == k { farthest = coded.rerankLimit(word) }
       if scratch.isQueryExact, exactRow(slot) == nil {
         // The integer distance is the true one.

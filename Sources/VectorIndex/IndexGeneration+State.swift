@@ -4,7 +4,9 @@ import Synchronization
 /// The small state: what is not in the arrays. Together with them it is the whole generation.
 extension IndexGeneration {
   private static let magic: UInt32 = 0x5349_5856  // "VXIS"
-  private static let version: UInt16 = 5
+  private static let version: UInt16 = 6
+  /// The version of 0.1, which knows nothing of how the codes fit.
+  fileprivate static let versionWithoutFit: UInt16 = 5
 
   /// Magic, version, parameters, counts, free space, quantiser, digest, columns, and the
   /// length of every array.
@@ -34,6 +36,9 @@ extension IndexGeneration {
     writer.write(dataDigest.sum)
     writer.write(UInt8(quantizer == nil ? 0 : 1))
     quantizer?.write(to: &writer)
+    writer.write(UInt8(usesRows ? 1 : 0))
+    writer.write(excessLimit)
+    codeFit.write(to: &writer)
     let columnCount = columnCount.load(ordering: .relaxed)
     writer.write(UInt32(columnCount))
     for number in 0..<columnCount { writer.write(counted: columns[number]?.field ?? []) }
@@ -58,6 +63,7 @@ extension IndexGeneration {
   ) throws {
     let stored = try StoredState(decoding: state, magic: Self.magic, version: Self.version)
     try self.init(parameters: stored.parameters, options: options)
+    traversesRows.store(stored.usesRows, ordering: .releasing)
     self.prover = prover
     for (number, field) in stored.fields.enumerated() {
       add(try makeColumn(number: number, field: field))
@@ -75,14 +81,15 @@ extension IndexGeneration {
   }
 
   private func install(_ stored: StoredState) throws(IndexError) {
-    var perSlot = arrays.perSlot
+    var perSlot = slotArrays
     for number in 0..<stored.fields.count {
       guard let column = columns[number] else { continue }
       perSlot.append(column.ids)
       column.entryCount.store(column.entries.count, ordering: .releasing)
     }
     guard stored.slotCount <= IndexArrays.slotLimit,
-      perSlot.allSatisfy({ $0.count == stored.slotCount })
+      perSlot.allSatisfy({ $0.count == stored.slotCount }),
+      arrays.codes.count <= stored.slotCount
     else { throw .corruptState("an array does not have \(stored.slotCount) rows") }
     guard stored.graphCount <= stored.slotCount, stored.deadCount <= stored.slotCount,
       stored.entryPoint < max(1, stored.graphCount),
@@ -98,7 +105,10 @@ extension IndexGeneration {
     freeExactRow = stored.freeExactRow
     freeKeyChunks = stored.freeKeyChunks
     countReuse(from: stored.reuseSequence)
-    if let quantizer = stored.quantizer { setQuantizer(quantizer) }
+    if let quantizer = stored.quantizer {
+      setQuantizer(quantizer, excessLimit: stored.excessLimit)
+    }
+    codeFit = stored.codeFit
     appliedLSN = stored.appliedLSN
     clippedCount = stored.clippedCount
     absentCount.store(stored.absentCount, ordering: .releasing)
@@ -124,6 +134,9 @@ private struct StoredState {
   var clippedCount: UInt64
   var dataDigest: Digest
   var quantizer: Quantizer?
+  var usesRows = false
+  var excessLimit = Float.infinity
+  var codeFit = CodeFit()
   var fields: [[UInt8]] = []
   var arrays: [(name: String, lengthBytes: Int)] = []
 
@@ -148,7 +161,9 @@ private struct StoredState {
     }
     let found = try reader.read(UInt16.self, "version")
     // Versions 1 and 2 packed keys and values more tightly than they can be reused.
-    guard found == version else { throw IndexError.unknownVersion(found) }
+    guard found == version || found == IndexGeneration.versionWithoutFit else {
+      throw IndexError.unknownVersion(found)
+    }
     parameters = try IndexParameters(
       decoding: Array(try reader.readCounted(maximum: 1_024, "parameters")))
     func count(_ field: String) throws -> Int {
@@ -179,6 +194,15 @@ private struct StoredState {
     case 0: quantizer = nil
     case 1: quantizer = try Quantizer(reading: &reader)
     default: throw reader.failure("quantiser flag")
+    }
+    if found == version {
+      switch try reader.read(UInt8.self, "rows flag") {
+      case 0: usesRows = false
+      case 1: usesRows = quantizer != nil && parameters.metric != .hamming
+      default: throw reader.failure("rows flag")
+      }
+      excessLimit = try reader.readFloat("excess limit")
+      codeFit = try CodeFit(reading: &reader)
     }
     let columns = try reader.read(UInt32.self, "column count")
     guard columns <= Column.limit else { throw reader.failure("column count") }

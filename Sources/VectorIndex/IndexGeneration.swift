@@ -55,6 +55,10 @@ package final class IndexGeneration: @unchecked Sendable {
   /// Whether `trainedQuantizer` holds one.
   let isTrained = Atomic<Bool>(false)
   private let trainedQuantizer: UnsafeMutablePointer<Quantizer?>
+  /// Whether the graph is built and searched on the float32 rows; stored before any slot without
+  /// codes is published.
+  let traversesRows = Atomic<Bool>(false)
+  private let compensationWord = Atomic<UInt8>(0)
   let columnCount = Atomic<Int>(0)
   let columns: UnsafeMutablePointer<Column?>
   let scratchPool = ScratchPool()
@@ -69,6 +73,11 @@ package final class IndexGeneration: @unchecked Sendable {
   package internal(set) var dataDigest = MultisetDigest()
   /// Components that lay outside the quantiser's range, over all records since training.
   package internal(set) var clippedCount: UInt64 = 0
+  /// What the codes were found worth so far.
+  package internal(set) var codeFit = CodeFit()
+  /// How far a query may lie outside the range of the codes, in squared code units, before they
+  /// say too little of it. Set with the quantiser.
+  var excessLimit = Float.infinity
   /// The first free slot, or `IndexArrays.none`.
   var freeHead = IndexArrays.none
   /// Per size in granules: the first chunk of `keyBytes` that nobody uses.
@@ -114,9 +123,25 @@ package final class IndexGeneration: @unchecked Sendable {
     isTrained.load(ordering: .acquiring) ? trainedQuantizer.pointee : nil
   }
 
-  func setQuantizer(_ quantizer: Quantizer) {
+  func setQuantizer(_ quantizer: Quantizer, excessLimit: Float = .infinity) {
     trainedQuantizer.pointee = quantizer
+    self.excessLimit = excessLimit
     isTrained.store(true, ordering: .releasing)
+  }
+
+  /// How searches make up for an index that is known to answer badly, until it is built anew.
+  package enum Compensation: UInt8, Sendable {
+    case none = 0
+    /// The graph is walked on the float32 rows.
+    case rows = 1
+    /// Every record is compared.
+    case scan = 2
+  }
+
+  /// Set by whoever measures the index; changes no stored byte.
+  package var compensation: Compensation {
+    get { Compensation(rawValue: compensationWord.load(ordering: .relaxed)) ?? .none }
+    set { compensationWord.store(newValue.rawValue, ordering: .relaxed) }
   }
 
   // MARK: Figures
@@ -134,6 +159,11 @@ package final class IndexGeneration: @unchecked Sendable {
 
   /// Slots in the graph; the rest are the tail.
   package var graphSlotCount: Int { graphCount.load(ordering: .acquiring) }
+
+  /// What the graph is built and searched on: `bytes`, `float32`, or `none` before there is one.
+  package var codesInUse: String {
+    usesRows ? "float32" : isTrained.load(ordering: .acquiring) ? "bytes" : "none"
+  }
 
   /// Bytes in use in all arrays.
   package var sizeBytes: Int { checkpointArrays.reduce(0) { $0 + $1.lengthBytes } }

@@ -14,6 +14,17 @@ package struct IndexParameters: Sendable, Hashable {
     case hamming = 4
   }
 
+  /// What the graph is built and searched on. Raw values are part of the format.
+  package enum Codes: UInt8, Sendable, CaseIterable {
+    /// 8-bit codes with one scale for all components, whatever the data. Generations of version 0.1.
+    case bytes = 0
+    /// 8-bit codes while measurements say that they order records as the vectors do; the float32
+    /// rows from the batch on where they do not (see `CodeFit`).
+    case automatic = 1
+    /// The float32 rows.
+    case rows = 2
+  }
+
   package static let dimensionsRange = 1...65_536
   package static let degreeRange = 4...64
   package static let efConstructionRange = 8...4_096
@@ -31,12 +42,13 @@ package struct IndexParameters: Sendable, Hashable {
   package let alphaDenominator: UInt32
   /// Seeds the level of every slot.
   package let seed: UInt64
+  package let codes: Codes
 
   /// Throws `.invalidParameter` naming the value and its range.
   package init(
     dimensions: Int, metric: Metric, degree: Int = 16, efConstruction: Int = 128,
     alphaNumerator: UInt32 = 11, alphaDenominator: UInt32 = 10,
-    seed: UInt64 = 0x9e37_79b9_7f4a_7c15
+    seed: UInt64 = 0x9e37_79b9_7f4a_7c15, codes: Codes = .automatic
   ) throws(IndexError) {
     guard Self.dimensionsRange.contains(dimensions) else {
       throw .invalidParameter("dimensions \(dimensions), allowed are 1...65536")
@@ -60,6 +72,7 @@ package struct IndexParameters: Sendable, Hashable {
     self.alphaNumerator = alphaNumerator
     self.alphaDenominator = alphaDenominator
     self.seed = seed
+    self.codes = codes
   }
 
   /// Bytes of one row of codes: a byte, or under `.hamming` a bit, per dimension, padded to whole
@@ -74,12 +87,15 @@ package struct IndexParameters: Sendable, Hashable {
 
   // MARK: Encoding
 
-  private static let version: UInt16 = 1
+  /// The version that has no codes: they are `.bytes`.
+  private static let firstVersion: UInt16 = 1
+  private static let version: UInt16 = 2
 
-  /// Version, then the fields in order of declaration; 36 bytes.
+  /// Version, then the fields in order of declaration: 35 bytes. With the codes of version 0.1,
+  /// version 1, which ends before them.
   package func encode() -> [UInt8] {
     var writer = ByteWriter(reservingCapacity: 36)
-    writer.write(Self.version)
+    writer.write(codes == .bytes ? Self.firstVersion : Self.version)
     writer.write(UInt32(dimensions))
     writer.write(metric.rawValue)
     writer.write(UInt32(degree))
@@ -87,6 +103,7 @@ package struct IndexParameters: Sendable, Hashable {
     writer.write(alphaNumerator)
     writer.write(alphaDenominator)
     writer.write(seed)
+    if codes != .bytes { writer.write(codes.rawValue) }
     return writer.bytes
   }
 
@@ -96,10 +113,13 @@ package struct IndexParameters: Sendable, Hashable {
     guard let metric = Metric(rawValue: fields.metric) else {
       throw .corruptState("metric \(fields.metric) is unknown")
     }
+    guard let codes = Codes(rawValue: fields.codes) else {
+      throw .corruptState("codes \(fields.codes) are unknown")
+    }
     try self.init(
       dimensions: fields.dimensions, metric: metric, degree: fields.degree,
       efConstruction: fields.efConstruction, alphaNumerator: fields.alpha.0,
-      alphaDenominator: fields.alpha.1, seed: fields.seed)
+      alphaDenominator: fields.alpha.1, seed: fields.seed, codes: codes)
   }
 
   private struct Fields {
@@ -107,6 +127,7 @@ package struct IndexParameters: Sendable, Hashable {
     var metric: UInt8
     var alpha: (UInt32, UInt32)
     var seed: UInt64
+    var codes: UInt8
   }
 
   private static func fields(of bytes: [UInt8]) throws(IndexError) -> Fields {
@@ -114,7 +135,9 @@ package struct IndexParameters: Sendable, Hashable {
       return try bytes.withUnsafeBytes { buffer in
         var reader = ByteReader(buffer)
         let version = try reader.read(UInt16.self, "parameter version")
-        guard version == Self.version else { throw IndexError.unknownVersion(version) }
+        guard version == Self.version || version == Self.firstVersion else {
+          throw IndexError.unknownVersion(version)
+        }
         let dimensions = Int(try reader.read(UInt32.self, "dimensions"))
         let metric = try reader.read(UInt8.self, "metric")
         let degree = Int(try reader.read(UInt32.self, "m"))
@@ -123,10 +146,13 @@ package struct IndexParameters: Sendable, Hashable {
           try reader.read(UInt32.self, "alpha"), try reader.read(UInt32.self, "alpha")
         )
         let seed = try reader.read(UInt64.self, "seed")
+        let codes =
+          version == Self.firstVersion
+          ? Codes.bytes.rawValue : try reader.read(UInt8.self, "codes")
         try reader.expectEnd("end of parameters")
         return Fields(
           dimensions: dimensions, degree: degree, efConstruction: efConstruction,
-          metric: metric, alpha: alpha, seed: seed)
+          metric: metric, alpha: alpha, seed: seed, codes: codes)
       }
     } catch let error as IndexError {
       throw error

@@ -23,6 +23,7 @@ final class NeighbourSelector {
   private let words: UnsafeMutablePointer<UInt64>
   private let keeps: UnsafeMutablePointer<Bool>
   private let dots: UnsafeMutablePointer<Int32>
+  private let buffers = RowBuffers()
   /// The neighbours chosen by the last call, nearest first.
   let result: UnsafeMutablePointer<UInt32>
 
@@ -48,6 +49,7 @@ final class NeighbourSelector {
     words.deallocate()
     keeps.deallocate()
     dots.deallocate()
+    buffers.deallocate()
     result.deallocate()
   }
 
@@ -94,13 +96,29 @@ final class NeighbourSelector {
         let query = chosen + queryCount
         query.initialize(
           to: generation.storedQuery(
-            Int(slot), into: chosenQueries + queryCount * strideBytes, scratch: dots))
+            Int(slot), into: chosenQueries + queryCount * strideBytes, scratch: dots,
+            buffers: buffers))
         queryCount += 1
         left = dropOccluded(by: query, from: index, to: left, ownWeight)
       }
       start += length
     }
     return resultCount
+  }
+
+  /// The same rule for distances on rows, which are the bits of floats.
+  @inline(__always)
+  private func isRowApart(
+    _ between: UInt32, _ distance: UInt32, _ metric: IndexParameters.Metric
+  ) -> Bool {
+    let between = Double(IndexGeneration.distance(sortableBits: between))
+    let distance = Double(IndexGeneration.distance(sortableBits: distance))
+    guard metric == .dot else {
+      return between * Double(alphaNumerator) > distance * Double(alphaDenominator)
+    }
+    // Distances are negated products.
+    return between != distance
+      && -between * Double(alphaDenominator) < -distance * Double(alphaNumerator)
   }
 
   /// Drops what `query` occludes among the words at `from..<to`; returns where the rest ends.
@@ -125,7 +143,9 @@ final class NeighbourSelector {
       let distance = CandidatePool.distance(word)
       let between = UInt32(bitPattern: dots[i])
       let isApart: Bool
-      if let ownWeight {
+      if let rows = query.pointee.rows {
+        isApart = isRowApart(between, distance, rows.metric)
+      } else if let ownWeight {
         let between = CodedQuery.product(between, weight: query.pointee.weight)
         let own = CodedQuery.product(distance, weight: ownWeight)
         isApart =

@@ -157,6 +157,10 @@ package final class RowArray: @unchecked Sendable {
     for block in 0..<blockCount { pins[block].store(PinState.unproven, ordering: .releasing) }
   }
 
+  /// Bytes from the base on that can be read at all, used or not.
+  @inline(__always)
+  var readableLengthBytes: Int { readableBytes.load(ordering: .relaxed) }
+
   /// Whether `length` bytes at `offset` can be read at all, used or not.
   @inline(__always)
   func isReadable(offset: Int, length: Int) -> Bool {

@@ -31,6 +31,8 @@ package struct SearchOutcome: Sendable, Hashable {
   package var distanceCount = 0
   /// Nodes of the graph expanded.
   package var hopCount = 0
+  /// Whether a walk went over the float32 rows.
+  package var walksRows = false
   /// Candidates that a walk kept in a filtered search; 0 where none was begun.
   package var ef = 0
   /// How the hits were found; where a walk was given up for another plan, its distances and hops

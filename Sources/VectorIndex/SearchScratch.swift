@@ -17,6 +17,7 @@ final class SearchScratch {
   let dots: UnsafeMutablePointer<Int32>
   let floats: UnsafeMutablePointer<Float>
   let floatResults: UnsafeMutablePointer<Float>
+  let rowBuffers = RowBuffers()
   /// The best nodes of an upper layer.
   let beam = UnsafeMutablePointer<UInt64>.allocate(capacity: beamLimit)
   static let beamLimit = 16
@@ -26,6 +27,10 @@ final class SearchScratch {
   var visited = VisitedSet()
   private var waiting = UnsafeMutablePointer<UInt64>.allocate(capacity: 0)
   private var waitingCapacity = 0
+  /// The slot that the search passes over as if it were not there, or `IndexArrays.none`.
+  var leftOut = IndexArrays.none
+  /// How this search makes up for a poor index.
+  var compensation = IndexGeneration.Compensation.none
   /// Whether the query's codes decode to exactly the query, with codes that are whole numbers.
   var isQueryExact = false
 
@@ -69,6 +74,7 @@ final class SearchScratch {
     dots.deallocate()
     floats.deallocate()
     floatResults.deallocate()
+    rowBuffers.deallocate()
     beam.deallocate()
     waiting.deallocate()
     pool.deallocate()

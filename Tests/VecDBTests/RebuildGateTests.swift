@@ -149,7 +149,12 @@ import VectorIndex
     #expect(facts.reason?.contains("outside the range") == true)
     facts.clipped = 0
     facts.firstRecall = 0.99
-    facts.recall = 0.96
-    #expect(facts.reason == "canary recall fell from 0.99 to 0.96")
+    facts.recall = 0.95
+    #expect(facts.reason == "recall of fresh queries fell from 0.99 to 0.95")
+    facts.firstRecall = 0.5
+    facts.recall = 0.5
+    #expect(facts.reason == nil, "another build would find no more")
+    facts.mayGain = true
+    #expect(facts.reason == "recall of fresh queries is 0.5, below 0.9")
   }
 }

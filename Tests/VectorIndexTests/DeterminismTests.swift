@@ -105,11 +105,32 @@ import VectorKernels
   func graphsAreTheKnownOnes(testCase: Case, digest: String) throws {
     let log = Self.log(testCase, dimensions: 12, records: 2_500)
     let parameters = try IndexParameters(
-      dimensions: 12, metric: testCase.metric, efConstruction: 200)
+      dimensions: 12, metric: testCase.metric, efConstruction: 200, codes: .bytes)
     let index = try IndexGeneration(parameters: parameters)
     try index.replay(log.batches)
     #expect(index.graphDigest().hex == digest)
   }
+
+  /// The same for indexes that measure their codes; with twelve dimensions those of real numbers
+  /// walk on the float32 rows.
+  @Test(arguments: zip(cases, automaticDigests))
+  func graphsWithMeasuredCodesAreTheKnownOnes(testCase: Case, digest: String) throws {
+    let log = Self.log(testCase, dimensions: 12, records: 2_500)
+    let parameters = try IndexParameters(
+      dimensions: 12, metric: testCase.metric, efConstruction: 200)
+    let index = try IndexGeneration(parameters: parameters)
+    try index.replay(log.batches)
+    #expect(index.graphDigest().hex == digest)
+    #expect(index.usesRows == (!testCase.isIntegral || testCase.metric == .cosine))
+  }
+
+  static let automaticDigests = [
+    "80d6c9b2b52e4e651fa5eed3a87135c0fc5ec9a8eb5ab1c72cb41523186338ea",
+    "bab5d0b6105ed0d97e64e8978c6a2913de407a436db7d6411616508356ca8d11",
+    "bb72493388ffcae2a6225d068ff0596c765b50da873f058ca13eaaf7c689aaad",
+    "1d3f7d1a4a3b41c4a6f4d566cdebf0e8ba6ebd88dbe870db855100de168569c7",
+    "b7242800db47288ab3ca543157f0734af71da08f6886cc935492081bac0659a1",
+  ]
 
   static let goldenDigests = [
     "c0a64cb531f5d13a3fa65037baa69ffd27e4f47d4da80d31978b5ca3cf99b289",

@@ -28,10 +28,11 @@ struct RestoreTrials {
     var options = RestoreOptions()
     options.base = base
     do {
-      _ = try RestoreRun(
+      let restored = try RestoreRun(
         repository: repository, path: path, files: files, options: options,
         configuration: Configuration(), progress: progress
       ).run(target, keeping: false)
+      report.findings += restored.findings.map { "\(what): \($0)" }
     } catch {
       let error = VecDBError(wrapping: error)
       if error.code == .diskFull || error.code == .inputOutput && isHere(error.location) {

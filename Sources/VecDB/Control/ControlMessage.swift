@@ -76,6 +76,7 @@ package struct ControlAnswer: Codable, Sendable {
   package var backup: BackupReport?
   package var check: CheckReport?
   package var canary: CanaryReport?
+  package var health: [CollectionHealth]?
   package var mark: MarkInfo?
   package var marks: [MarkInfo]?
   package var receipt: Receipt?

@@ -6,7 +6,8 @@ import Foundation
 package struct ControlSearch: Codable, Sendable, Hashable {
   var vector: Data
   var k: Int
-  var efSearch: Int
+  /// Nil where the asker names none.
+  var efSearch: Int?
   var recall: Double?
   /// As text; see ``Filter``.
   var filter: String?
@@ -17,7 +18,7 @@ package struct ControlSearch: Codable, Sendable, Hashable {
   init(_ vector: [Float], k: Int, _ options: SearchOptions) {
     self.vector = vector.bits
     self.k = k
-    efSearch = options.efSearch
+    efSearch = options.isEffortGiven ? options.efSearch : nil
     recall = options.recall
     filter = options.filter.map { "\($0)" }
     exact = options.exact
@@ -86,6 +87,9 @@ package struct ControlSearchResult: Codable, Sendable, Hashable {
   var lsn: UInt64
   var efSearch: Int
   var plan: String
+  /// Nil from an older version, as the next one.
+  var codes: String?
+  var warning: String?
   var distances: Int
   var hops: Int
   var matching: Int?
@@ -97,6 +101,8 @@ package struct ControlSearchResult: Codable, Sendable, Hashable {
     lsn = result.lsn
     efSearch = result.efSearch
     plan = result.plan
+    codes = result.codes
+    warning = result.warning
     distances = result.distances
     hops = result.hops
     matching = result.matching
@@ -108,7 +114,8 @@ package struct ControlSearchResult: Codable, Sendable, Hashable {
     get throws {
       SearchResult(
         hits: try hits.map { try $0.hit }, lsn: lsn, efSearch: efSearch, plan: plan,
-        distances: distances, hops: hops, matching: matching, selectivity: selectivity,
+        codes: codes ?? "none", warning: warning, distances: distances, hops: hops,
+        matching: matching, selectivity: selectivity,
         isFilterCached: isFilterCached)
     }
   }

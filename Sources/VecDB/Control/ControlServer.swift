@@ -185,6 +185,10 @@ extension Database {
       if request.recall == true {
         answer.canary = try await onBackground { try self.measureRecall() }
       }
+      if answer.check?.problems.isEmpty == true {
+        let queries = request.recall == true ? 100 : 50
+        answer.health = try await onBackground { try self.measureHealth(queries: queries) }
+      }
     }
     return answer
   }

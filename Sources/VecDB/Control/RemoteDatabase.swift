@@ -197,11 +197,11 @@ extension RemoteDatabase {
 
   package func check(
     recall: Bool, progress: ProgressHandler? = nil
-  ) async throws -> (check: CheckReport, canary: CanaryReport?) {
+  ) async throws -> (check: CheckReport, canary: CanaryReport?, health: [CollectionHealth]) {
     var request = ControlRequest(.check)
     request.recall = recall
     let answer = try await perform(request, progress: progress)
-    return (try Self.part(answer.check), answer.canary)
+    return (try Self.part(answer.check), answer.canary, answer.health ?? [])
   }
 
   package func mark(_ name: String) async throws -> MarkInfo {

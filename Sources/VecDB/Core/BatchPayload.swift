@@ -51,8 +51,7 @@ struct CollectionDefinition: Sendable, Hashable {
     writer.write(name)
     writer.write(UInt32(dimensions))
     writer.write(metric.code)
-    writer.write(UInt32(options.m))
-    writer.write(UInt32(options.efConstruction))
+    options.encode(to: &writer)
     writer.write(seed)
   }
 
@@ -75,9 +74,7 @@ struct CollectionDefinition: Sendable, Hashable {
       throw reader.failure("metric")
     }
     self.metric = metric
-    options = IndexOptions(
-      m: Int(try reader.read(UInt32.self, "M")),
-      efConstruction: Int(try reader.read(UInt32.self, "efConstruction")))
+    options = try IndexOptions(from: &reader)
     seed = try reader.read("seed")
     guard (1...Limits.maximumDimensions).contains(dimensions) else {
       throw reader.failure("dimensions")

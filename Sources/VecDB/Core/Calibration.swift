@@ -1,88 +1,185 @@
 import Bytes
 import VectorIndex
 
-/// The effort that a collection needs for a recall target, measured once with canary queries and
-/// again after it has grown by half.
+/// How a search is to be done so that it reaches what was asked for.
+struct SearchEffort: Sendable, Hashable {
+  /// The width of a walk where the filter, if there is one, matches near the query.
+  var near: Int
+  /// And where it matches only away from it.
+  var far = 0
+  /// No walk reaches it: every record is compared.
+  var isExact = false
+
+  static let exact = SearchEffort(near: 0, isExact: true)
+}
+
+/// The effort that a collection needs for a recall target, measured with fresh queries of several
+/// kinds, and again after the collection has changed by half.
+///
+/// The kind that needs most decides. What was measured must reach the target with confidence: chance
+/// alone lifts a measurement above a target that the next queries miss. Where no walk reaches it,
+/// searches compare every record.
+///
+/// One thread measures; others who want the same wait for it.
 final class Calibration: Sendable {
-  private struct Measured {
+  /// Measured so far of one k.
+  private struct Table: Sendable {
     var k: Int
     var count: Int
-    /// Recall at each effort of the ladder, ascending.
-    var recall: [(efSearch: Int, recall: Double)]
+    var view: ReadView
+    var samples: [FreshQueries]
+    /// What is certain at each effort of the ladder so far, ascending.
+    var steps: [(efSearch: Int, recall: Double)] = []
   }
 
-  private static let queryCount = 128
   static let ladder = [
-    10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1_024, 2_048, 4_096,
+    10, 16, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, 768, 1_024, 1_536, 2_048,
+    3_072, 4_096,
   ]
+  /// Queries of a kind at most and at least; fewer where exact answers take long.
+  private static let queryCounts = 64...256
+  /// Components of vectors that the exact answers of a kind compare at most: about a second of one
+  /// core.
+  private static let exactComponents = 4_000_000_000
+  /// Queries that were asked, from which on they count.
+  private static let leastAsked = 48
+  /// Nobody notices a thousandth.
+  private static let leeway = 0.001
 
-  private let measured = Guarded<[Measured]>([])
+  private let tables = Guarded<[Table]>([])
+  private let turn = Guarded(())
   private let measuredWithFilters = Guarded<[FilterCalibration]>([])
 
-  /// The least effort on the ladder that reached `recall`, or its largest.
-  func efSearch(
+  /// The least effort of the ladder that certainly reaches `recall`.
+  func effort(
     forRecall recall: Double, k: Int, on collection: CollectionRuntime
-  ) throws -> Int {
+  ) throws -> SearchEffort {
     let count = collection.count
-    let known = measured.withLock { all in
-      all.first { $0.k == k && count <= $0.count + $0.count / 2 && count * 2 >= $0.count }
+    func known() -> SearchEffort? {
+      tables.withLock { all in
+        all.first { $0.k == k && Self.holds($0.count, for: count) }
+          .flatMap { Self.effort(forRecall: recall, in: $0) }
+      }
     }
-    let table = try known ?? measure(collection, k: k, count: count)
-    return table.recall.first { $0.recall >= recall }?.efSearch ?? Self.ladder.last ?? k
+    if let effort = known() { return effort }
+    return try turn.withLock { _ in
+      if let effort = known() { return effort }
+      return try climb(to: recall, k: k, count: count, collection)
+    }
+  }
+
+  /// Nil where it was not measured so far.
+  private static func effort(forRecall recall: Double, in table: Table) -> SearchEffort? {
+    if let step = table.steps.first(where: { $0.recall >= recall - leeway }) {
+      return SearchEffort(near: step.efSearch)
+    }
+    return table.steps.last?.efSearch == ladder.last ? .exact : nil
+  }
+
+  private static func holds(_ measured: Int, for count: Int) -> Bool {
+    count <= measured + measured / 2 && count * 2 >= measured
+  }
+
+  private func climb(
+    to recall: Double, k: Int, count: Int, _ collection: CollectionRuntime
+  ) throws -> SearchEffort {
+    let index = collection.index
+    let known = tables.withLock { all in
+      all.first { $0.k == k && Self.holds($0.count, for: count) }
+    }
+    var table = try known ?? Self.begin(collection, index, k: k, count: count)
+    let asked = table.samples.filter { !$0.isEmpty }
+    let done = table.steps.last?.efSearch ?? 0
+    for efSearch in Self.ladder where efSearch > done {
+      guard efSearch >= k || efSearch == Self.ladder.last else { continue }
+      // With this width a walk looks at more records than there are.
+      guard efSearch < count || table.steps.isEmpty else {
+        table.steps.append((Self.ladder.last ?? efSearch, 0))
+        break
+      }
+      var least = 1.0
+      for sample in asked where least >= recall - Self.leeway || sample.kind == .leftOut {
+        let measured = try index.reading {
+          try sample.recall(index, k: k, efSearch: efSearch, at: index.view())
+        }
+        least = min(least, measured.mean - measured.standardError)
+      }
+      table.steps.append((efSearch, least))
+      if least >= recall - Self.leeway { break }
+    }
+    let result = table
+    tables.withLock { all in
+      all.removeAll { $0.k == k }
+      // Few k are in use at a time; whoever tries them all must not fill the memory.
+      if all.count >= 16 { all.removeFirst() }
+      all.append(result)
+    }
+    return Self.effort(forRecall: recall, in: result) ?? .exact
+  }
+
+  private static func begin(
+    _ collection: CollectionRuntime, _ index: IndexGeneration, k: Int, count: Int
+  ) throws -> Table {
+    let components = max(1, count * index.parameters.dimensions)
+    let queries = min(
+      queryCounts.upperBound, max(queryCounts.lowerBound, exactComponents / components))
+    return try index.reading {
+      let view = index.view()
+      var samples = [
+        FreshQueries.leftOut(index, count: queries, at: view),
+        try FreshQueries.perturbed(index, count: queries / 2, at: view),
+      ]
+      let asked = collection.reservoir.vectors
+      if asked.count >= leastAsked { samples.append(FreshQueries.asked(asked)) }
+      for number in samples.indices { try samples[number].answer(index, k: k, at: view) }
+      return Table(k: k, count: count, view: view, samples: samples)
+    }
   }
 
   /// The same for a filter that `matching` slots are in.
   func effort(
     forRecall recall: Double, k: Int, matching: Int, on collection: CollectionRuntime,
     _ index: IndexGeneration, at view: ReadView
-  ) throws -> (near: Int, far: Int) {
-    guard !index.scansAlways(matching: matching, k: k, at: view) else { return (k, k) }
+  ) throws -> SearchEffort {
+    guard !index.scansAlways(matching: matching, k: k, at: view) else {
+      return SearchEffort(near: k, far: k)
+    }
     let bucket = FilterCalibration.bucket(matching: matching, slots: view.slotCount)
     let count = collection.count
-    let known = measuredWithFilters.withLock { all in
-      all.first { $0.k == k && $0.bucket == bucket && $0.holds(forCount: count) }
+    func known() -> FilterCalibration? {
+      measuredWithFilters.withLock { all in
+        all.first { $0.k == k && $0.bucket == bucket && $0.holds(forCount: count) }
+      }
     }
-    if let known { return known.effort(forRecall: recall) }
-    let table = try FilterCalibration(index, k: k, bucket: bucket, count: count, at: view)
-    measuredWithFilters.withLock { all in
-      all.removeAll { $0.k == k && $0.bucket == bucket }
-      // Few k are in use at a time; whoever tries them all must not fill the memory.
-      if all.count >= 256 { all.removeFirst() }
-      all.append(table)
+    if let known = known() { return known.effort(forRecall: recall) }
+    return try turn.withLock { _ in
+      if let known = known() { return known.effort(forRecall: recall) }
+      let table = try FilterCalibration(index, k: k, bucket: bucket, count: count, at: view)
+      measuredWithFilters.withLock { all in
+        all.removeAll { $0.k == k && $0.bucket == bucket }
+        if all.count >= 256 { all.removeFirst() }
+        all.append(table)
+      }
+      return table.effort(forRecall: recall)
     }
-    return table.effort(forRecall: recall)
-  }
-
-  private func measure(
-    _ collection: CollectionRuntime, k: Int, count: Int
-  ) throws -> Measured {
-    let index = collection.index
-    let sample = Canaries.queryVectors(index, count: Self.queryCount)
-    let truth = try Canaries.worstTrueDistances(index, sample, k: k)
-    var table: [(efSearch: Int, recall: Double)] = []
-    for efSearch in Self.ladder where efSearch >= k || efSearch == Self.ladder.last {
-      let recall = try Canaries.recall(index, sample, truth, k: k, efSearch: efSearch)
-      table.append((efSearch, recall))
-      if recall >= 0.9999 { break }
-    }
-    let result = Measured(k: k, count: count, recall: table)
-    measured.withLock { all in
-      all.removeAll { $0.k == k }
-      all.append(result)
-    }
-    return result
   }
 }
 
 extension VectorCollection {
-  /// How wide a walk must be, where the filter matches near the query and where only away from it:
-  /// as the options tell, or as reached their recall target on canary queries.
+  /// How a search is to be done: as the options tell, or as reached their recall target on fresh
+  /// queries. Where they name no effort it is the default one, and more where that is known to fall
+  /// short.
   func effort(
     _ options: SearchOptions, k: Int, matching: Int?, in index: IndexGeneration, at view: ReadView
-  ) throws -> (near: Int, far: Int) {
-    guard let recall = options.recall, !options.exact else { return (options.efSearch, 0) }
+  ) throws -> SearchEffort {
+    guard !options.exact else { return .exact }
+    guard let recall = options.recall else {
+      let usual = options.efSearch
+      return SearchEffort(
+        near: options.isEffortGiven ? usual : max(usual, runtime.health.leastEffort))
+    }
     guard let matching else {
-      return (try runtime.calibration.efSearch(forRecall: recall, k: k, on: runtime), 0)
+      return try runtime.calibration.effort(forRecall: recall, k: k, on: runtime)
     }
     return try runtime.calibration.effort(
       forRecall: recall, k: k, matching: matching, on: runtime, index, at: view)

@@ -13,6 +13,10 @@ final class CollectionRuntime: Sendable {
   let filters = FilterCache()
   /// Hashes of values that columns do not hold; likewise.
   let longValues = LongValues()
+  /// What was measured of searches.
+  let health = HealthMonitor()
+  /// Queries asked lately, to measure with.
+  let reservoir = QueryReservoir()
   /// The searches' times, while somebody wants to know them.
   let latency = SearchLatency()
   /// The rebuild that is under way and the generation that does not serve.
@@ -99,7 +103,10 @@ final class CollectionRuntime: Sendable {
   func publish(lsn: UInt64) { index.publish(lsn: lsn) }
 
   /// Makes another generation serve. For the writer.
-  func serve(_ generation: Generation) { serving.store(generation) }
+  func serve(_ generation: Generation) {
+    serving.store(generation)
+    health.forget()
+  }
 
   /// Applies a write to the index. Keys, vectors and values are copied.
   func apply(_ batch: DecodedBatch.WriteBatch, lsn: UInt64) throws {
@@ -131,7 +138,7 @@ extension CollectionDefinition {
   func indexParameters(with options: IndexOptions) throws -> IndexParameters {
     try IndexParameters(
       dimensions: dimensions, metric: metric.indexMetric, degree: options.m,
-      efConstruction: options.efConstruction, seed: seed)
+      efConstruction: options.efConstruction, seed: seed, codes: options.codes.indexCodes)
   }
 }
 

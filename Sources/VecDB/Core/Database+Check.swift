@@ -91,7 +91,9 @@ extension Engine {
       return CollectionStats(
         name: definition.name, dimensions: definition.dimensions, metric: definition.metric,
         m: runtime.options.m, efConstruction: runtime.options.efConstruction,
-        count: own.count, slots: own.slots, graphCount: own.graphCount,
+        codes: runtime.options.codes, codesInUse: runtime.index.codesInUse,
+        health: runtime.health.known(for: runtime), count: own.count, slots: own.slots,
+        graphCount: own.graphCount,
         dead: own.slots - own.count - own.free, free: own.free, indexBytes: own.indexBytes,
         dataDigest: own.dataDigest.hex,
         graphDigest: nil)

@@ -34,12 +34,13 @@ struct FilterCalibration {
     count <= self.count + self.count / 2 && count * 2 >= self.count
   }
 
-  func effort(forRecall recall: Double) -> (near: Int, far: Int) {
+  func effort(forRecall recall: Double) -> SearchEffort {
     let wanted = 1 - (1 - recall) * Self.missPart
-    func least(_ table: [(efSearch: Int, recall: Double)]) -> Int {
-      table.first { $0.recall >= wanted }?.efSearch ?? Calibration.ladder.last ?? k
+    func least(_ table: [(efSearch: Int, recall: Double)]) -> Int? {
+      table.first { $0.recall >= wanted }?.efSearch
     }
-    return (least(near), least(far))
+    guard let near = least(near), let far = least(far) else { return .exact }
+    return SearchEffort(near: near, far: far)
   }
 
   // MARK: Measuring
@@ -47,15 +48,26 @@ struct FilterCalibration {
   private enum Shape: CaseIterable { case random, near, far }
 
   private struct Region {
-    var queries: [[Float]]
+    /// Records near its middle, to be left out when they are asked for.
+    var queries: [(vector: [Float], slot: UInt32)]
     /// By codes, of every slot from the region's middle.
     var distances: [UInt32]
   }
 
   private struct Sample {
-    var queries: [[Float]]
-    var truth: [Canaries.Truth]
+    var queries: [(vector: [Float], slot: UInt32)]
+    /// Per query: the distance of the k-th true neighbour, and how many there are.
+    var truth: [(worst: Float, count: Int)]
     var filter: SlotBitset
+
+    /// The filter without the record that is asked for.
+    func filter(without slot: UInt32) -> SlotBitset {
+      var result = filter
+      guard Int(slot) < result.count, result[Int(slot)] else { return filter }
+      result[Int(slot)] = false
+      result.countMembers()
+      return result
+    }
   }
 
   /// Measures. Cost: an exact search of the filters' records for each query and shape.
@@ -70,13 +82,15 @@ struct FilterCalibration {
     for _ in 0..<Self.regionCount {
       guard let region = try Self.region(index, view, &state) else { continue }
       for shape in Shape.allCases {
-        let filter = Self.filter(shape, part, region, slots: view.slotCount)
-        let truth = try region.queries.map { query in
-          let exact = try index.exactSearch(query, k: k, filter: filter, at: view)
+        var sample = Sample(
+          queries: region.queries, truth: [],
+          filter: Self.filter(shape, part, region, slots: view.slotCount))
+        sample.truth = try region.queries.map { query in
+          let exact = try index.exactSearch(
+            query.vector, k: k, filter: sample.filter(without: query.slot), at: view)
           return (exact.hits.last?.distance ?? 0, exact.hits.count)
         }
-        samples[shape, default: []].append(
-          Sample(queries: region.queries, truth: truth, filter: filter))
+        samples[shape, default: []].append(sample)
       }
     }
     let (random, close, away) = (
@@ -110,14 +124,9 @@ struct FilterCalibration {
       let vector = index.vector(Int(middle))
     else { return nil }
     let around = try index.search(vector, k: 4 * queriesPerRegion, ef: 128, at: view).hits
-    var queries: [[Float]] = []
-    for number in 0..<(around.isEmpty ? 0 : queriesPerRegion) {
-      guard let other = Canaries.liveSlot(index, view, &state) else { continue }
-      let near = around[number * around.count / queriesPerRegion].slot
-      let query = Canaries.between(index, near, other)
-      if index.parameters.metric != .cosine || query.contains(where: { $0 != 0 }) {
-        queries.append(query)
-      }
+    let queries = (0..<(around.isEmpty ? 0 : queriesPerRegion)).compactMap { number in
+      let slot = around[number * around.count / queriesPerRegion].slot
+      return index.vector(Int(slot)).map { (vector: $0, slot: slot) }
     }
     return Region(queries: queries, distances: index.codedDistances(from: vector, at: view))
   }
@@ -159,7 +168,8 @@ struct FilterCalibration {
       var (found, wanted) = (0, 0)
       for (query, truth) in zip(sample.queries, sample.truth) {
         let outcome = try index.search(
-          query, k: k, ef: efSearch, farEf: efSearch, filter: sample.filter, at: view)
+          query.vector, k: k, ef: efSearch, farEf: efSearch,
+          filter: sample.filter(without: query.slot), leavingOut: query.slot, at: view)
         found += outcome.hits.count { $0.distance <= truth.worst }
         wanted += truth.count
       }

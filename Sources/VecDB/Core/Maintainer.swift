@@ -5,8 +5,8 @@ import VectorIndex
 /// all of the graph once, then the freeing of what nothing leads to any more.
 ///
 /// A step is a batch like any other. Nothing of a cycle is remembered over a restart: one that was
-/// broken off begins again, and what was repaired already costs little; closing takes a moment to
-/// bring it to its end. Belongs to the writer.
+/// broken off begins again, and what was repaired already costs little; a command takes a
+/// moment on closing to bring it to its end. Belongs to the writer.
 final class Maintainer {
   private struct Cycle {
     var collection: UInt32

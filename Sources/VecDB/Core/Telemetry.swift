@@ -145,6 +145,15 @@ final class Telemetry: Sendable {
     }
   }
 
+  /// Also the gauges by which a poor index is noticed from outside.
+  func measured(_ health: CollectionHealth) {
+    let collection = [("collection", health.collection)]
+    Gauge(label: "vecdb_search_recall", dimensions: collection).record(health.recall)
+    Gauge(label: "vecdb_index_recall", dimensions: collection).record(health.indexRecall)
+    Gauge(label: "vecdb_index_good", dimensions: collection).record(health.isGood ? 1 : 0)
+    activity.withLock { $0.canaryRecall[health.collection] = health.indexRecall }
+  }
+
   // MARK: Damage
 
   func foundCorruption(_ count: Int = 1) {

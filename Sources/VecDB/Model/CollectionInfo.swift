@@ -1,14 +1,38 @@
+/// What an index is built and searched on. Whatever it is, distances in results are exact, and
+/// records come back bit for bit.
+public enum VectorCodes: String, Sendable, Hashable, Codable, CaseIterable {
+  /// 8-bit codes where measurements say that they order records as the vectors do; the float32
+  /// vectors elsewhere. The index measures while it grows, and changes over by itself.
+  case automatic
+  /// 8-bit codes with one scale for all components: least memory and time. Recall is poor where
+  /// components differ in scale or records lie close together.
+  case bytes
+  /// The float32 vectors.
+  case float32
+}
+
 /// Parameters of a collection's HNSW index (Malkov and Yashunin, 2018). They are fixed when the
-/// collection is created.
+/// collection is created; a rebuild changes them.
 public struct IndexOptions: Sendable, Hashable, Codable {
   /// Links of a node in the upper layers; twice as many in layer 0. 4 to 64, default 16.
   public var m: Int
   /// Candidates considered for a new node's links. 8 to 4,096, default 128.
   public var efConstruction: Int
+  /// What the graph is built and searched on. Default `automatic`.
+  public var codes: VectorCodes
 
-  public init(m: Int = 16, efConstruction: Int = 128) {
+  public init(m: Int = 16, efConstruction: Int = 128, codes: VectorCodes = .automatic) {
     self.m = m
     self.efConstruction = efConstruction
+    self.codes = codes
+  }
+
+  /// Reads what an older version wrote, too, whose indexes have 8-bit codes.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    m = try container.decode(Int.self, forKey: .m)
+    efConstruction = try container.decode(Int.self, forKey: .efConstruction)
+    codes = try container.decodeIfPresent(VectorCodes.self, forKey: .codes) ?? .bytes
   }
 }
 
@@ -29,6 +53,14 @@ public struct CollectionStats: Sendable, Hashable, Codable {
   public var metric: Metric
   public var m: Int
   public var efConstruction: Int
+  /// What was asked for; see ``IndexOptions/codes``. Nil from an owner of an older version.
+  public var codes: VectorCodes?
+  /// What the graph is built and searched on now: `bytes` or `float32`, or `none` while there are so
+  /// few records that every search compares all. Nil from an owner of an older version.
+  public var codesInUse: String?
+  /// What was measured last of searches in it; see ``CollectionHealth``. Nil from an owner of an
+  /// older version.
+  public var health: CollectionHealth?
   /// Live records.
   public var count: Int
   /// Slots assigned: live, dead and free.

@@ -37,6 +37,9 @@ public struct Configuration: Sendable {
   /// `maintenanceShare` of all.
   package var maintenanceMinimum = 256
   package var maintenanceShare = 0.1
+  /// How long closing goes on with maintenance that is due: for commands, each of which would
+  /// otherwise leave it to the next.
+  package var maintenanceOnClose = Duration.zero
   /// A repository to which the log is sent every few seconds. Default nil: only backups send it.
   public var archive: ArchiveOptions?
   /// Log that is kept at most for repositories that do not have it yet: those that were backed up to
@@ -45,8 +48,8 @@ public struct Configuration: Sendable {
   /// Encrypts the repositories that this database is backed up to, and opens them. Default nil: they
   /// are not encrypted.
   public var repositoryKey: (any RepositoryKey)?
-  /// Whether an index is rebuilt when that is worth it. Default `suggest`.
-  public var rebuildPolicy = RebuildPolicy.suggest
+  /// Whether an index is rebuilt when that is worth it. Default `on`.
+  public var rebuildPolicy = RebuildPolicy.on
   /// Whether rebuilds are worked on by threads of the database; otherwise `stepRebuilds` does it.
   package var rebuildsInBackground = true
   /// Bytes a second that the scrub in the background reads and compares with hashes and checksums;

@@ -113,6 +113,9 @@ public struct RestoreReport: Sendable, Hashable, Codable {
   public var canary: CanaryReport?
   /// The canary recall stored with the backup, to compare.
   public var backupCanary: CanaryReport?
+  /// What is right by every digest and yet not good: indexes whose recall is below
+  /// ``CollectionHealth/floor``, as they were in the original. Empty if all is well.
+  public var findings: [String] { canary?.findings ?? [] }
   public var copySeconds: Double
   public var verifySeconds: Double
   public var totalSeconds: Double
@@ -130,6 +133,9 @@ public struct VerifyReport: Sendable, Hashable, Codable {
   public var sampledLSNs: [UInt64]
   /// Empty if all is well: what is damaged or missing, and what it touches.
   public var problems: [String]
+  /// States that restore with every digest right, and with an index whose recall is below
+  /// ``CollectionHealth/floor``.
+  public var findings: [String] = []
   public var seconds: Double
 }
 

@@ -1,13 +1,22 @@
 /// How a search is to be done.
 public struct SearchOptions: Sendable {
   /// How wide the graph is searched; raised to k where it is smaller. More finds more and takes
-  /// longer. 1 to 65,536.
-  public var efSearch: Int
-  /// The recall to reach, 0 < recall < 1; where set, efSearch is chosen by measurement on records
-  /// of the collection against exact search. The first such search on a collection (and again after
-  /// it has grown by half) pays for the measurement. With a filter the measurement is made with
-  /// filters that match about the same part, near the queries and far from them; the first filter
-  /// of each such size pays for it.
+  /// longer. 1 to 65,536. Where you name none it is 64, and more in collections where 64 is known
+  /// to find less than 0.9 of the nearest ten.
+  public var efSearch: Int {
+    didSet { isEffortGiven = true }
+  }
+  /// Whether somebody chose `efSearch`.
+  package private(set) var isEffortGiven: Bool
+  /// The recall to reach, 0 < recall < 1. Where set, efSearch is chosen by measurement against exact
+  /// search: with records that are left out as if they were not there, with records moved a little,
+  /// and with queries that were asked. The kind that needs most decides. Where no efSearch reaches
+  /// the target, every record is compared.
+  ///
+  /// The first such search on a collection (and again after it has changed by half) pays for the
+  /// measurement; others wait for it. With a filter the measurement is made with filters that match
+  /// about the same part, near the queries and far from them; the first filter of each such size
+  /// pays for it.
   public var recall: Double?
   /// Only records that match.
   public var filter: Filter?
@@ -20,10 +29,11 @@ public struct SearchOptions: Sendable {
   public static let defaultEfSearch = 64
 
   public init(
-    efSearch: Int = SearchOptions.defaultEfSearch, recall: Double? = nil, filter: Filter? = nil,
+    efSearch: Int? = nil, recall: Double? = nil, filter: Filter? = nil,
     exact: Bool = false, includeMetadata: Bool = false, includeVector: Bool = false
   ) {
-    self.efSearch = efSearch
+    self.efSearch = efSearch ?? Self.defaultEfSearch
+    isEffortGiven = efSearch != nil
     self.recall = recall
     self.filter = filter
     self.exact = exact
@@ -58,6 +68,12 @@ public struct SearchResult: Sendable {
   /// How the search was done: `graph`; with a filter `filteredGraph` through all nodes, or `twoHop`
   /// from one matching node to the next; `scan` if every matching record was compared.
   public var plan: String
+  /// What the walk compared: `bytes` for 8-bit codes, `float32` for the vectors; `none` where there
+  /// was no walk.
+  public var codes: String = "none"
+  /// What to know before trusting the hits: nil, unless the index is known to fall short of recall
+  /// 0.9 and searches make up for it, or cannot.
+  public var warning: String?
   /// Distances computed.
   public var distances: Int
   /// Nodes of the graph whose links were followed.

@@ -164,7 +164,10 @@ public final class Migration: Sendable {
         )
       }
     }
-    let required = gate.minimumRecall ?? max(0, oldRecall - gate.recallTolerance)
+    let required =
+      gate.minimumRecall
+      ?? RebuildJudge.requiredRecall(
+        gate, old: FreshQueries.Recall(mean: oldRecall, queries: gate.queries))
     guard newRecall >= required else {
       throw refused(
         "recall@\(gate.k) at efSearch \(gate.efSearch) is \(RebuildJudge.text(newRecall)), "

@@ -20,16 +20,23 @@ package struct RebuildFacts: Sendable, Hashable {
   /// Components outside the range of the codes, of all `components` since training.
   package var clipped: UInt64 = 0
   package var components: UInt64 = 0
-  /// Canary recall now and when this generation was first measured; nil where it was not.
+  /// Recall of fresh queries now and when this generation was first measured; nil where it was not.
   package var recall: Double?
   package var firstRecall: Double?
+  /// Whether another build may do better where recall is low: the codes were never measured, or the
+  /// graph was built before they were given up.
+  package var mayGain = false
 
   package init() {}
 
   /// Why a rebuild is worth it; nil if it is not.
   package var reason: String? {
+    if let recall, recall < CollectionHealth.floor, mayGain {
+      return "recall of fresh queries is \(RebuildJudge.text(recall)), below "
+        + RebuildJudge.text(CollectionHealth.floor)
+    }
     if let recall, let firstRecall, recall < firstRecall - Self.recallDrift {
-      return "canary recall fell from \(RebuildJudge.text(firstRecall)) to "
+      return "recall of fresh queries fell from \(RebuildJudge.text(firstRecall)) to "
         + RebuildJudge.text(recall)
     }
     if deadNodes >= Self.leastDeadNodes, deadNodes * 100 >= nodes * Self.deadPercent {
@@ -42,7 +49,7 @@ package struct RebuildFacts: Sendable, Hashable {
     return nil
   }
 
-  package static let recallDrift = 0.02
+  package static let recallDrift = 0.03
   package static let deadPercent = 30
   package static let leastDeadNodes = 1_000
   package static let clippedShare = 0.01
@@ -51,8 +58,10 @@ package struct RebuildFacts: Sendable, Hashable {
 /// Tells when a rebuild is worth it, and remembers what it said.
 final class RebuildAdvisor: Sendable {
   /// Between two looks.
-  static let periodSeconds = 300
-  private static let queries = 64
+  static let periodSeconds = 20
+  private static let queries = 100
+  /// Records written since the last measurement that call for another one, whatever their share.
+  private static let manyRecords = 8_000
 
   private struct Known: Sendable {
     var generation: UInt32
@@ -60,6 +69,7 @@ final class RebuildAdvisor: Sendable {
     /// Recall is measured again when the collection has changed by a tenth.
     var recall: Double?
     var measuredSlots = 0
+    var finding: String?
     var proposal: String?
   }
 
@@ -89,19 +99,27 @@ final class RebuildAdvisor: Sendable {
       facts.deadNodes = index.deadNodeCount
       facts.clipped = index.clippedCount
       facts.components =
-        index.quantizer == nil
+        index.quantizer == nil || index.usesRows
         ? 0 : UInt64(index.assignedSlotCount) * UInt64(index.parameters.dimensions)
+      facts.mayGain = index.parameters.codes == .bytes && index.parameters.metric != .hamming
       return facts
     }
     var now = known.withLock { $0[runtime.id] } ?? Known(generation: generation.number)
     if now.generation != generation.number { now = Known(generation: generation.number) }
-    let slots = index.assignedSlotCount + index.deadSlotCount
-    if facts.nodes > 0, slots * 10 > now.measuredSlots * 11 || now.recall == nil {
-      let entry = try Canaries.measure(
-        runtime, queries: Self.queries, k: 10, efSearch: SearchOptions.defaultEfSearch)
-      now.recall = entry.recall
-      now.firstRecall = now.firstRecall ?? entry.recall
-      now.measuredSlots = slots
+    let written = index.assignedSlotCount + index.deadSlotCount
+    let isDue =
+      written * 10 > now.measuredSlots * 11 || written > now.measuredSlots + Self.manyRecords
+      || !runtime.health.isMeasured
+    if facts.nodes > 0, isDue {
+      let health = try engine.health(of: runtime, Self.queries)
+      now.recall = health.indexRecall
+      now.firstRecall = now.firstRecall ?? health.indexRecall
+      now.measuredSlots = written
+      if let finding = health.finding, now.finding == nil {
+        engine.configuration.logger.warning(
+          "an index falls short", metadata: ["finding": "\(finding)"])
+      }
+      now.finding = health.finding
     }
     facts.recall = now.recall
     facts.firstRecall = now.firstRecall

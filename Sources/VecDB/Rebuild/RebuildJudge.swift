@@ -57,7 +57,8 @@ struct RebuildJudge {
           + "\(Self.text(report.requiredRecall)) (the old generation has "
           + "\(Self.text(report.oldRecall)))")
     }
-    if report.newMicroseconds > report.oldMicroseconds * gate.latencyFactor {
+    if Self.isStandard(report), report.newMicroseconds > report.oldMicroseconds * gate.latencyFactor
+    {
       let factor = report.newMicroseconds / max(0.001, report.oldMicroseconds)
       report.refusals.append(
         "a search takes \(Int(report.newMicroseconds)) µs, \(Self.text(factor)) times the old "
@@ -65,6 +66,23 @@ struct RebuildJudge {
           + "\(Self.text(gate.latencyFactor)) times")
     }
     return report
+  }
+
+  /// Whether the old generation's time is a standard: one that finds far less is fast for nothing.
+  static func isStandard(_ report: RebuildGateReport) -> Bool {
+    report.oldRecall >= min(CollectionHealth.floor, report.newRecall)
+      && report.oldRecall > report.newRecall - gainThatMayCost
+  }
+
+  /// A candidate that finds so much more may take longer.
+  private static let gainThatMayCost = 0.05
+
+  /// The recall to reach: what is asked for, or that of the old generation less the tolerance and
+  /// what chance makes of so few queries.
+  static func requiredRecall(_ gate: RebuildGate, old: FreshQueries.Recall) -> Double {
+    if let minimum = gate.minimumRecall { return minimum }
+    // The same queries are asked of both, so that only part of the error counts twice.
+    return max(0, old.mean - gate.recallTolerance - 1.5 * old.standardError)
   }
 
   static func refusals(of difference: IndexGeneration.Difference) -> [String] {
@@ -87,41 +105,48 @@ struct RebuildJudge {
   private func measure(
     _ report: inout RebuildGateReport, _ oldView: ReadView, _ newView: ReadView
   ) throws {
-    let sample = Canaries.queryVectors(old, count: gate.queries, at: oldView)
-    report.queries = sample.count
-    var wanted = 0
-    var (oldFound, newFound) = (0, 0)
-    var (oldTimes, newTimes): ([UInt64], [UInt64]) = ([], [])
-    for query in sample {
+    let sample = try old.reading { () throws -> FreshQueries in
+      var sample = FreshQueries.leftOut(old, count: gate.queries, at: oldView)
+      try sample.answer(old, k: gate.k, at: oldView)
+      return sample
+    }
+    report.queries = sample.queries.count
+    func recall(_ index: IndexGeneration, _ view: ReadView) throws -> FreshQueries.Recall {
       if isCancelled() { throw VecDBError(.cancelled, "the rebuild was interrupted") }
-      let truth = try Canaries.worstTrueDistance(old, query, k: gate.k, at: oldView)
-      wanted += truth.count
-      // Alternately, each warmed up by its own first search, so that both see the same noise.
-      for round in 0..<3 {
-        let oldResult = try timed(old, query, oldView)
-        let newResult = try timed(new, query, newView)
-        guard round > 0 else {
-          oldFound += min(truth.count, oldResult.outcome.hits.count { $0.distance <= truth.worst })
-          newFound += min(truth.count, newResult.outcome.hits.count { $0.distance <= truth.worst })
-          continue
-        }
-        oldTimes.append(oldResult.nanoseconds)
-        newTimes.append(newResult.nanoseconds)
+      return try index.reading {
+        try sample.recall(
+          index, k: gate.k, efSearch: gate.efSearch, at: view,
+          compensation: IndexGeneration.Compensation.none)
       }
     }
-    report.oldRecall = wanted == 0 ? 1 : Double(oldFound) / Double(wanted)
-    report.newRecall = wanted == 0 ? 1 : Double(newFound) / Double(wanted)
-    report.requiredRecall = gate.minimumRecall ?? max(0, report.oldRecall - gate.recallTolerance)
+    let (oldRecall, newRecall) = (try recall(old, oldView), try recall(new, newView))
+    report.oldRecall = oldRecall.mean
+    report.newRecall = newRecall.mean
+    report.requiredRecall = Self.requiredRecall(gate, old: oldRecall)
+    var (oldTimes, newTimes): ([UInt64], [UInt64]) = ([], [])
+    for query in sample.queries {
+      if isCancelled() { throw VecDBError(.cancelled, "the rebuild was interrupted") }
+      // Alternately, each warmed up by its own first search, so that both see the same noise.
+      for round in 0..<3 {
+        let oldTime = try timed(old, query.vector, oldView)
+        let newTime = try timed(new, query.vector, newView)
+        guard round > 0 else { continue }
+        oldTimes.append(oldTime)
+        newTimes.append(newTime)
+      }
+    }
     report.oldMicroseconds = Self.median(oldTimes) / 1_000
     report.newMicroseconds = Self.median(newTimes) / 1_000
   }
 
   private func timed(
     _ index: IndexGeneration, _ query: [Float], _ view: ReadView
-  ) throws -> (outcome: SearchOutcome, nanoseconds: UInt64) {
+  ) throws -> UInt64 {
     let started = DispatchTime.now().uptimeNanoseconds
-    let outcome = try index.search(query, k: gate.k, ef: gate.efSearch, at: view)
-    return (outcome, DispatchTime.now().uptimeNanoseconds - started)
+    _ = try index.search(
+      query, k: gate.k, ef: gate.efSearch, at: view,
+      compensation: IndexGeneration.Compensation.none)
+    return DispatchTime.now().uptimeNanoseconds - started
   }
 
   private static func median(_ values: [UInt64]) -> Double {

@@ -4,6 +4,8 @@ public struct RebuildOptions: Sendable, Hashable, Codable {
   public var m: Int?
   /// Nil keeps the present value. See ``IndexOptions/efConstruction``.
   public var efConstruction: Int?
+  /// See ``IndexOptions/codes``; nil means `automatic`, whatever the collection has.
+  public var codes: VectorCodes?
   public var gate = RebuildGate()
   public var budget = RebuildBudget()
   /// How long the old generation is kept, caught up, after the new one took over, so that
@@ -13,14 +15,15 @@ public struct RebuildOptions: Sendable, Hashable, Codable {
   /// looked into. Default false.
   public var keepsRefused = false
 
-  public init(m: Int? = nil, efConstruction: Int? = nil) {
+  public init(m: Int? = nil, efConstruction: Int? = nil, codes: VectorCodes? = nil) {
     self.m = m
     self.efConstruction = efConstruction
+    self.codes = codes
   }
 }
 
-/// What a new generation must reach before it serves. Measured with canary queries: deterministic
-/// perturbations of live records, answered by both generations and exactly, at one LSN.
+/// What a new generation must reach before it serves. Measured with canary queries: live records,
+/// left out as if they were not there, answered by both generations and exactly, at one LSN.
 public struct RebuildGate: Sendable, Hashable, Codable {
   /// Canary queries, 1 to 10,000. Default 200.
   public var queries = 200
@@ -30,10 +33,11 @@ public struct RebuildGate: Sendable, Hashable, Codable {
   public var efSearch = SearchOptions.defaultEfSearch
   /// The recall to reach; nil means the old generation's less `recallTolerance`.
   public var minimumRecall: Double?
-  /// What recall may fall below the old one's, for chance: 200 queries with 10 hits each have a
-  /// standard error of about 0.003 at a recall of 0.98. Default 0.003.
+  /// What recall may fall below the old one's, beside one and a half standard errors of the
+  /// measurement. Default 0.003.
   public var recallTolerance = 0.003
-  /// The median search may take this many times the old generation's. Default 2.
+  /// The median search may take this many times the old generation's. It does not count where the
+  /// old generation finds far less: recall below 0.9, or 0.05 less than the new one. Default 2.
   public var latencyFactor = 2.0
 
   public init() {}

@@ -43,7 +43,7 @@ final class RebuildRunner: Sendable {
     advisor = RebuildAdvisor(policy: engine.configuration.rebuildPolicy)
   }
 
-  /// Looks every few minutes whether a rebuild is worth it.
+  /// Looks every few seconds whether a rebuild is worth it.
   func startAdvice() {
     guard advisor.policy != .off, engine.configuration.rebuildsInBackground else { return }
     let timer = RepeatingTimer(seconds: RebuildAdvisor.periodSeconds) { [weak self] in

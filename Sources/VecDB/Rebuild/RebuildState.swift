@@ -65,14 +65,13 @@ struct RebuildOutcome: Sendable, Hashable {
 extension RebuildPlan {
   private static let version: UInt8 = 1
 
-  /// UInt8 version; UInt32 M, efConstruction; gate: UInt32 queries, k, efSearch, Double minimum
+  /// UInt8 version; index options (see `IndexOptions.encode`); gate: UInt32 queries, k, efSearch, Double minimum
   /// recall (below 0: the old one's), tolerance, latency factor; budget: UInt32 threads, UInt64
   /// records a second, memory in bytes (0: no limit), Double milliseconds to pause above (0:
   /// never); UInt32 grace in seconds, UInt8 keeps a refused one, UInt8 cause, counted reason.
   func encode(to writer: inout ByteWriter) {
     writer.write(Self.version)
-    writer.write(UInt32(options.m))
-    writer.write(UInt32(options.efConstruction))
+    options.encode(to: &writer)
     writer.write(UInt32(gate.queries))
     writer.write(UInt32(gate.k))
     writer.write(UInt32(gate.efSearch))
@@ -92,9 +91,7 @@ extension RebuildPlan {
   init(from reader: inout ByteReader) throws {
     let version: UInt8 = try reader.read("rebuild plan version")
     guard version == Self.version else { throw reader.failure("rebuild plan version") }
-    options = IndexOptions(
-      m: Int(try reader.read(UInt32.self, "M")),
-      efConstruction: Int(try reader.read(UInt32.self, "efConstruction")))
+    options = try IndexOptions(from: &reader)
     gate = RebuildGate()
     gate.queries = Int(try reader.read(UInt32.self, "gate queries"))
     gate.k = Int(try reader.read(UInt32.self, "gate k"))
@@ -127,14 +124,13 @@ extension RebuildPlan {
 }
 
 extension RebuildState {
-  /// UInt8 phase, UInt32 number, previous, its M and efConstruction, UInt64 origin, UInt32 slots,
+  /// UInt8 phase, UInt32 number, previous, its index options, UInt64 origin, UInt32 slots,
   /// Int64 begin, UInt64 swap LSN, Int64 swap time, plan.
   func encode(to writer: inout ByteWriter) {
     writer.write(phase.rawValue)
     writer.write(number)
     writer.write(previous)
-    writer.write(UInt32(previousOptions.m))
-    writer.write(UInt32(previousOptions.efConstruction))
+    previousOptions.encode(to: &writer)
     writer.write(origin)
     writer.write(slotCount)
     writer.write(beganMilliseconds)
@@ -150,9 +146,7 @@ extension RebuildState {
     self.phase = phase
     number = try reader.read("generation")
     previous = try reader.read("previous generation")
-    previousOptions = IndexOptions(
-      m: Int(try reader.read(UInt32.self, "M")),
-      efConstruction: Int(try reader.read(UInt32.self, "efConstruction")))
+    previousOptions = try IndexOptions(from: &reader)
     origin = try reader.read("rebuild origin")
     slotCount = try reader.read("rebuild slots")
     beganMilliseconds = try reader.read("rebuild begin")

@@ -2,21 +2,26 @@ import Bytes
 import Dispatch
 import VectorIndex
 
-/// Parameters to try; what is nil stays as the collection has it.
+/// Parameters to try; `m` and `efConstruction` stay as the collection has them where they are nil.
 public struct RebuildAlternative: Sendable, Hashable, Codable {
   /// See ``IndexOptions/m``.
   public var m: Int?
   /// See ``IndexOptions/efConstruction``.
   public var efConstruction: Int?
+  /// See ``IndexOptions/codes``; nil means `automatic`, whatever the collection has.
+  public var codes: VectorCodes?
 
-  public init(m: Int? = nil, efConstruction: Int? = nil) {
+  public init(m: Int? = nil, efConstruction: Int? = nil, codes: VectorCodes? = nil) {
     self.m = m
     self.efConstruction = efConstruction
+    self.codes = codes
   }
 
   /// These parameters for a collection that has `present` ones.
   func resolved(over present: IndexOptions) -> IndexOptions {
-    IndexOptions(m: m ?? present.m, efConstruction: efConstruction ?? present.efConstruction)
+    IndexOptions(
+      m: m ?? present.m, efConstruction: efConstruction ?? present.efConstruction,
+      codes: codes ?? .automatic)
   }
 }
 
@@ -86,17 +91,19 @@ struct RebuildTrial {
     let old = generation.index
     let view = old.view()
     let gate = options.gate
-    let sample = Canaries.queryVectors(old, count: gate.queries, at: view)
-    let truth = try sample.map { query in
-      try cancellation.check()
-      return try Canaries.worstTrueDistance(old, query, k: gate.k, at: view)
+    try cancellation.check()
+    let sample = try old.reading { () throws -> FreshQueries in
+      var sample = FreshQueries.leftOut(old, count: gate.queries, at: view)
+      try sample.answer(old, k: gate.k, at: view)
+      return sample
     }
     var report = RebuildTrialReport(
-      collection: collection.definition.name, lsn: view.lsn, records: 0, queries: sample.count,
+      collection: collection.definition.name, lsn: view.lsn, records: 0,
+      queries: sample.queries.count,
       k: gate.k, efSearch: gate.efSearch, rows: [])
     report.records = (0..<view.slotCount).count { old.isVisible($0, in: view) }
     report.rows.append(
-      try measure(old, generation.options, at: view, sample, truth, buildSeconds: 0))
+      try measure(old, generation.options, at: view, sample, buildSeconds: 0))
     report.rows[0].isCurrent = true
     for alternative in alternatives.map({ $0.resolved(over: generation.options) }) {
       let started = DispatchTime.now()
@@ -104,7 +111,7 @@ struct RebuildTrial {
       let seconds = Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
       report.rows.append(
         try measure(
-          index, alternative, at: index.view(), sample, truth, buildSeconds: seconds))
+          index, alternative, at: index.view(), sample, buildSeconds: seconds))
     }
     return report
   }
@@ -135,17 +142,21 @@ struct RebuildTrial {
   }
 
   private func measure(
-    _ index: IndexGeneration, _ options: IndexOptions, at view: ReadView, _ sample: [[Float]],
-    _ truth: [Canaries.Truth], buildSeconds: Double
+    _ index: IndexGeneration, _ options: IndexOptions, at view: ReadView, _ sample: FreshQueries,
+    buildSeconds: Double
   ) throws -> RebuildTrialReport.Row {
     let gate = self.options.gate
-    let recall = try Canaries.recall(
-      index, sample, truth, k: gate.k, efSearch: gate.efSearch, at: view)
+    let none = IndexGeneration.Compensation.none
+    let recall = try index.reading {
+      try sample.recall(
+        index, k: gate.k, efSearch: gate.efSearch, at: view, compensation: none
+      ).mean
+    }
     var times: [UInt64] = []
-    for query in sample {
+    for query in sample.queries {
       try cancellation.check()
       let started = DispatchTime.now().uptimeNanoseconds
-      _ = try index.search(query, k: gate.k, ef: gate.efSearch, at: view)
+      _ = try index.search(query.vector, k: gate.k, ef: gate.efSearch, at: view, compensation: none)
       times.append(DispatchTime.now().uptimeNanoseconds - started)
     }
     let median = times.isEmpty ? 0 : times.sorted()[times.count / 2]

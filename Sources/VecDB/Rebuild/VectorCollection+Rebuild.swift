@@ -231,8 +231,9 @@ extension CollectionRuntime {
     _ wanted: RebuildOptions, cause: RebuildPlan.Cause, reason: String
   ) throws -> RebuildPlan {
     try wanted.requireValid(at: definition.name)
-    let new = RebuildAlternative(m: wanted.m, efConstruction: wanted.efConstruction)
-      .resolved(over: options)
+    let new = RebuildAlternative(
+      m: wanted.m, efConstruction: wanted.efConstruction, codes: wanted.codes
+    ).resolved(over: options)
     do { _ = try definition.indexParameters(with: new) } catch {
       throw VecDBError(.invalidArgument, "\(error)", at: definition.name)
     }

@@ -29,6 +29,8 @@ struct DrillTargets: Codable, Sendable {
   var lostRecords = 0
   /// From the failure to the first answer that is proven right.
   var recoverySeconds = 5.0
+  /// Recall@10 afterwards, whatever it was before.
+  var recall = CollectionHealth.floor
   /// Recall afterwards, as a share of that before.
   var recallShare = 0.98
 }
@@ -73,6 +75,9 @@ struct DrillReport: Encodable, Sendable {
       problems.append(
         "recovery took \(Format.seconds(recoverySeconds)); "
           + "\(Format.seconds(targets.recoverySeconds)) is the target")
+    }
+    if let recallAfter, recallAfter < targets.recall {
+      problems.append("recall is \(recallAfter); \(targets.recall) is the target")
     }
     if let recallBefore, let recallAfter, recallAfter < recallBefore * targets.recallShare {
       problems.append("recall fell from \(recallBefore) to \(recallAfter)")

@@ -5,8 +5,10 @@ struct Check: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Check every block, log frame, record and link of a database.",
     discussion: """
-      Exits with 3 if anything is damaged; nothing is changed. With --recall the index is also \
-      searched with queries whose exact answers are computed.
+      Exits with 3 if anything is damaged; nothing is changed. The index is also searched with \
+      queries whose exact answers are computed, with --recall with more of them. Exits with 4 if \
+      recall@10 is below \(CollectionHealth.floor), or reaches it only because searches make up \
+      for the index.
 
       With --repair, what is damaged and can be had is made whole first: blocks from other copies \
       or, with --from, from a repository; the file of records from its rows; records from the \
@@ -29,6 +31,7 @@ struct Check: AsyncParsableCommand {
   private struct Line: Encodable {
     var check: CheckReport
     var canary: CanaryReport?
+    var health: [CollectionHealth]
   }
 
   func run() async throws {
@@ -40,24 +43,28 @@ struct Check: AsyncParsableCommand {
       let bar = ProgressBar.bytes()
       let report: CheckReport
       let canary: CanaryReport?
+      let health: [CollectionHealth]
       switch database {
       case .own(let database):
         report = try await database.check(progress: bar.handler)
         canary = recall ? try database.measureRecall() : nil
+        health =
+          report.problems.isEmpty ? try database.measureHealth(queries: recall ? 100 : 50) : []
       case .remote(let database):
-        (report, canary) = try await database.check(recall: recall, progress: bar.handler)
+        (report, canary, health) = try await database.check(recall: recall, progress: bar.handler)
       }
       bar.finish()
       if output.json {
-        Output.json(Line(check: report, canary: canary))
+        Output.json(Line(check: report, canary: canary, health: health))
       } else {
         for problem in report.problems { Output.line("PROBLEM  \(problem)") }
         Output.line(
           "checked \(Format.count(report.records)) records, \(Format.count(report.blocks)) blocks "
             + "and \(Format.count(report.logFrames)) log frames at LSN \(report.lsn) in "
             + "\(Format.seconds(report.seconds)): "
-            + (report.problems.isEmpty ? "clean" : "\(report.problems.count) problems"))
+            + Self.verdict(report, health))
         canary.map { writeCanary($0) }
+        for finding in health.compactMap(\.finding) { Output.line("RECALL  \(finding)") }
       }
       guard report.problems.isEmpty else {
         throw CorruptionFound(
@@ -65,7 +72,18 @@ struct Check: AsyncParsableCommand {
           location: target.database,
           remedy: "Restore it from a backup with vecdb restore")
       }
+      if let finding = health.compactMap(\.finding).first {
+        throw TargetMissed(
+          message: "\(finding). Build the index anew with vecdb rebuild "
+            + "\(target.database) COLLECTION")
+      }
     }
+  }
+
+  private static func verdict(_ report: CheckReport, _ health: [CollectionHealth]) -> String {
+    if !report.problems.isEmpty { return "\(report.problems.count) problems" }
+    let poor = health.count { !$0.isGood }
+    return poor == 0 ? "clean" : "not damaged, but \(poor) of \(health.count) indexes fall short"
   }
 }
 
@@ -100,6 +118,7 @@ func writeCanary(_ canary: CanaryReport) {
   for entry in canary.collections where entry.queries > 0 {
     Output.line(
       "recall@\(entry.k) of \(entry.collection): \(Format.decimal(entry.recall, 4)) "
-        + "(\(entry.queries) queries, ef \(entry.efSearch))")
+        + "(\(entry.queries) queries, ef \(entry.efSearch))"
+        + (entry.isBelowFloor ? "  BELOW \(CollectionHealth.floor)" : ""))
   }
 }

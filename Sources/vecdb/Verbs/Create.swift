@@ -18,6 +18,9 @@ struct Create: AsyncParsableCommand {
   var m = IndexOptions().m
   @Option(help: "Candidates considered for a new node's links, 8 to 4,096.")
   var efConstruction = IndexOptions().efConstruction
+  @Option(
+    help: "What the graph is built and searched on: automatic measures, and chooses what is right.")
+  var codes = IndexOptions().codes
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
@@ -32,7 +35,7 @@ struct Create: AsyncParsableCommand {
 
   func run() async throws {
     try await Session.run(target.database, create: true) { database in
-      let index = IndexOptions(m: m, efConstruction: efConstruction)
+      let index = IndexOptions(m: m, efConstruction: efConstruction, codes: codes)
       _ = try await database.createCollection(
         target.collection, dimensions: dimensions, metric: metric, index: index)
       if output.json {

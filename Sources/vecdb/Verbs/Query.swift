@@ -59,8 +59,8 @@ struct Query: AsyncParsableCommand {
     try await Session.runShared(target.database) { database in
       let collection = try await CollectionReader(database, collection: target.collection)
       let options = SearchOptions(
-        efSearch: ef ?? SearchOptions.defaultEfSearch, recall: recall, filter: filter,
-        exact: exact, includeMetadata: !noMetadata, includeVector: includeVector)
+        efSearch: ef, recall: recall, filter: filter, exact: exact,
+        includeMetadata: !noMetadata, includeVector: includeVector)
       if let vectors {
         let source = try openVectors(vectors)
         var index = 0
@@ -116,12 +116,15 @@ struct Query: AsyncParsableCommand {
     let result = try await collection.search(vector, k, options)
     let time = clock.now - start
     write(result, query: query)
+    if query == 0, let warning = result.warning { Terminal.message("WARNING  \(warning)") }
     if explain { write(explanationOf: result, time: time) }
   }
 
   /// To standard error, so that what goes to standard output stays the same.
   private func write(explanationOf result: SearchResult, time: Duration) {
-    let exact = result.plan == "scan" ? "" : " (ef \(result.efSearch), \(result.hops) hops)"
+    let exact =
+      result.plan == "scan"
+      ? "" : " (ef \(result.efSearch), \(result.hops) hops over \(result.codes))"
     var parts = ["plan \(result.plan)\(exact)"]
     if let matching = result.matching, let selectivity = result.selectivity {
       let source = result.isFilterCached ? ", cached" : ""
@@ -151,7 +154,7 @@ struct Query: AsyncParsableCommand {
     }
     table.write()
     if vectors == nil, !explain {
-      let ef = result.plan == "exact" ? "" : ", ef \(result.efSearch)"
+      let ef = result.plan == "scan" ? "" : ", ef \(result.efSearch)"
       Terminal.message(
         "\(result.hits.count) hits; \(result.plan)\(ef), \(Format.count(result.distances)) "
           + "distances, LSN \(result.lsn)")

@@ -23,6 +23,8 @@ struct Rebuild: AsyncParsableCommand {
   var m: Int?
   @Option(help: "Candidates for a new node's links; the present value by default.")
   var efConstruction: Int?
+  @Option(help: "What the graph is built and searched on; automatic by default.")
+  var codes: VectorCodes?
 
   @Flag(help: "Tell where the rebuild stands.") var status = false
   @Flag(help: "Give the new generation up before it serves.") var cancel = false
@@ -96,7 +98,7 @@ struct Rebuild: AsyncParsableCommand {
         .run
       }
     var request = RebuildRequest(action, target.collection)
-    var options = RebuildOptions(m: m, efConstruction: efConstruction)
+    var options = RebuildOptions(m: m, efConstruction: efConstruction, codes: codes)
     options.gate.minimumRecall = minimumRecall
     latencyFactor.map { options.gate.latencyFactor = $0 }
     queries.map { options.gate.queries = $0 }
@@ -123,8 +125,9 @@ struct Rebuild: AsyncParsableCommand {
       }
       return RebuildAlternative(m: parts[0], efConstruction: parts[1])
     }
-    if dryRun, m != nil || efConstruction != nil {
-      result.insert(RebuildAlternative(m: m, efConstruction: efConstruction), at: 0)
+    if dryRun, m != nil || efConstruction != nil || codes != nil {
+      result.insert(
+        RebuildAlternative(m: m, efConstruction: efConstruction, codes: codes), at: 0)
     }
     return result
   }

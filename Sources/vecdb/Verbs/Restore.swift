@@ -109,7 +109,11 @@ struct Restore: AsyncParsableCommand {
         "The copy is a database of its own: back it up to a new repository. With --continue it would "
           + "have gone on in this one.")
     }
-    guard !output.json else { return Output.json(report) }
+    defer { for finding in report.findings { Terminal.message("RECALL  \(finding)") } }
+    if output.json {
+      Output.json(report)
+      return try Self.requireRecall(report)
+    }
     Output.line(
       "restored LSN \(report.lsn) to \(database): \(Format.count(report.records)) records, "
         + "\(Format.bytes(report.bytesCopied)) (\(Format.bytes(report.bytesFetched)) fetched) in "
@@ -118,6 +122,15 @@ struct Restore: AsyncParsableCommand {
         + "\(report.lsn - report.manifestLSN) batches replayed)")
     Output.line("data digest \(report.dataDigest)")
     report.canary.map { writeCanary($0) }
+    try Self.requireRecall(report)
+  }
+
+  /// The copy is what was backed up, and lives; but whoever restores must know.
+  private static func requireRecall(_ report: RestoreReport) throws {
+    guard let finding = report.findings.first else { return }
+    throw TargetMissed(
+      message: "the copy is restored and equal to the original, but \(finding); searches make up "
+        + "for it until vecdb rebuild has built the index anew")
   }
 
   private func restore(

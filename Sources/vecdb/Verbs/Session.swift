@@ -61,6 +61,7 @@ enum Session {
     configuration.buildThreads = buildThreads
     configuration.repositoryKey = key
     configuration.isBrief = isBrief
+    configuration.maintenanceOnClose = .seconds(3)
     configuration.logger.logLevel = .warning
     // A command is over too soon for a scrub to be of use; `check` reads everything at once.
     configuration.scrubBytesPerSecond = nil
@@ -198,6 +199,7 @@ struct CollectionArguments: ParsableArguments {
 }
 
 extension Metric: ExpressibleByArgument {}
+extension VectorCodes: ExpressibleByArgument {}
 extension VectorFormat: ExpressibleByArgument {}
 extension RestoreVerification: ExpressibleByArgument {}
 

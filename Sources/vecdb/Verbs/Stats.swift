@@ -79,6 +79,16 @@ struct Stats: AsyncParsableCommand {
           + "\(Format.count(collection.dead)) dead, \(Format.count(collection.free)) free")
       table.add("dimensions, metric", "\(collection.dimensions), \(collection.metric.rawValue)")
       table.add("m, ef-construction", "\(collection.m), \(collection.efConstruction)")
+      if let codes = collection.codes, let inUse = collection.codesInUse {
+        table.add("codes", "\(codes.rawValue)" + (inUse == "none" ? "" : ", now \(inUse)"))
+      }
+      table.add(
+        "recall",
+        collection.health.map { health in
+          health.finding
+            ?? "\(Format.decimal(health.recall, 3)) of the nearest 10 at efSearch "
+            + "\(health.efSearch), measured at LSN \(health.lsn)"
+        } ?? "not measured since the opening; vecdb check measures it")
       table.add("index in memory", Format.bytes(collection.indexBytes))
       table.add("data digest", collection.dataDigest)
       if let digest = collection.graphDigest { table.add("graph digest", digest) }

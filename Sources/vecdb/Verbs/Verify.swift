@@ -36,6 +36,7 @@ struct Verify: AsyncParsableCommand {
       Output.json(report)
     } else {
       for problem in report.problems { Output.line("PROBLEM  \(problem)") }
+      for finding in report.findings { Output.line("RECALL  \(finding)") }
       for lsn in report.damagedRestorePoints { Output.line("DAMAGED  restore point LSN \(lsn)") }
       Output.line(
         "verified \(report.restorePoints) restore points: \(Format.count(report.blocks)) blocks, "
@@ -51,5 +52,6 @@ struct Verify: AsyncParsableCommand {
         location: repository,
         remedy: "Run vecdb backup with --repair: what the database still has is sent again")
     }
+    if let finding = report.findings.first { throw TargetMissed(message: finding) }
   }
 }
