@@ -72,11 +72,25 @@ public final class Database: Sendable {
   /// Opening maps the newest checkpoint, which does not depend on the number of records, and
   /// replays the log behind it; after ``close()`` there is nothing to replay.
   ///
+  /// A command that has the database for a moment, such as `vecdb stats`, is waited for.
+  ///
   /// - Throws: `locked`, naming the process that has it open; `corrupt`, naming the file, with all
   ///   files left as they were; `notFound`; `unknownVersion`; `inputOutput`.
   public static func open(
     at path: String, configuration: Configuration = Configuration()
   ) async throws -> Database {
+    let giveUp = ContinuousClock.now + BriefOwners.patience
+    while true {
+      do { return try openNow(at: path, configuration: configuration) } catch let error
+        as VecDBError
+        where error.code == .locked && BriefOwners.holds(error.message)
+        && ContinuousClock.now < giveUp
+      { try await Task.sleep(nanoseconds: BriefOwners.pauseNanoseconds) }
+    }
+  }
+
+  /// As ``open(at:configuration:)``, without waiting.
+  package static func openNow(at path: String, configuration: Configuration) throws -> Database {
     try open(at: path, fileSystem: PosixFileSystem(), configuration: configuration)
   }
 

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import VecDB
 
 /// Commands that have the database for a moment wait for one another.
 @Suite(.serialized) struct SessionTests {
@@ -41,6 +42,22 @@ import Testing
       touch stop; wait
       """, in: folder)
     #expect(result.output.isEmpty, "\(result.output)")
+  }
+
+  /// An application, too, and a restore that takes the database's place.
+  @Test func whoNeedsTheDatabaseWaitsForAMoment() async throws {
+    try Shell.succeed("$vecdb backup db repo", in: folder)
+    let monitor = try Running(
+      ["-c", "while test ! -e stop; do $vecdb stats db > /dev/null 2>&1; done"], folder: folder,
+      program: "/bin/bash", environment: ["vecdb": Shell.vecdb])
+    for _ in 0..<12 {
+      let database = try await Database.open(at: folder.path("db"))
+      try await Task.sleep(nanoseconds: 3_000_000)
+      try await database.close()
+      try Command.succeed("restore", folder.path("repo"), folder.path("db"), "--replace")
+    }
+    try folder.write("stop", "")
+    _ = try monitor.wait()
   }
 
   /// Each of them is a process of its own; what they leave dead is used again.

@@ -4,13 +4,17 @@ import Testing
 /// A line of shell with the command as `$vecdb`, for what only a shell does: pipes, closed streams,
 /// several processes at once.
 enum Shell {
+  /// The command's absolute path.
+  static var vecdb: String { URL(fileURLWithPath: Command.path).standardizedFileURL.path }
+
   static func run(_ script: String, in folder: TemporaryFolder) throws -> CommandRun {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/bin/bash")
     process.arguments = ["-c", script]
     process.currentDirectoryURL = URL(fileURLWithPath: folder.root)
     process.environment = ProcessInfo.processInfo.environment.merging(
-      ["vecdb": URL(fileURLWithPath: Command.path).standardizedFileURL.path]) { _, new in new }
+      ["vecdb": vecdb]
+    ) { _, new in new }
     let name = UUID().uuidString
     let (output, errors) = ("out-\(name)", "err-\(name)")
     for file in [output, errors] {

@@ -22,7 +22,9 @@ final class OlderCopy: Sendable {
         at: directory.path, remedy: "Choose another path, or move it away.")
     }
     self.directory = directory
-    lock = try fileSystem.lock(directory.lockFile, owner: "a restore")
+    lock = try BriefOwners.waiting {
+      try fileSystem.lock(directory.lockFile, owner: "a restore")
+    }
     self.fileSystem = fileSystem
     recordsPath = directory.records
     blocks = try BlockStore(directory: directory.path, fileSystem: fileSystem)

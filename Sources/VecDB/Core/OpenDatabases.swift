@@ -36,7 +36,7 @@ enum OpenDatabases {
     while true {
       do { return try open() } catch let error as StoreError where error.kind == .locked {
         // Who comes or goes at this moment has no name in the file.
-        let isOwn = error.message.hasSuffix("process \(getpid())")
+        let isOwn = error.message.contains("process \(getpid())")
         guard isOwn || error.message.hasSuffix("another process"), ContinuousClock.now < giveUp,
           let place = place(path), counts.withLock({ $0[place] }) == nil
         else { throw error }

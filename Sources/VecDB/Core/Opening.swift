@@ -33,7 +33,8 @@ enum Opening {
         guard try isDatabase(directory, fileSystem) else { throw error }
       }
     }
-    let lock = try fileSystem.lock(directory.lockFile, owner: "process \(getpid())")
+    let lock = try fileSystem.lock(
+      directory.lockFile, owner: BriefOwners.owner(configuration))
     do {
       try StagingSweep(path, fileSystem, configuration.logger).run()
       return try recover(directory, fileSystem, configuration, lock: lock)

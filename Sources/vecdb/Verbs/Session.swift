@@ -40,7 +40,7 @@ enum Session {
     _ path: String, _ configuration: Configuration, _ body: (Database) async throws -> Result
   ) async throws -> Result {
     let database: Database
-    do { database = try await Database.open(at: path, configuration: configuration) } catch let
+    do { database = try Database.openNow(at: path, configuration: configuration) } catch let
       error as VecDBError
       where error.code == .inputOutput && Database.isOnReadOnlyFileSystem(path)
     {
