@@ -91,14 +91,18 @@ package protocol Repository: Sendable {
   func getLog(_ piece: LogPiece) throws -> [UInt8]
   func deleteLog(_ piece: LogPiece) throws
 
-  /// Takes an epoch counter for the epoch `id`, once and for all; no effect if it has it already.
+  /// Takes an epoch counter for an epoch, once and for all; no effect if its id has it already.
   /// Throws `.alreadyExists`, naming the holder, if another epoch has it.
-  func claimEpoch(counter: UInt64, id: UInt128) throws
+  func claimEpoch(_ claim: EpochClaim) throws
   /// The epochs that were claimed, ascending by counter.
-  func claimedEpochs() throws -> [(counter: UInt64, id: UInt128)]
+  func claimedEpochs() throws -> [EpochClaim]
 }
 
 extension Repository {
+  package func claimEpoch(counter: UInt64, id: UInt128) throws {
+    try claimEpoch(EpochClaim(counter: counter, id: id))
+  }
+
   package func putBlock(
     _ hash: Digest, _ bytes: UnsafeRawBufferPointer, basedOn base: Digest?
   ) throws -> Int {

@@ -39,33 +39,66 @@ struct RepositoryMarker: Equatable {
 
 /// The claim of an epoch counter.
 ///
-/// Layout, little-endian: magic `VDBEPOC\0`, version u32, counter u64, epoch id u128, CRC-32C of
-/// these 36 bytes u32.
-struct EpochClaim: Equatable {
+/// Layout, little-endian: magic `VDBEPOC\0`, version u32, counter u64, epoch id u128; in version 2
+/// also the LSN of the branch u64 and the counted path of epochs; CRC-32C of all before u32.
+///
+/// Version 2 stands where the repository has something else than this epoch's history behind an LSN:
+/// there a copy of the database was set back and went on, or a replica was promoted that lacked
+/// something. What this epoch builds on behind that LSN is archived under this epoch too.
+package struct EpochClaim: Equatable, Sendable {
   static let magic = Array("VDBEPOC\0".utf8)
   static let version: UInt32 = 1
+  static let branchVersion: UInt32 = 2
 
-  var counter: UInt64
-  var id: UInt128
+  package struct Branch: Equatable, Sendable {
+    /// The last LSN at which what the repository had was this history.
+    package var lsn: UInt64
+    /// The path of epochs that leads here, in the form of the log, so that the newest history is
+    /// known before anything of it is there.
+    package var epochs: [UInt8]
 
-  func encode() -> [UInt8] {
-    SealedRecord.encode(magic: Self.magic, version: Self.version) {
-      $0.write(counter)
-      $0.write(id)
+    package init(lsn: UInt64, epochs: [UInt8]) {
+      self.lsn = lsn
+      self.epochs = epochs
     }
   }
 
-  init(counter: UInt64, id: UInt128) {
+  package var counter: UInt64
+  package var id: UInt128
+  package var branch: Branch?
+
+  package init(counter: UInt64, id: UInt128, branch: Branch? = nil) {
     self.counter = counter
     self.id = id
+    self.branch = branch
+  }
+
+  func encode() -> [UInt8] {
+    let version = branch == nil ? Self.version : Self.branchVersion
+    return SealedRecord.encode(magic: Self.magic, version: version) {
+      $0.write(counter)
+      $0.write(id)
+      if let branch {
+        $0.write(branch.lsn)
+        $0.write(counted: branch.epochs)
+      }
+    }
   }
 
   init(decoding bytes: [UInt8], at path: String) throws {
     self = try SealedRecord.decode(
-      bytes, magic: Self.magic, versions: Self.version...Self.version, what: "epoch claim", at: path
-    ) { _, reader in
+      bytes, magic: Self.magic, versions: Self.version...Self.branchVersion, what: "epoch claim",
+      at: path
+    ) { version, reader in
       let counter = try reader.read(UInt64.self, "counter")
-      return EpochClaim(counter: counter, id: try reader.read(UInt128.self, "epoch id"))
+      let id = try reader.read(UInt128.self, "epoch id")
+      var branch: Branch?
+      if version == Self.branchVersion {
+        branch = Branch(
+          lsn: try reader.read(UInt64.self, "LSN of the branch"),
+          epochs: Array(try reader.readCounted("path of epochs")))
+      }
+      return EpochClaim(counter: counter, id: id, branch: branch)
     }
   }
 }

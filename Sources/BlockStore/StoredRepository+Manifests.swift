@@ -7,6 +7,7 @@ extension StoredRepository {
   private static let manifestsFolder = "manifests"
   private static let logFolder = "log"
   private static let epochsFolder = "epochs"
+  private static let claimLimitBytes = 16 << 20
 
   private func name(_ entry: ManifestEntry) -> String {
     "\(Self.manifestsFolder)/\(fixedWidth(entry.epochCounter))/\(fixedWidth(entry.lsn))"
@@ -117,18 +118,17 @@ extension StoredRepository {
     try store.delete(name(piece), durably: true)
   }
 
-  package func claimEpoch(counter: UInt64, id: UInt128) throws {
-    let name = Self.epochsFolder + "/" + fixedWidth(counter)
-    let claim = EpochClaim(counter: counter, id: id)
+  package func claimEpoch(_ claim: EpochClaim) throws {
+    let name = Self.epochsFolder + "/" + fixedWidth(claim.counter)
     do { try create(name, claim.encode()) } catch let error as StoreError
       where error.kind == .alreadyExists
     {
       let holder = try EpochClaim(
-        decoding: try get(name, maximumBytes: 4096), at: store.place(name))
-      guard holder == claim else {
+        decoding: try get(name, maximumBytes: Self.claimLimitBytes), at: store.place(name))
+      guard holder.counter == claim.counter, holder.id == claim.id else {
         throw StoreError(
           .alreadyExists,
-          "epoch \(counter) is already held by \(String(holder.id, radix: 16))",
+          "epoch \(claim.counter) is already held by \(String(holder.id, radix: 16))",
           at: store.place(name),
           remedy: "Another node was promoted first; follow it, or promote to a higher epoch.")
       }
@@ -136,18 +136,18 @@ extension StoredRepository {
     }
   }
 
-  package func claimedEpochs() throws -> [(counter: UInt64, id: UInt128)] {
+  package func claimedEpochs() throws -> [EpochClaim] {
     try store.names(in: Self.epochsFolder).compactMap { text in
       guard let counter = parseFixedWidth(text) else { return nil }
       let name = Self.epochsFolder + "/" + text
       let claim = try EpochClaim(
-        decoding: try get(name, maximumBytes: 4096), at: store.place(name))
+        decoding: try get(name, maximumBytes: Self.claimLimitBytes), at: store.place(name))
       guard claim.counter == counter else {
         throw StoreError(
           .corrupt, "the claim is of epoch \(claim.counter): misplaced", at: store.place(name),
           remedy: Remedy.repository)
       }
-      return (counter, claim.id)
+      return claim
     }
   }
 }

@@ -29,6 +29,8 @@ final class LogSegment {
   /// last commit was torn off: a write there that is torn itself could take the commit with it. So
   /// it is emptied before anything is appended.
   private var mustEmptyWAL = false
+  /// Nil until somebody asks.
+  private var sums: FrameSums?
   private let fileSystem: any FileSystem
   /// Held until the segment is sealed.
   private var writer: SQLiteConnection?
@@ -45,6 +47,7 @@ final class LogSegment {
     self.header = header
     self.end = end
     self.contentBytes = contentBytes
+    if contentBytes == 0 { sums = FrameSums(after: header.start.lsn) }
     self.fileSystem = fileSystem
     self.writer = writer
     wal = SegmentWAL(
@@ -240,6 +243,7 @@ final class LogSegment {
       }
     }
     contentBytes += frames.reduce(0) { $0 + LogFrame.overheadBytes + $1.payload.count }
+    for frame in frames { sums?.append(LogFrame.overheadBytes + frame.payload.count) }
     if let last = frames.last { end = last.position }
   }
 
@@ -363,13 +367,28 @@ final class LogSegment {
     return rows
   }
 
-  /// The bytes of the frames after `lsn`. Their lengths are read, not they themselves.
+  /// The bytes of the frames after `lsn`. Cost: the first time, the lengths of all frames are read.
   func frameBytes(after lsn: UInt64) throws -> Int {
+    try measuredSums().bytes(after: lsn) { after, through in
+      let database = try writer ?? Self.openReader(path, fileSystem)
+      let sum = try database.cached(
+        "SELECT total(length(frame)) FROM frames WHERE lsn > ? AND lsn <= ?")
+      defer { withExtendedLifetime(database) { sum.reset() } }
+      try sum.bind(1, Int64(bitPattern: after))
+      try sum.bind(2, Int64(bitPattern: through))
+      return try sum.step() ? Int(sum.int64(0)) : 0
+    }
+  }
+
+  private func measuredSums() throws -> FrameSums {
+    if let sums { return sums }
     let database = try writer ?? Self.openReader(path, fileSystem)
-    let sum = try database.cached("SELECT total(length(frame)) FROM frames WHERE lsn > ?")
-    defer { withExtendedLifetime(database) { sum.reset() } }
-    try sum.bind(1, Int64(bitPattern: lsn))
-    return try sum.step() ? Int(sum.int64(0)) : 0
+    let lengths = try database.cached("SELECT length(frame) FROM frames ORDER BY lsn")
+    defer { withExtendedLifetime(database) { lengths.reset() } }
+    var measured = FrameSums(after: header.start.lsn)
+    while try lengths.step() { measured.append(Int(lengths.int64(0))) }
+    sums = measured
+    return measured
   }
 
   func position(at lsn: UInt64) throws -> LogPosition {

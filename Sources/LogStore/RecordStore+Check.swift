@@ -87,7 +87,7 @@ extension RecordStore {
           }
         }
       }
-      try copy.apply([], through: appliedLSN)
+      try copy.apply([], through: appliedLSN, chain: appliedChain)
       try copy.close()
     } catch {
       copy.abandon()

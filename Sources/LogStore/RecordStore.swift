@@ -28,6 +28,8 @@ package final class RecordStore: @unchecked Sendable {
   private let readers: SQLiteReaderPool?
   /// Used only while `writerLock` is held.
   private var reservation = Reservation()
+  /// Used only while `writerLock` is held.
+  private var history: RecordHistory
   private let applied: Atomic<UInt64>
   private let durable = Atomic<UInt64>(0)
 
@@ -70,6 +72,7 @@ package final class RecordStore: @unchecked Sendable {
       PRAGMA synchronous = NORMAL;
       """)
     try kind.check(writer)
+    try RecordHistory.requireOwnMainFile(path, fileSystem, writer, checksums)
     let select = try writer.prepare("SELECT database_id, applied_lsn FROM state WHERE id = 1")
     guard try select.step() else { throw corrupt("the records have no state row", at: path) }
     let found = Array(select.blob(0))
@@ -85,9 +88,10 @@ package final class RecordStore: @unchecked Sendable {
       try update.bind(1, copying: id.bytes)
       try update.run()
     }
+    let history = try RecordHistory(writer, appliedLSN: appliedLSN)
     let store = RecordStore(
       path: path, fileSystem: fileSystem, writer: writer, checksums: checksums,
-      isShared: isShared, appliedLSN: appliedLSN)
+      isShared: isShared, appliedLSN: appliedLSN, history: history)
     do { _ = try store.checkpoint() } catch let error as StoreError where error.kind == .diskFull {
       // `durableLSN` stays 0, which keeps the log.
     }
@@ -96,11 +100,12 @@ package final class RecordStore: @unchecked Sendable {
 
   private init(
     path: String, fileSystem: any FileSystem, writer: SQLiteConnection,
-    checksums: PageChecksums, isShared: Bool, appliedLSN: UInt64
+    checksums: PageChecksums, isShared: Bool, appliedLSN: UInt64, history: RecordHistory
   ) {
     self.path = path
     self.fileSystem = fileSystem
     self.writer = writer
+    self.history = history
     readers =
       isShared
       ? SQLiteReaderPool(path) {
@@ -189,6 +194,7 @@ package final class RecordStore: @unchecked Sendable {
       "INSERT INTO state (id, database_id, applied_lsn) VALUES (1, ?, 0)")
     try insert.bind(1, copying: id.bytes)
     try insert.run()
+    try database.execute(RecordHistory.tableSQL)
     try database.execute("COMMIT")
     guard try database.text("PRAGMA journal_mode = WAL") == "wal" else {
       throw StoreError(.inputOutput, "SQLite cannot use a write-ahead log here", at: path)
@@ -202,20 +208,34 @@ package final class RecordStore: @unchecked Sendable {
   /// nothing changed, if a slot or key that must be free is taken. `whenReady` is called before the
   /// commit, or at once if there is none; nothing is changed if it throws.
   package func apply(
-    _ changes: [RecordChange], through lsn: UInt64, whenReady: () throws -> Void = {}
+    _ changes: [RecordChange], through position: LogPosition, whenReady: () throws -> Void = {}
+  ) throws {
+    try apply(changes, through: position.lsn, chain: position.chain, whenReady: whenReady)
+  }
+
+  /// As above; without a chain nobody can tell later which history this is.
+  package func apply(
+    _ changes: [RecordChange], through lsn: UInt64, chain: Digest? = nil,
+    whenReady: () throws -> Void = {}
   ) throws {
     try withWriter { writer in
       guard lsn > appliedLSN else { return try whenReady() }
+      let next = history.applying(lsn, chain)
       try writer.transaction {
         for change in changes { try apply(change, writer) }
         let update = try writer.cached("UPDATE state SET applied_lsn = ? WHERE id = 1")
         try update.bind(1, Int64(bitPattern: lsn))
         try update.run()
+        try next.write(to: writer)
         try whenReady()
       }
       applied.store(lsn, ordering: .releasing)
+      history = next
     }
   }
+
+  /// The chain at `appliedLSN`; nil in a file that another version has written to.
+  package var appliedChain: Digest? { writerLock.withLock { _ in history.chain } }
 
   private struct Reservation {
     /// Opened when first needed; SQLite keeps one file for as long as it has the database open.
@@ -294,6 +314,7 @@ package final class RecordStore: @unchecked Sendable {
       reservation.throughBytes = 0  // Truncating the WAL frees what was set aside.
       guard try writer.checkpointAndTruncate() else { return false }
       durable.store(appliedLSN, ordering: .releasing)
+      history.noteCheckpoint()
       return true
     }
   }

@@ -40,6 +40,17 @@ public struct AcknowledgementOptions: Sendable, Hashable {
         .invalidArgument, "\(needed) of \(replicas.count) replicas cannot be waited for",
         remedy: "Name 1 to 64 different replicas, and wait for at least one and at most all.")
     }
+    // What is logged must be readable for everybody.
+    if let name = replicas.first(where: { !(1...255).contains($0.utf8.count) }) {
+      throw VecDBError(
+        .invalidArgument, "a replica's name has \(name.utf8.count) bytes of UTF-8",
+        remedy: "Use names of 1 to 255 bytes.")
+    }
+    guard timeoutMilliseconds <= Int(UInt32.max) else {
+      throw VecDBError(
+        .invalidArgument, "the timeout is \(timeoutMilliseconds) ms",
+        remedy: "Use at most \(UInt32.max) ms.")
+    }
   }
 }
 

@@ -202,7 +202,8 @@ extension Database {
       let definition = CollectionDefinition(
         id: id, name: name, dimensions: dimensions, metric: metric, options: index,
         seed: 0x9e37_79b9_7f4a_7c15 &* UInt64(id))
-      _ = try definition.indexParameters
+      // What the log will have is tried first: a machine without the room for it refuses here.
+      _ = try CollectionRuntime(definition, threads: engine.state.threads)
       _ = try engine.write([BatchPayload.encodeCreate(definition)])
       guard let runtime = engine.state.collection(named: name) else {
         throw VecDBError(.closed, "the collection was dropped at once", at: name)

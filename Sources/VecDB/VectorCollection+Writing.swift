@@ -14,6 +14,9 @@ extension VectorCollection {
   /// batches, and the result says how many; if one of them fails, those before it stay.
   ///
   /// Of several records with one key the last counts.
+  ///
+  /// - Throws: as ``upsert(_:)-(Record)``; `cancelled` where the task is cancelled between two
+  ///   batches, saying what is durable.
   @discardableResult
   public func upsert(_ records: [Record]) async throws -> UpsertResult {
     try await upsert(records, mayReplace: [])
@@ -35,6 +38,7 @@ extension VectorCollection {
     var total = UpsertResult(
       receipt: database.currentReceipt, inserted: 0, updated: 0, unchanged: 0, batches: 0)
     for batch in Self.split(prepared) {
+      if Task.isCancelled { throw cancelled(total) }
       let size = batch.reduce(0) { $0 + $1.sizeBytes }
       let result = try await withCheckedThrowingContinuation { continuation in
         database.queue.submit(.upsert(runtime, Array(batch), continuation), sizeBytes: size)
@@ -49,6 +53,8 @@ extension VectorCollection {
   /// - Parameters:
   ///   - batchSize: records in an atomic batch, 1 to 100,000.
   ///   - onBatch: called after each batch with the sums so far; throw from it to stop.
+  /// - Throws: as ``upsert(_:)-([Record])``; what the sequence throws. A cancelled task ends with
+  ///   `cancelled`, also where the sequence just ends then: the error says what is durable.
   @discardableResult
   public func upsert<Records: AsyncSequence>(
     _ records: Records, batchSize: Int = 1_000,
@@ -64,11 +70,13 @@ extension VectorCollection {
     for try await record in records {
       batch.append(record)
       if batch.count == batchSize {
+        if Task.isCancelled { throw cancelled(total) }
         total.add(try await upsert(batch))
         batch.removeAll(keepingCapacity: true)
         try onBatch?(total)
       }
     }
+    if Task.isCancelled { throw cancelled(total) }
     if !batch.isEmpty {
       total.add(try await upsert(batch))
       try onBatch?(total)
@@ -76,8 +84,22 @@ extension VectorCollection {
     return total
   }
 
+  private func cancelled(_ done: UpsertResult) -> VecDBError {
+    let count = done.inserted + done.updated + done.unchanged
+    return VecDBError(
+      .cancelled,
+      count == 0
+        ? "the task was cancelled; nothing was written"
+        : "the task was cancelled; \(count) records in \(done.batches) batches are durable, through "
+          + "LSN \(done.receipt.lsn)", at: name,
+      remedy: "Write the rest; what is there already is not written twice.")
+  }
+
   /// Deletes the records with these keys as one atomic batch; keys that are not there are passed
   /// over.
+  ///
+  /// - Throws: `limitExceeded` where more than some four million records would be deleted at once;
+  ///   nothing is deleted then.
   @discardableResult
   public func delete(_ keys: [String]) async throws -> DeleteResult {
     try VecDBError.translating { try requireUsable() }

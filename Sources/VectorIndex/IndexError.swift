@@ -20,7 +20,7 @@ package enum IndexError: Error, Sendable, Equatable, CustomStringConvertible {
     case .corruptState(let what): "index state is corrupt: \(what)"
     case .unknownVersion(let version): "index state has unknown format version \(version)"
     case .capacityExceeded(let array, let limit):
-      "array \(array) is full: \(limit) bytes of address space were reserved for it"
+      "array \(array) is full: \(limit) bytes of address space are its limit"
     case .outOfMemory(let array, let bytes):
       "the system refused \(bytes) bytes for array \(array)"
     }

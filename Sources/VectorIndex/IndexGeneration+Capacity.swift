@@ -1,9 +1,10 @@
 import Synchronization
 
 extension IndexGeneration {
-  /// Throws `.capacityExceeded` unless the index can grow to `slots` slots in all with `births` new
-  /// records, whatever their keys and vectors are. To be asked before a batch is made durable, since
-  /// it could not be applied afterwards.
+  /// Throws `.capacityExceeded` or `.outOfMemory` unless the index can grow to `slots` slots in all
+  /// with `births` new records, whatever their keys and vectors are, and sets the address space for
+  /// them aside. To be asked by the writer before a batch is made durable, since it could not be
+  /// applied afterwards.
   package func requireRoom(slots: Int, births: Int) throws(IndexError) {
     guard slots <= IndexArrays.slotLimit else {
       throw .capacityExceeded(array: "slots", limitBytes: IndexArrays.slotLimit)
@@ -21,8 +22,6 @@ extension IndexGeneration {
   }
 
   private static func require(_ rows: Int, in array: RowArray) throws(IndexError) {
-    guard rows * array.strideBytes <= array.capacityBytes else {
-      throw .capacityExceeded(array: array.name, limitBytes: array.capacityBytes)
-    }
+    try array.reserve(rows)
   }
 }

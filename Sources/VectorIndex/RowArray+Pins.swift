@@ -30,7 +30,7 @@ extension RowArray {
     var block = range.lowerBound >> Self.blockShift
     let last = (range.upperBound &- 1) >> Self.blockShift
     while block <= last {
-      let state = pins[block].load(ordering: .acquiring)
+      let state = blocks.pin(block).pointee.load(ordering: .acquiring)
       if state != PinState.free {
         // Bytes beyond the pinned length are no part of the checkpoint.
         if state >= PinState.unproven {
@@ -39,7 +39,8 @@ extension RowArray {
           save(block)
         }
       }
-      if dirty[block].load(ordering: .relaxed) == 0 { dirty[block].store(1, ordering: .relaxed) }
+      let dirty = blocks.dirty(block)
+      if dirty.pointee.load(ordering: .relaxed) == 0 { dirty.pointee.store(1, ordering: .relaxed) }
       block &+= 1
     }
   }
@@ -53,17 +54,19 @@ extension RowArray {
 
   @inline(never)
   private func save(_ block: Int) {
-    let (mine, _) = pins[block].compareExchange(
+    let (mine, _) = blocks.pin(block).pointee.compareExchange(
       expected: PinState.pinned, desired: PinState.copying, ordering: .acquiringAndReleasing)
     guard mine else {
-      while pins[block].load(ordering: .acquiring) == PinState.copying { sched_yield() }
+      while blocks.pin(block).pointee.load(ordering: .acquiring) == PinState.copying {
+        sched_yield()
+      }
       return
     }
     let range = pinnedRange(of: block)
     let copy = UnsafeMutableRawPointer.allocate(byteCount: range.count, alignment: 64)
     copy.copyMemory(from: base + range.lowerBound, byteCount: range.count)
-    saved[block] = copy
-    pins[block].store(PinState.saved, ordering: .releasing)
+    blocks.saved(block).pointee = copy
+    blocks.pin(block).pointee.store(PinState.saved, ordering: .releasing)
   }
 
   private static let populateForWriting: Int32 = 23  // MADV_POPULATE_WRITE of Linux 5.14
@@ -71,10 +74,12 @@ extension RowArray {
   /// Compares a mapped block with its hash before its first change.
   @inline(never)
   private func prove(_ block: Int) {
-    let (mine, _) = pins[block].compareExchange(
+    let (mine, _) = blocks.pin(block).pointee.compareExchange(
       expected: PinState.unproven, desired: PinState.proving, ordering: .acquiringAndReleasing)
     guard mine else {
-      while pins[block].load(ordering: .acquiring) == PinState.proving { sched_yield() }
+      while blocks.pin(block).pointee.load(ordering: .acquiring) == PinState.proving {
+        sched_yield()
+      }
       return
     }
     let start = block << Self.blockShift
@@ -85,7 +90,7 @@ extension RowArray {
       madvise(base + start, length, Self.populateForWriting)
       prover?.prove(name, block, UnsafeRawBufferPointer(start: base + start, count: length))
     }
-    pins[block].store(PinState.free, ordering: .releasing)
+    blocks.pin(block).pointee.store(PinState.free, ordering: .releasing)
   }
 
   private func pinnedRange(of block: Int) -> Range<Int> {
@@ -100,9 +105,9 @@ extension RowArray {
     isPinned = true
     pinnedBytes = lengthBytes
     pinnedBlocks = []
-    for block in 0..<blockCount where dirty[block].load(ordering: .relaxed) != 0 {
-      dirty[block].store(0, ordering: .relaxed)
-      pins[block].store(PinState.pinned, ordering: .releasing)
+    for block in 0..<blockCount where blocks.dirty(block).pointee.load(ordering: .relaxed) != 0 {
+      blocks.dirty(block).pointee.store(0, ordering: .relaxed)
+      blocks.pin(block).pointee.store(PinState.pinned, ordering: .releasing)
       pinnedBlocks.append(block)
     }
     return pinnedBlocks
@@ -113,19 +118,21 @@ extension RowArray {
     let range = pinnedRange(of: block)
     return [UInt8](unsafeUninitializedCapacity: range.count) { buffer, count in
       guard let target = buffer.baseAddress else { return }
-      let (mine, _) = pins[block].compareExchange(
+      let (mine, _) = blocks.pin(block).pointee.compareExchange(
         expected: PinState.pinned, desired: PinState.copying, ordering: .acquiringAndReleasing)
       if mine {
         memcpy(target, base + range.lowerBound, range.count)
       } else {
-        while pins[block].load(ordering: .acquiring) == PinState.copying { sched_yield() }
-        guard let copy = saved[block] else { return }
+        while blocks.pin(block).pointee.load(ordering: .acquiring) == PinState.copying {
+          sched_yield()
+        }
+        guard let copy = blocks.saved(block).pointee else { return }
         memcpy(target, copy, range.count)
         copy.deallocate()
-        saved[block] = nil
+        blocks.saved(block).pointee = nil
       }
       count = range.count
-      pins[block].store(PinState.free, ordering: .releasing)
+      blocks.pin(block).pointee.store(PinState.free, ordering: .releasing)
     }
   }
 
@@ -139,27 +146,27 @@ extension RowArray {
 
   /// Ends a pin whose checkpoint failed: its blocks count as changed again.
   package func abandonPin() {
-    for block in pinnedBlocks { dirty[block].store(1, ordering: .relaxed) }
+    for block in pinnedBlocks { blocks.dirty(block).pointee.store(1, ordering: .relaxed) }
     endPin()
   }
 
   /// Has a block written by the next checkpoint although it did not change.
   package func markDirty(block: Int) {
     guard block >= 0, block < blockCount else { return }
-    if pins[block].load(ordering: .acquiring) == PinState.unproven { prove(block) }
-    dirty[block].store(1, ordering: .relaxed)
+    if blocks.pin(block).pointee.load(ordering: .acquiring) == PinState.unproven { prove(block) }
+    blocks.dirty(block).pointee.store(1, ordering: .relaxed)
   }
 
   /// Blocks that changed since the last finished checkpoint.
   package var dirtyBlockCount: Int {
-    (0..<blockCount).reduce(0) { $0 + Int(dirty[$1].load(ordering: .relaxed)) }
+    (0..<blockCount).reduce(0) { $0 + Int(blocks.dirty($1).pointee.load(ordering: .relaxed)) }
   }
 
   func releaseSavedCopies() {
     for block in pinnedBlocks {
-      pins[block].store(PinState.free, ordering: .relaxed)
-      saved[block]?.deallocate()
-      saved[block] = nil
+      blocks.pin(block).pointee.store(PinState.free, ordering: .relaxed)
+      blocks.saved(block).pointee?.deallocate()
+      blocks.saved(block).pointee = nil
     }
   }
 }

@@ -1,7 +1,7 @@
 import Glibc
 import Synchronization
 
-/// Rows of a fixed number of bytes in reserved address space.
+/// Rows of a fixed number of bytes in address space that grows in place.
 ///
 /// The array grows in place: its base never moves, so searches hold plain pointers into it while
 /// one writer appends. Its bytes are cut into blocks of exactly 1 MiB (the last one is short; a row
@@ -24,13 +24,12 @@ package final class RowArray: @unchecked Sendable {
   package let strideBytes: Int
   /// 2 MiB aligned; stays the same for the array's life.
   package let base: UnsafeMutableRawPointer
-  /// Address space reserved, in bytes.
+  /// Bytes that it may grow to.
   package let capacityBytes: Int
   /// Rows in use.
   package private(set) var count = 0
 
-  private let reservation: UnsafeMutableRawPointer
-  private let reservationBytes: Int
+  private let slice: AddressSlice
   private var writableBytes = 0
   /// The same for readers, who must not follow a damaged reference beyond it.
   private let readableBytes = Atomic<Int>(0)
@@ -38,12 +37,8 @@ package final class RowArray: @unchecked Sendable {
   let usedBytes = Atomic<Int>(0)
   private var hugePagesAdvised = false
 
-  /// Per block: 1 when it changed since the last checkpoint that finished.
-  let dirty: UnsafeMutablePointer<Atomic<UInt8>>
-  /// Per block: a `PinState`.
-  let pins: UnsafeMutablePointer<Atomic<UInt8>>
-  /// Per block in state `.saved`: the copy.
-  let saved: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+  /// What is known of each block.
+  let blocks: BlockTable
   /// Blocks and bytes of the pin that is open.
   var pinnedBlocks: [Int] = []
   var pinnedBytes = 0
@@ -53,8 +48,8 @@ package final class RowArray: @unchecked Sendable {
   /// What was adopted: these bytes have hashes.
   private(set) var adoptedBytes = 0
 
-  /// Reserves address space for up to `rowLimit` rows or `maximumBytes`, whichever is less; when
-  /// the system refuses, half of it, and so on down to 64 MiB. Throws `.outOfMemory`.
+  /// May grow to `rowLimit` rows or `maximumBytes`, whichever is less. Nothing is reserved. Throws
+  /// `.outOfMemory` where there is no address space.
   package init(
     name: String, strideBytes: Int, rowLimit: Int, maximumBytes: Int
   ) throws(IndexError) {
@@ -64,37 +59,17 @@ package final class RowArray: @unchecked Sendable {
     let alignment = Self.growthBytes
     var bytes = max(alignment, min(overflow ? Int.max / 2 : product, maximumBytes))
     bytes = (bytes + alignment - 1) & ~(alignment - 1)
-    var mapped: UnsafeMutableRawPointer?
-    while true {
-      mapped = mmap(
-        nil, bytes + alignment, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-      if mapped != MAP_FAILED { break }
-      guard bytes > 64 << 20 else { throw .outOfMemory(array: name, bytes: bytes) }
-      bytes = max(64 << 20, (bytes / 2 + alignment - 1) & ~(alignment - 1))
-    }
-    let blocks = (bytes >> Self.blockShift) + 1
-    guard let reservation = mapped,
-      let dirty = calloc(blocks, 1), let pins = calloc(blocks, 1),
-      let saved = calloc(blocks, MemoryLayout<UnsafeMutableRawPointer?>.stride)
+    guard
+      let slice = AddressSlice(
+        aboveBytes: bytes, belowBytes: BlockTable.sizeBytes(blocks: (bytes >> Self.blockShift) + 1))
     else { throw .outOfMemory(array: name, bytes: bytes) }
-    self.reservation = reservation
-    reservationBytes = bytes + alignment
-    let address = UInt(bitPattern: reservation)
-    let aligned = (address + UInt(alignment) - 1) & ~(UInt(alignment) - 1)
-    base = reservation + Int(aligned - address)
-    capacityBytes = bytes
-    self.dirty = dirty.assumingMemoryBound(to: Atomic<UInt8>.self)
-    self.pins = pins.assumingMemoryBound(to: Atomic<UInt8>.self)
-    self.saved = saved.assumingMemoryBound(to: UnsafeMutableRawPointer?.self)
+    self.slice = slice
+    base = slice.base
+    capacityBytes = slice.aboveBytes
+    blocks = BlockTable(end: slice.base)
   }
 
-  deinit {
-    releaseSavedCopies()
-    munmap(reservation, reservationBytes)
-    free(dirty)
-    free(pins)
-    free(saved)
-  }
+  deinit { releaseSavedCopies() }
 
   /// Bytes in use.
   package var lengthBytes: Int { count * strideBytes }
@@ -114,14 +89,15 @@ package final class RowArray: @unchecked Sendable {
     }
     let step = max(Self.growthBytes, (writableBytes / 8) & ~(Self.growthBytes - 1))
     let wanted = min(capacityBytes, (bytes + step - 1) / step * step)
-    guard
-      mprotect(base + writableBytes, wanted - writableBytes, PROT_READ | PROT_WRITE) == 0
-    else { throw .outOfMemory(array: name, bytes: wanted - writableBytes) }
-    if wanted >= Self.hugePageThresholdBytes, !hugePagesAdvised {
+    let below = BlockTable.sizeBytes(blocks: (wanted >> Self.blockShift) + 1)
+    guard slice.map(above: wanted, below: below) else {
+      throw .outOfMemory(array: name, bytes: wanted - writableBytes)
+    }
+    if wanted >= Self.hugePageThresholdBytes {
       // Advice only: failure costs speed, never correctness. What was touched before is collapsed.
+      madvise(base, wanted, MADV_HUGEPAGE)
+      if !hugePagesAdvised, writableBytes > 0 { madvise(base, writableBytes, Self.collapseAdvice) }
       hugePagesAdvised = true
-      madvise(base, capacityBytes, MADV_HUGEPAGE)
-      if writableBytes > 0 { madvise(base, writableBytes, Self.collapseAdvice) }
     }
     writableBytes = wanted
     readableBytes.store(wanted, ordering: .releasing)
@@ -154,7 +130,9 @@ package final class RowArray: @unchecked Sendable {
     adoptedBytes = lengthBytes
     self.prover = prover
     guard prover != nil else { return }
-    for block in 0..<blockCount { pins[block].store(PinState.unproven, ordering: .releasing) }
+    for block in 0..<blockCount {
+      blocks.pin(block).pointee.store(PinState.unproven, ordering: .releasing)
+    }
   }
 
   /// Bytes from the base on that can be read at all, used or not.

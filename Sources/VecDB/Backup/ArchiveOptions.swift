@@ -16,6 +16,8 @@ public struct ArchiveReport: Sendable, Hashable, Codable {
   public var frames: Int
   public var bytes: Int
   public var seconds: Double
+  /// Set where the repository had another history, so that the database began an epoch of its own.
+  public var branch: BranchReport?
 }
 
 /// How far a repository has the log of a database.

@@ -20,7 +20,9 @@ final class Archiver: Sendable {
   private let wake = DispatchSemaphore(value: 0)
 
   private struct State {
-    var repository: StoredRepository?
+    var repository: OwnRepository?
+    /// What the present epoch's folder of it has, as far as it was compared or published here.
+    var compared: Set<LogPiece> = []
     /// Small pieces that were published and are to be made into one.
     var small: [LogPiece] = []
     var smallBytes = 0
@@ -36,7 +38,8 @@ final class Archiver: Sendable {
   init(_ options: ArchiveOptions, key: (any RepositoryKey)?) {
     repositoryPath = Database.absolute(options.repository)
     self.key = key
-    intervalMilliseconds = max(10, options.intervalMilliseconds)
+    // Longer than a year is for ever.
+    intervalMilliseconds = min(max(10, options.intervalMilliseconds), 366 * 86_400_000)
   }
 
   /// Why the last pass failed.
@@ -111,33 +114,59 @@ final class Archiver: Sendable {
     let started = DispatchTime.now()
     let engine = database.engine
     let last = database.lsn
-    let known = engine.holds.all.first { $0.repository == repositoryPath }
+    let cached = state.withLock { $0.repository }
+    // Another epoch has to be claimed first.
+    let known = cached.flatMap { $0.epoch == engine.log.identity.currentEpoch ? $0 : nil }
     var published = LogArchive.Published()
-    let isNew = state.withLock { $0.repository == nil }
-    if isNew || known?.lsn != last {
-      let archive = LogArchive(log: engine.log, repository: try repository(database))
+    var branch: BranchReport?
+    if known.map({ engine.holds.hold(of: $0.id)?.lsn != last }) ?? true {
+      let usable = try known.flatMap { try hasOthers(in: $0) ? nil : $0 }
+      let repository = try usable ?? open(database)
+      if usable == nil { branch = repository.branch }
+      try repository.requireThere()
+      let archive = LogArchive(
+        log: engine.log, repository: repository.store, path: repository.history)
       published = try archive.publish(through: last)
-      try engine.holds.note(repositoryPath, through: last, durably: isNew)
+      // What goes to the bare place where a file system was mounted is not archived.
+      try repository.requireThere()
+      state.withLock { $0.compared.formUnion(published.pieces) }
+      try engine.holds.note(
+        repository.id, at: repositoryPath, through: try engine.log.position(at: last),
+        durably: usable == nil)
       try consolidate(archive, published)
     }
     return ArchiveReport(
       repository: repositoryPath, lsn: last, frames: published.frames, bytes: published.bytes,
-      seconds: Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9)
+      seconds: Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9,
+      branch: branch)
   }
 
-  private func repository(_ database: Database) throws -> StoredRepository {
-    if let known = state.withLock({ $0.repository }) { return known }
+  /// Whether somebody else writes to the repository too: then histories must be compared again.
+  private func hasOthers(in repository: OwnRepository) throws -> Bool {
+    if let newest = try repository.store.claimedEpochs().last,
+      newest.counter > repository.epoch.counter
+    {
+      return true
+    }
+    let compared = state.withLock { $0.compared }
+    return try repository.store.logPieces().contains {
+      $0.epochCounter == repository.epoch.counter && !compared.contains($0)
+    }
+  }
+
+  private func open(_ database: Database) throws -> OwnRepository {
     let repository = try database.openRepository(repositoryPath, key: key)
-    let epoch = database.engine.log.identity.currentEpoch
-    try repository.claimEpoch(counter: epoch.counter, id: epoch.id.number)
+    let counter = repository.epoch.counter
+    let pieces = try repository.store.logPieces().filter { $0.epochCounter == counter }
     // What an earlier process left small.
     let first = database.engine.log.firstLSN
-    let small = try repository.logPieces().filter {
-      try $0.epochCounter == epoch.counter && $0.firstLSN >= first
-        && repository.logSizeBytes($0) < LogArchive.pieceBytes / 4
+    let small = try pieces.filter {
+      try $0.firstLSN >= first
+        && repository.store.logSizeBytes($0) < LogArchive.pieceBytes / 4
     }
     state.withLock { state in
       state.repository = repository
+      state.compared = Set(pieces)
       state.small = small
       state.smallBytes = 0
     }
@@ -145,6 +174,10 @@ final class Archiver: Sendable {
   }
 
   private func consolidate(_ archive: LogArchive, _ published: LogArchive.Published) throws {
+    func join(_ run: [LogPiece]) throws {
+      let whole = try archive.consolidate(run)
+      state.withLock { $0.compared.formUnion(whole) }
+    }
     let ripe = state.withLock { state -> [LogPiece] in
       if let epoch = published.pieces.last?.epochCounter, epoch != state.small.last?.epochCounter {
         state.small = []
@@ -167,11 +200,11 @@ final class Archiver: Sendable {
     var run: [LogPiece] = []
     for piece in ripe.sorted() where piece.firstLSN >= first {
       if let before = run.last, before.lastLSN + 1 != piece.firstLSN {
-        try archive.consolidate(run)
+        try join(run)
         run = []
       }
       run.append(piece)
     }
-    try archive.consolidate(run)
+    try join(run)
   }
 }

@@ -14,7 +14,8 @@ import LogStore
 /// one of low priority have a low one themselves, for good.
 struct BackupRun: Sendable {
   let engine: Engine
-  let repository: StoredRepository
+  let own: OwnRepository
+  var repository: StoredRepository { own.store }
   let options: BackupOptions
   let progress: ProgressReporter
   /// The manifest, with its blocks held on the disk.
@@ -23,19 +24,20 @@ struct BackupRun: Sendable {
   private var report: BackupReport
 
   init(
-    engine: Engine, repository: StoredRepository, options: BackupOptions, pin: BlockPin,
+    engine: Engine, repository: OwnRepository, options: BackupOptions, pin: BlockPin,
     cancellation: Cancellation, progress: ProgressHandler?
   ) {
     self.engine = engine
-    self.repository = repository
+    own = repository
     self.options = options
     self.pin = pin
     self.cancellation = cancellation
     self.progress = ProgressReporter(progress)
     report = BackupReport(
-      repository: repository.location, epoch: pin.manifest.epochCounter, lsn: pin.manifest.lsn,
+      repository: repository.store.location, epoch: pin.manifest.epochCounter,
+      lsn: pin.manifest.lsn,
       blocks: 0, totalBytes: 0, newBlocks: 0, newBytes: 0, logFrames: 0, repairedBlocks: 0,
-      canary: nil, seconds: 0)
+      canary: nil, seconds: 0, branch: repository.branch)
   }
 
   /// `measureCanary` measures recall on the live collections; it is not asked if the restore point
@@ -45,31 +47,31 @@ struct BackupRun: Sendable {
   ) throws -> BackupReport {
     let started = DispatchTime.now()
     let entry = ManifestEntry(epochCounter: report.epoch, lsn: report.lsn)
-    try requireNewest()
+    try own.requireThere()
     let published = try repository.manifests().contains(entry)
     if published, !options.repair {
       let manifest = try repository.getManifest(entry)
+      try requireSame(manifest)
       countWhatIsThere(manifest)
       report.canary = try CanaryAnnotation(in: manifest)?.report
     } else {
       try publish(isNew: !published, measureCanary: measureCanary, started: started)
     }
+    // What goes to the bare place where a file system was mounted is no backup.
+    try own.requireThere()
     report.seconds = Self.seconds(since: started)
     return report
   }
 
-  /// Throws if another copy was promoted since: what this one has is not the newest history, also
-  /// where its restore point is there.
-  private func requireNewest() throws {
-    let current = engine.log.identity.currentEpoch
-    guard let newer = try repository.claimedEpochs().last, newer.counter > current.counter else {
-      return
+  /// Throws unless a restore point of the same epoch and LSN is of this history.
+  private func requireSame(_ manifest: Manifest) throws {
+    guard manifest.chain == pin.manifest.chain else {
+      throw StoreError(
+        .invalidArgument,
+        "the repository has another history of epoch \(report.epoch) at LSN \(report.lsn), which "
+          + "another copy of this database wrote", at: repository.location,
+        remedy: "Back up again: the copies then part. Only one of them should be written to.")
     }
-    throw StoreError(
-      .invalidArgument,
-      "the repository knows epoch \(newer.counter), and this copy is of epoch "
-        + "\(current.counter): another copy has become the primary", at: repository.location,
-      remedy: "Let this copy follow the new primary with `vecdb rejoin`.")
   }
 
   /// Blocks, log and canary at the same time, then the manifest.
@@ -126,7 +128,9 @@ struct BackupRun: Sendable {
       where error.kind == .alreadyExists
     {
       // Another process was at the same restore point and faster: it stands for both.
-      return
+      return try requireSame(
+        try repository.getManifest(
+          ManifestEntry(epochCounter: report.epoch, lsn: report.lsn)))
     }
     if try target.needsAnotherLook() { try lookAgain(manifest) }
     report.newBytes += manifest.encode().count
@@ -193,13 +197,11 @@ struct BackupRun: Sendable {
     report.newBytes += transferred.sentBytes
   }
 
-  /// Claims the epoch, and publishes the log of this history that is not archived yet. Blocks, which
-  /// belong to no epoch, need not wait for the claim; the manifest does.
+  /// Publishes the log of this history that is not archived yet.
   private func archiveLog(_ limiter: BackupLimiter) throws -> LogArchive.Published {
-    let current = engine.log.identity.currentEpoch
-    try repository.claimEpoch(counter: current.counter, id: current.id.number)
     let archive = LogArchive(
-      log: engine.log, repository: repository, isLowPriority: options.isLowPriority)
+      log: engine.log, repository: repository, path: own.history,
+      isLowPriority: options.isLowPriority)
     var done = try archive.publish(through: report.lsn) {
       try cancellation.check()
       limiter.wait(forBytes: $0)

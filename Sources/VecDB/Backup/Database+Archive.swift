@@ -42,7 +42,9 @@ extension Database {
       sum.bytes += total?.bytes ?? 0
       total = sum
       do {
-        try await Task.sleep(nanoseconds: UInt64(max(10, intervalMilliseconds)) * 1_000_000)
+        // Longer than a year is for ever.
+        let pause = min(max(10, intervalMilliseconds), 366 * 86_400_000)
+        try await Task.sleep(nanoseconds: UInt64(pause) * 1_000_000)
       } catch { return sum }
     }
   }
@@ -96,7 +98,7 @@ extension Engine {
       return ArchiveStats(
         repository: hold.repository, lsn: hold.lsn, pendingBytes: pending.bytes,
         pendingMilliseconds: pending.milliseconds, isContinuous: isContinuous,
-        hasLapsed: self.holds.hasLapsed(hold.repository) || hold.lsn + 1 < log.firstLSN,
+        hasLapsed: self.holds.hasLapsed(hold) || hold.lsn + 1 < log.firstLSN,
         problem: isContinuous ? continuous?.problem : nil)
     }
   }
@@ -109,7 +111,7 @@ extension Engine {
       let oldest = max(lsn, log.firstLSN - 1)
       var age: Int64 = 0
       try log.read(after: oldest, through: oldest + 1) {
-        age = max(0, Self.nowMilliseconds() - $0.timeMilliseconds)
+        age = max(0, Self.nowMilliseconds() &- $0.timeMilliseconds)
       }
       return (try log.sizeBytes(after: lsn), age)
     } catch { return (0, 0) }

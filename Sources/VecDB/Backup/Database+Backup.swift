@@ -18,8 +18,7 @@ extension Database {
     progress: ProgressHandler? = nil
   ) async throws -> BackupReport {
     try requireOpen()
-    let target = try openRepository(repository, key: options.key)
-    let pin = try await holdRestorePoint()
+    let (target, pin) = try await openAndHold(repository, key: options.key)
     do {
       let cancellation = Cancellation()
       let report = try await withTaskCancellationHandler {
@@ -28,7 +27,9 @@ extension Database {
             engine: engine, repository: target, options: options, pin: pin,
             cancellation: cancellation, progress: progress)
           let report = try run.run { try self.measureCanary(cancellation) }
-          try engine.holds.note(Self.absolute(repository), through: report.lsn)
+          try engine.holds.note(
+            target.id, at: target.path,
+            through: LogPosition(lsn: report.lsn, chain: pin.manifest.chain))
           return report
         }
       } onCancel: {
@@ -42,12 +43,17 @@ extension Database {
     }
   }
 
-  /// The repository of this database at a path, made if it is missing.
-  func openRepository(_ path: String, key: (any RepositoryKey)?) throws -> StoredRepository {
-    try VecDBError.translating {
-      try StoredRepository.openOrCreate(
-        path, databaseID: engine.log.identity.databaseID.number, fileSystem: engine.fileSystem,
-        encryption: RepositoryEncryption(key ?? engine.configuration.repositoryKey))
+  /// Opens the repository and holds a restore point of the epoch that it was opened for: another one
+  /// may begin in between.
+  private func openAndHold(
+    _ path: String, key: (any RepositoryKey)?
+  ) async throws -> (OwnRepository, BlockPin) {
+    while true {
+      let target = try await onBackground { [self] in try openRepository(path, key: key) }
+      let pin = try await holdRestorePoint()
+      if pin.manifest.epochCounter == target.epoch.counter { return (target, pin) }
+      try await queue.exclusively { $0.checkpointer.recordsHolds -= 1 }
+      try Task.checkCancellation()
     }
   }
 
@@ -128,6 +134,21 @@ func onBackground<Value: Sendable>(
     DispatchQueue.global(qos: .userInitiated).async {
       continuation.resume(with: Result { try body() })
     }
+  }
+}
+
+/// As `onBackground`, for long work that looks now and then whether its task was cancelled.
+func onCancellableBackground<Value: Sendable>(
+  _ body: @escaping @Sendable (Cancellation) throws -> Value
+) async throws -> Value {
+  let cancellation = Cancellation()
+  return try await withTaskCancellationHandler {
+    try await onBackground {
+      try cancellation.check()
+      return try body(cancellation)
+    }
+  } onCancel: {
+    cancellation.cancel()
   }
 }
 

@@ -91,13 +91,13 @@ extension Database {
     from repository: String, to path: String, target: RestoreTarget, options: RestoreOptions,
     configuration: Configuration, fileSystem: any FileSystem, progress: ProgressHandler?
   ) async throws -> RestoreReport {
-    try await onBackground {
+    try await onCancellableBackground { cancellation in
       try VecDBError.translating {
         let source = try openSource(
           repository, key: options.key ?? configuration.repositoryKey, fileSystem: fileSystem)
         return try RestoreRun(
           repository: source, path: path, files: fileSystem, options: options,
-          configuration: configuration, progress: progress
+          configuration: configuration, progress: progress, cancellation: cancellation
         ).run(target)
       }
     }
@@ -224,13 +224,14 @@ extension Database {
     key: (any RepositoryKey)? = nil, fileSystem files: any FileSystem, scratchDirectory: String,
     progress: ProgressHandler?
   ) async throws -> VerifyReport {
-    try await onBackground {
+    try await onCancellableBackground { cancellation in
       try VecDBError.translating {
         let source = try openSource(repository, key: key, fileSystem: files)
-        let run = RepositoryVerification(source, progress: progress)
+        let run = RepositoryVerification(source, progress: progress, cancellation: cancellation)
         var report = try run.run()
         let trials = RestoreTrials(
-          source, files: files, scratchDirectory: scratchDirectory, progress: progress)
+          source, files: files, scratchDirectory: scratchDirectory, progress: progress,
+          cancellation: cancellation)
         if verification == .full, report.problems.isEmpty, report.restorePoints > 0 {
           try trials.restore(.latest, "the newest restore point", &report)
         }

@@ -10,6 +10,8 @@ struct LogArchive: Sendable {
 
   let log: WriteAheadLog
   let repository: any Repository
+  /// Which folder of the repository holds what.
+  let path: ArchivePath
   /// Whether this is done by threads that yield the processor to everything else.
   var isLowPriority = false
 
@@ -19,31 +21,18 @@ struct LogArchive: Sendable {
     var pieces: [LogPiece] = []
   }
 
-  /// The last LSN of this history that is archived, with everything between it and what was
-  /// archived before it; what was trimmed before it was archived does not count.
-  func archivedEnd() throws -> UInt64 {
-    let pieces = try repository.logPieces()
-    let epochs = log.identity.epochs
-    for (index, epoch) in epochs.enumerated().reversed() {
-      let end = index + 1 < epochs.count ? epochs[index + 1].beganAtLSN : .max
-      let last = pieces.filter { $0.epochCounter == epoch.counter }.map(\.lastLSN).max()
-      if let last, last > epoch.beganAtLSN { return min(last, end) }
-    }
-    return epochs[0].beganAtLSN
-  }
-
   /// Publishes what follows the archived end, as far as it is still in the log. A gap is left where
   /// log was trimmed unarchived; `backups` shows it. `advance` gets the bytes of each frame, and
   /// what it throws ends the work.
   func publish(
     through last: UInt64, advance: (Int) throws -> Void = { _ in }
   ) throws -> Published {
-    let first = max(try archivedEnd() + 1, log.firstLSN)
+    let first = max(path.archivedEnd(try repository.logPieces()) + 1, log.firstLSN)
     guard first <= last else { return Published() }
     return try publish(first...last, advance: advance)
   }
 
-  /// Publishes a range of the log, cut at the ends of epochs. A piece is written while the next one
+  /// Publishes a range of the log, cut at the ends of epochs and folders. A piece is written while the next one
   /// is read and encoded; one begins only when the one before is durable, so that a crash leaves no
   /// gap.
   func publish(
@@ -60,7 +49,8 @@ struct LogArchive: Sendable {
       piece = nil
       start = full.end
       let name = LogPiece(
-        epochCounter: full.epochCounter, firstLSN: full.firstLSN, lastLSN: full.end.lsn)
+        epochCounter: path.folder(of: full.firstLSN), firstLSN: full.firstLSN, lastLSN: full.end.lsn
+      )
       if let done = try writing?.value() { published.add(done) }
       writing = nil
       writing = try LowPriorityThread.Job(yields: isLowPriority) { [repository] in
@@ -73,7 +63,12 @@ struct LogArchive: Sendable {
     try log.readEncoded(
       after: range.lowerBound - 1, through: range.upperBound, yields: isLowPriority
     ) { frame in
-      if let begun = piece, begun.epochCounter != frame.epochCounter { try putBeside() }
+      if let begun = piece,
+        begun.epochCounter != frame.epochCounter
+          || path.folder(of: begun.firstLSN) != path.folder(of: frame.position.lsn)
+      {
+        try putBeside()
+      }
       if piece == nil {
         piece = LogFrameStream.Piece(
           identity: log.identity, start: start, epochCounter: frame.epochCounter)
@@ -98,10 +93,8 @@ struct LogArchive: Sendable {
     var result = Published()
     var covered = max(first, log.firstLSN)
     guard covered <= last else { return result }
-    let epochs = Set(log.identity.epochs.map(\.counter))
     for piece in try repository.logPieces()
-    where piece.lastLSN >= covered && piece.firstLSN <= last && epochs.contains(piece.epochCounter)
-    {
+    where piece.lastLSN >= covered && piece.firstLSN <= last && path.owns(piece) {
       try check()
       if piece.firstLSN > covered {
         result.add(try publish(covered...piece.firstLSN - 1))
@@ -126,12 +119,8 @@ struct LogArchive: Sendable {
     var own = LogFrameStream.Piece(
       identity: log.identity, start: try log.position(at: piece.firstLSN - 1),
       epochCounter: piece.epochCounter)
-    var isOfEpoch = true
-    try log.readEncoded(after: piece.firstLSN - 1, through: piece.lastLSN) {
-      isOfEpoch = isOfEpoch && $0.epochCounter == piece.epochCounter
-      own.append($0)
-    }
-    guard isOfEpoch, own.end.lsn == piece.lastLSN else { return }
+    try log.readEncoded(after: piece.firstLSN - 1, through: piece.lastLSN) { own.append($0) }
+    guard own.end.lsn == piece.lastLSN else { return }
     let bytes = own.encoded()
     try repository.replaceLog(piece, bytes)
     result.frames += Int(piece.lastLSN - piece.firstLSN + 1)
@@ -141,12 +130,14 @@ struct LogArchive: Sendable {
 
   /// Makes one piece out of many small ones that follow each other, and then takes these away.
   /// Broken off in between it leaves log that is there twice, which does no harm.
-  func consolidate(_ pieces: [LogPiece]) throws {
+  ///
+  /// - Returns: What was published for it.
+  func consolidate(_ pieces: [LogPiece]) throws -> [LogPiece] {
     guard pieces.count > 1, let first = pieces.first, let last = pieces.last,
       first.firstLSN >= log.firstLSN,
       pieces.allSatisfy({ $0.epochCounter == first.epochCounter })
-    else { return }
-    _ = try publish(first.firstLSN...last.lastLSN)
+    else { return [] }
+    let published = try publish(first.firstLSN...last.lastLSN)
     // What is there now may be cut differently: only what another piece covers goes.
     let all = try repository.logPieces()
     for piece in pieces {
@@ -161,6 +152,7 @@ struct LogArchive: Sendable {
         continue
       }
     }
+    return published.pieces
   }
 }
 

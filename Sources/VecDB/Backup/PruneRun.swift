@@ -36,7 +36,7 @@ struct PruneRun {
     let (points, damaged) = try readPoints()
     let history = RepositoryHistory(
       entries: points.map(\.entry), pieces: try repository.logPieces(),
-      epochs: try RepositoryHistory(repository).epochs)
+      path: try RepositoryHistory(repository).path)
     let marks = try restorableMarks(history)
     let plan = RetentionPlan(policy, points: points, history: history, marks: marks, force: force)
     let kept = plan.points.filter { !$0.reasons.isEmpty }.map(\.point.entry)
@@ -121,7 +121,10 @@ struct PruneRun {
       // Written again: a backup relies on it, so that its time begins anew.
       guard info.modifiedMilliseconds == block.modifiedMilliseconds else { continue }
       decided.insert(block.hash)
-      if nowMilliseconds - block.condemnedMilliseconds < graceMilliseconds {
+      var block = block
+      // Of a prune whose clock was ahead: its time begins now, and not when that clock is right.
+      block.condemnedMilliseconds = min(block.condemnedMilliseconds, nowMilliseconds)
+      if nowMilliseconds - max(0, block.condemnedMilliseconds) < graceMilliseconds {
         waiting.append(block)
       } else {
         if !dryRun { try repository.deleteBlock(block.hash) }
@@ -208,6 +211,11 @@ extension Database {
       force: force, key: key, nowMilliseconds: Engine.nowMilliseconds())
   }
 
+  private static func milliseconds(_ seconds: Int) -> Int64 {
+    let (product, overflow) = Int64(seconds).multipliedReportingOverflow(by: 1_000)
+    return overflow ? (seconds < 0 ? .min : .max) : product
+  }
+
   /// As above, at a given time.
   package static func prune(
     repository: String, keeping policy: RetentionPolicy, graceSeconds: Int, dryRun: Bool,
@@ -217,7 +225,7 @@ extension Database {
       try VecDBError.translating {
         try PruneRun(
           repository: try openSource(repository, key: key),
-          policy: policy, graceMilliseconds: Int64(graceSeconds) * 1000, dryRun: dryRun,
+          policy: policy, graceMilliseconds: Self.milliseconds(graceSeconds), dryRun: dryRun,
           force: force, nowMilliseconds: nowMilliseconds
         ).run()
       }

@@ -127,8 +127,8 @@ extension RenewingRepository: Repository {
   func logPieces() throws -> [LogPiece] { try base.logPieces() }
   func getLog(_ piece: LogPiece) throws -> [UInt8] { try base.getLog(piece) }
   func deleteLog(_ piece: LogPiece) throws { try base.deleteLog(piece) }
-  func claimEpoch(counter: UInt64, id: UInt128) throws {
-    try base.claimEpoch(counter: counter, id: id)
+  func claimEpoch(_ claim: EpochClaim) throws {
+    try base.claimEpoch(claim)
   }
-  func claimedEpochs() throws -> [(counter: UInt64, id: UInt128)] { try base.claimedEpochs() }
+  func claimedEpochs() throws -> [EpochClaim] { try base.claimedEpochs() }
 }

@@ -24,7 +24,7 @@ extension Repository {
   /// Throws `.notFound`, naming the marks that there are.
   func mark(named name: String) throws -> Marks.Place {
     let marks = try marks()
-    if let place = marks.places[name] { return place }
+    if let place = marks[name] { return place }
     let names = marks.infos.suffix(10).map { "'\($0.name)'" }.joined(separator: ", ")
     throw StoreError(
       .notFound, "the repository knows no mark '\(name)'", at: location,

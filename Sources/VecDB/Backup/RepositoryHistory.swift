@@ -1,4 +1,5 @@
 import BlockStore
+import Files
 import LogStore
 
 /// What a repository can be replayed from: its restore points, its log, and which epochs follow each
@@ -6,29 +7,50 @@ import LogStore
 struct RepositoryHistory {
   let entries: [ManifestEntry]
   let pieces: [LogPiece]
-  /// The path of epochs that leads to the newest one, oldest first.
-  let epochs: [Epoch]
+  /// The path of epochs that leads to the newest one; nil where there is one epoch throughout.
+  let path: ArchivePath?
 
-  init(entries: [ManifestEntry], pieces: [LogPiece], epochs: [Epoch] = []) {
+  init(entries: [ManifestEntry], pieces: [LogPiece], path: ArchivePath? = nil) {
     self.entries = entries
     self.pieces = pieces
-    self.epochs = epochs
+    self.path = path
   }
 
-  /// Reads names, and one manifest or piece of log.
+  /// Reads names, the claims of epochs, and one manifest or piece of log.
   init(_ repository: any Repository) throws {
     entries = try repository.manifests()
     pieces = try repository.logPieces()
-    let manifest = entries.last
-    if let piece = pieces.last, piece.epochCounter > manifest?.epochCounter ?? 0 {
-      epochs = try ArchivedLog.read(piece, in: repository).identity.epochs
-    } else if let manifest, Set(entries.map(\.epochCounter)).count > 1 {
-      let epochs = try repository.getManifest(manifest).epochs
-      self.epochs = try LogIdentity(decoding: epochs, at: repository.location).epochs
-    } else {
-      // One epoch throughout: there is no path to find.
-      epochs = []
+    let claims = try Self.readableClaims(repository)
+    guard let epochs = try Self.newestPath(entries, pieces, claims, repository) else {
+      path = nil
+      return
     }
+    path = ArchivePath(epochs, claims: claims)
+  }
+
+  /// None where one is damaged: `verify` tells of it, and the chain keeps a restore from mixing lines.
+  private static func readableClaims(_ repository: any Repository) throws -> [EpochClaim] {
+    do { return try repository.claimedEpochs() } catch let error as StoreError
+      where error.kind == .corrupt || error.kind == .notFound
+    { return [] }
+  }
+
+  /// The path that leads to the newest epoch; nil where there is one epoch throughout.
+  private static func newestPath(
+    _ entries: [ManifestEntry], _ pieces: [LogPiece], _ claims: [EpochClaim],
+    _ repository: any Repository
+  ) throws -> [Epoch]? {
+    let (manifest, piece) = (entries.last, pieces.last)
+    let newest = max(manifest?.epochCounter ?? 0, piece?.epochCounter ?? 0)
+    if let claim = claims.last, claim.counter > newest, let branch = claim.branch {
+      return try LogIdentity(decoding: branch.epochs, at: repository.location).epochs
+    }
+    if let piece, piece.epochCounter > manifest?.epochCounter ?? 0 {
+      return try ArchivedLog.read(piece, in: repository).identity.epochs
+    }
+    guard let manifest, Set(entries.map(\.epochCounter)).count > 1 else { return nil }
+    let encoded = try repository.getManifest(manifest).epochs
+    return try LogIdentity(decoding: encoded, at: repository.location).epochs
   }
 
   /// Log that follows something without a gap: of the last piece perhaps only a part.
@@ -37,16 +59,11 @@ struct RepositoryHistory {
     var lastLSN: UInt64
   }
 
-  /// The last LSN of an epoch that belongs to the newest history.
-  private func end(of counter: UInt64) -> UInt64? {
-    guard let index = epochs.firstIndex(where: { $0.counter == counter }) else { return nil }
-    return index + 1 < epochs.count ? epochs[index + 1].beganAtLSN : .max
-  }
-
   /// Whether a restore point belongs to the newest history, and not to a line that ended when a
-  /// replica was promoted from an earlier point.
+  /// replica was promoted from an earlier point, or when the database was set back to one.
   func isCurrent(_ entry: ManifestEntry) -> Bool {
-    epochs.isEmpty || end(of: entry.epochCounter).map { entry.lsn <= $0 } ?? false
+    guard let path else { return true }
+    return path.extent(of: entry.epochCounter).map { entry.lsn <= $0.through } ?? false
   }
 
   /// The restore point that an LSN is replayed from: of the newest history if that has one.
@@ -57,14 +74,14 @@ struct RepositoryHistory {
   /// The log after a restore point, as far as it has no gap; the first piece may begin before it. It
   /// goes on into later epochs where these build on it.
   func log(after entry: ManifestEntry) -> [Stretch] {
-    let isOnPath = !epochs.isEmpty && isCurrent(entry)
+    let path = isCurrent(entry) ? path : nil
     var end = entry.lsn
     var stretches: [Stretch] = []
     for piece in pieces.sorted(by: { ($0.firstLSN, $0.lastLSN) < ($1.firstLSN, $1.lastLSN) }) {
       var last = piece.lastLSN
-      if isOnPath, piece.epochCounter >= entry.epochCounter {
-        guard let limit = self.end(of: piece.epochCounter) else { continue }
-        last = min(last, limit)
+      if let path, piece.epochCounter >= entry.epochCounter {
+        guard let extent = path.extent(of: piece.epochCounter) else { continue }
+        last = min(last, extent.through)
       } else if piece.epochCounter != entry.epochCounter {
         continue
       }

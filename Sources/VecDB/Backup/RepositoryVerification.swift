@@ -7,11 +7,15 @@ import LogStore
 final class RepositoryVerification {
   private let repository: StoredRepository
   private let progress: ProgressReporter
+  private let cancellation: Cancellation
   private var report = VerifyReport(
     restorePoints: 0, damagedRestorePoints: [], blocks: 0, bytes: 0, logFrames: 0, sampledLSNs: [],
     problems: [], seconds: 0)
 
-  init(_ repository: StoredRepository, progress: ProgressHandler?) {
+  init(
+    _ repository: StoredRepository, progress: ProgressHandler?, cancellation: Cancellation
+  ) {
+    self.cancellation = cancellation
     self.repository = repository
     self.progress = ProgressReporter(progress)
   }
@@ -19,7 +23,8 @@ final class RepositoryVerification {
   func run() throws -> VerifyReport {
     let started = DispatchTime.now()
     progress.begin("verifying blocks")
-    let found = try RepositoryVerifier(repository).verify { done in
+    let found = try RepositoryVerifier(repository).verify { [cancellation] done in
+      try cancellation.check()
       progress.set(doneBytes: done.doneBytes, totalBytes: done.totalBytes)
     }
     report.restorePoints = found.soundManifests.count + found.damagedManifests.count
@@ -27,7 +32,8 @@ final class RepositoryVerification {
     report.blocks = found.checkedBlocks
     report.bytes = found.checkedBytes
     report.problems = found.damage.map(\.error.description)
-    verifyLog(found.soundManifests)
+    try verifyLog(found.soundManifests)
+    try cancellation.check()
     verifyEpochs(found.soundManifests)
     report.seconds =
       Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
@@ -47,11 +53,12 @@ final class RepositoryVerification {
   }
 
   /// Every piece decodes, and follows the piece or the restore point before it.
-  private func verifyLog(_ entries: [ManifestEntry]) {
+  private func verifyLog(_ entries: [ManifestEntry]) throws {
     progress.begin("verifying the log")
     do {
       var previous: (epoch: UInt64, position: LogPosition)?
       for range in try repository.logPieces() {
+        try cancellation.check()
         do {
           let log = try ArchivedLog.read(range, in: repository)
           if let before = previous, before.epoch == range.epochCounter,
@@ -69,6 +76,8 @@ final class RepositoryVerification {
             "log \(range.firstLSN)-\(range.lastLSN): \(VecDBError(wrapping: error))")
         }
       }
+    } catch let error as CancellationError {
+      throw error
     } catch { report.problems.append("\(VecDBError(wrapping: error))") }
   }
 

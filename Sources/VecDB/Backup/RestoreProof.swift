@@ -7,6 +7,7 @@ import VectorIndex
 /// What a restored state must pass before it goes live.
 struct RestoreProof {
   let verification: RestoreVerification
+  var cancellation = Cancellation()
 
   /// Recall may be lower by this much, and by three standard deviations of what chance makes of so
   /// few queries, if the canaries stored with the backup were measured while writes went on;
@@ -35,7 +36,10 @@ struct RestoreProof {
     let report = CanaryReport(
       collections: try state.collections.values.sorted {
         $0.definition.name.utf8.lexicographicallyPrecedes($1.definition.name.utf8)
-      }.map { try Canaries.measureForRestore($0) })
+      }.map {
+        try cancellation.check()
+        return try Canaries.measureForRestore($0)
+      })
     if let stored { try compare(report, with: stored, manifest) }
     return (stored?.report, report)
   }
@@ -63,7 +67,9 @@ struct RestoreProof {
   func proveState(_ state: DatabaseState, _ records: RecordStore) throws {
     var problems = try records.quickCheck(isThorough: verification == .full)
     for collection in state.sortedCollections {
-      let check = CollectionCheck(collection: collection, records: records)
+      try cancellation.check()
+      let check = CollectionCheck(
+        collection: collection, records: records, cancellation: cancellation)
       problems += try verification == .full ? check.all() : check.structure()
     }
     if let first = problems.first {

@@ -16,17 +16,23 @@ final class RestoreRun {
   private let directory: DatabaseDirectory
   private let staging: StagingDirectory
   private let options: RestoreOptions
+  /// The collections to restore; all if there are none.
+  private var wanted: Set<ByteString> { Set(options.collections.map(ByteString.init)) }
   private let configuration: Configuration
   private let progress: ProgressReporter
+  private let cancellation: Cancellation
   private var older: OlderCopy?
   private var bytesCopied = 0
   private var bytesFetched = 0
+  private var lastTime: Int64 = 0
+  private var omitted: (from: Int64?, notLater: UInt64) = (nil, 0)
 
   init(
     repository: any Repository, path: String, files: any FileSystem,
     options: RestoreOptions = RestoreOptions(), configuration: Configuration,
-    progress: ProgressHandler?
+    progress: ProgressHandler?, cancellation: Cancellation = Cancellation()
   ) throws {
+    self.cancellation = cancellation
     self.repository = repository
     self.files = files
     let place = try DatabasePlace.target(path, files)
@@ -52,6 +58,10 @@ final class RestoreRun {
       let plan = try RestorePlan(target, base: options.base, in: repository)
       report = try offeringOthers(plan) { try build(plan) }
     } catch {
+      staging.discard()
+      throw error
+    }
+    do { try cancellation.check() } catch {
       staging.discard()
       throw error
     }
@@ -122,7 +132,7 @@ final class RestoreRun {
     let blocks = try BlockStore(directory: staging.path, fileSystem: files)
     var manifest = plan.manifest
     if !options.collections.isEmpty {
-      manifest.collections.removeAll { !options.collections.contains($0.name) }
+      manifest.collections.removeAll { !wanted.contains(ByteString($0.name)) }
     }
     let local = try fetch(manifest, into: blocks)
     let copied = DispatchTime.now()
@@ -130,12 +140,12 @@ final class RestoreRun {
     let state = try Opening.openState(
       local, blocks: blocks, threads: configuration.resolvedThreads, keeping: isWanted)
     state.publish()
-    let proof = RestoreProof(verification: options.verification)
+    let proof = RestoreProof(verification: options.verification, cancellation: cancellation)
     let canaries = try proof.proveManifest(manifest, state)
     let branched = try complete(plan, state, proof, identity)
     try Opening.populate(
       staging.directory, blocks, files, configuration, identity: branched, state: state,
-      previous: local)
+      previous: local, notBefore: max(lastTime, manifest.timeMilliseconds))
     return RestoreReport(
       path: directory.path, lsn: state.lsn, manifestLSN: plan.entry.lsn,
       epoch: branched.currentEpoch.counter, databaseID: "\(branched.databaseID)",
@@ -144,11 +154,13 @@ final class RestoreRun {
       bytesCopied: bytesCopied, bytesFetched: bytesFetched, canary: canaries.measured,
       backupCanary: canaries.stored, copySeconds: Self.seconds(started, copied),
       verifySeconds: Self.seconds(copied, DispatchTime.now()),
-      totalSeconds: Self.seconds(started, DispatchTime.now()))
+      totalSeconds: Self.seconds(started, DispatchTime.now()),
+      omittedBatches: plan.reachableLSN - min(state.lsn, plan.reachableLSN),
+      omittedFromMilliseconds: omitted.from, omittedNotLater: omitted.notLater)
   }
 
   private func isWanted(_ definition: CollectionDefinition) -> Bool {
-    options.collections.isEmpty || options.collections.contains(definition.name)
+    wanted.isEmpty || wanted.contains(ByteString(definition.name))
   }
 
   /// Replays, proves the final state, and makes the records those of the new database. Returns its
@@ -200,8 +212,9 @@ final class RestoreRun {
         .corrupt, "the manifest lacks the records", at: repository.location,
         remedy: "Restore another restore point.")
     }
-    let progress = progress
+    let (progress, cancellation) = (progress, cancellation)
     var transfer = BlockTransfer(threads: configuration.resolvedThreads) {
+      try cancellation.check()
       progress.set(doneBytes: $0.doneBytes, totalBytes: $0.totalBytes)
     }
     if let older { transfer.nearby = { older.block($0) } }
@@ -237,20 +250,28 @@ final class RestoreRun {
       var changes: [RecordChange] = []
       var isDone = false
       for frame in log.frames where frame.lsn > state.lsn && frame.lsn <= stretch.lastLSN {
-        guard plan.includes(frame) else {
+        guard !isDone, plan.includes(frame) else {
           isDone = true
-          break
+          noteOmitted(frame, plan.target)
+          continue
         }
+        lastTime = max(lastTime, frame.timeMilliseconds)
+        try cancellation.check()
         try frame.checkFollows(state.position, at: place)
         try apply(frame, to: state, &changes)
         identity = log.identity.upTo(epoch: frame.epochCounter)
         progress.advance(frame.payload.count)
       }
-      try records.apply(changes, through: state.lsn)
+      try records.apply(changes, through: state.position)
       if isDone { break stretches }
     }
     state.publish()
     return identity
+  }
+
+  private func noteOmitted(_ frame: LogFrame, _ target: RestoreTarget) {
+    if omitted.from == nil { omitted.from = frame.timeMilliseconds }
+    if case .time(let time) = target, frame.timeMilliseconds <= time { omitted.notLater += 1 }
   }
 
   /// Applies a batch; one of a collection that is not wanted only moves the position on.

@@ -7,11 +7,13 @@ struct RestoreTrials {
   private let files: any FileSystem
   private let scratchDirectory: String
   private let progress: ProgressHandler?
+  private let cancellation: Cancellation
 
   init(
     _ repository: StoredRepository, files: any FileSystem, scratchDirectory: String,
-    progress: ProgressHandler?
+    progress: ProgressHandler?, cancellation: Cancellation
   ) {
+    self.cancellation = cancellation
     self.repository = repository
     self.files = files
     self.scratchDirectory = scratchDirectory
@@ -30,10 +32,11 @@ struct RestoreTrials {
     do {
       let restored = try RestoreRun(
         repository: repository, path: path, files: files, options: options,
-        configuration: Configuration(), progress: progress
+        configuration: Configuration(), progress: progress, cancellation: cancellation
       ).run(target, keeping: false)
       report.findings += restored.findings.map { "\(what): \($0)" }
     } catch {
+      try cancellation.check()
       let error = VecDBError(wrapping: error)
       if error.code == .diskFull || error.code == .inputOutput && isHere(error.location) {
         throw VecDBError(

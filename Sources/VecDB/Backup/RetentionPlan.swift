@@ -62,8 +62,9 @@ struct RetentionPlan {
     var windowStart = points.last
     if policy.keepLast > 0 { windowStart = points.suffix(policy.keepLast).first ?? windowStart }
     if policy.keepWithinMilliseconds > 0, let newest = points.last {
-      let limit = newest.timeMilliseconds - policy.keepWithinMilliseconds
-      let base = points.lastIndex { $0.timeMilliseconds <= limit } ?? 0
+      let (limit, isAll) = newest.timeMilliseconds.subtractingReportingOverflow(
+        policy.keepWithinMilliseconds)
+      let base = points.lastIndex { !isAll && $0.timeMilliseconds <= limit } ?? 0
       for point in points[base...] { keep(point, "within") }
       if let start = windowStart, points[base].entry < start.entry { windowStart = points[base] }
     }
@@ -102,7 +103,7 @@ struct RetentionPlan {
     let gone = Set(removedPieces)
     let left = RepositoryHistory(
       entries: kept.map(\.entry), pieces: pieces.filter { !gone.contains($0) },
-      epochs: history.epochs)
+      path: history.path)
     let restorable = Set(marks.filter { left.canRestore($0) })
     keptMarks = marks.filter { restorable.contains($0) }
     droppedMarks = marks.filter { !restorable.contains($0) }

@@ -18,6 +18,8 @@ final class ControlConnection: @unchecked Sendable {
   private var source: (any DispatchSourceRead)?
   private var reader = ControlFrameReader(limitBytes: ControlFrame.requestLimitBytes)
   private var outgoing: [UInt8] = []
+  /// What is encoded when that is sent, so that little of a long answer is held twice.
+  private var waiting: ArraySlice<ControlAnswer> = []
   private var isFlushScheduled = false
   /// Counts whole requests and bytes that the peer took; a deadline that finds it unchanged has passed.
   private var activity = 0
@@ -106,6 +108,7 @@ final class ControlConnection: @unchecked Sendable {
   private func fail(_ error: any Error) {
     task?.cancel()
     isFinal = true
+    waiting = []
     transmit(ControlAnswer(error: error))
   }
 
@@ -130,10 +133,12 @@ final class ControlConnection: @unchecked Sendable {
   }
 
   /// Sends the answer to the request, after which the next one may come.
-  func finish(_ answer: ControlAnswer) {
+  func finish(_ parts: [ControlAnswer]) {
     task = nil
     activity += 1
-    if !isFinal { transmit(answer) }
+    guard !isFinal, let first = parts.first else { return }
+    waiting = parts.dropFirst()
+    transmit(first)
   }
 
   private func transmit(_ answer: ControlAnswer) {
@@ -154,6 +159,7 @@ final class ControlConnection: @unchecked Sendable {
         return close()
       }
     }
+    if let next = waiting.popFirst() { return transmit(next) }
     if isFinal { close() }
   }
 

@@ -53,6 +53,8 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var keys: [String]?
   package var includeVector: Bool?
   package var search: ControlSearch?
+  /// read: whether the answer may come in parts. What is long comes in no other way.
+  package var takesParts: Bool?
   /// node: what is asked, in a form that the replication layer knows.
   package var node: String?
 
@@ -86,8 +88,62 @@ package struct ControlAnswer: Codable, Sendable {
   package var archive: ArchiveReport?
   package var collection: CollectionInfo?
   package var node: String?
+  /// The records and hits here are not the last ones: more come in the next answer.
+  package var more: Bool?
 
   package init() {}
+}
+
+extension ControlAnswer {
+  /// About as many bytes of JSON are in a part.
+  static let partBytes = 1 << 20
+
+  /// The answer in parts, each with some of its records or hits.
+  func parts() -> [ControlAnswer] {
+    if let records { return Self.cut(records).map { part(records: $0, hits: nil) } + [last] }
+    if let found { return Self.cut(found.hits).map { part(records: nil, hits: $0) } + [last] }
+    return [self]
+  }
+
+  /// What ends an answer in parts.
+  private var last: ControlAnswer {
+    var answer = self
+    answer.records = records.map { _ in [] }
+    answer.found?.hits = []
+    return answer
+  }
+
+  private func part(records: [ControlRecord]?, hits: [ControlRecord]?) -> ControlAnswer {
+    var answer = ControlAnswer()
+    answer.more = true
+    answer.records = records ?? hits
+    return answer
+  }
+
+  private static func cut(_ records: [ControlRecord]) -> [[ControlRecord]] {
+    var parts: [[ControlRecord]] = []
+    var bytes = partBytes
+    for record in records {
+      let size = record.sizeBytes
+      if bytes + size > partBytes {
+        parts.append([])
+        bytes = 0
+      }
+      parts[parts.count - 1].append(record)
+      bytes += size
+    }
+    return parts
+  }
+
+  /// Puts the records of earlier parts before those of the last one.
+  mutating func prepend(_ earlier: [ControlRecord]) {
+    guard !earlier.isEmpty else { return }
+    if let found {
+      self.found?.hits = earlier + found.hits
+    } else {
+      records = earlier + (records ?? [])
+    }
+  }
 }
 
 /// What the owner is and does.

@@ -61,6 +61,11 @@ package struct ControlRecord: Codable, Sendable, Hashable {
     metadata = try hit.metadata.map { Data(try $0.canonicalBytes()) }
   }
 
+  /// About what it takes as JSON: bytes as base64.
+  var sizeBytes: Int {
+    2 * key.utf8.count + ((vector?.count ?? 0) + (metadata?.count ?? 0)) * 4 / 3 + 100
+  }
+
   var record: Record {
     get throws {
       var record = Record(
@@ -168,6 +173,7 @@ extension RemoteDatabase {
     request.name = collection
     request.keys = [key]
     request.includeVector = includeVector
+    request.takesParts = true
     return try await perform(request).records?.first?.record
   }
 
@@ -178,6 +184,7 @@ extension RemoteDatabase {
     var request = ControlRequest(.read)
     request.name = collection
     request.search = ControlSearch(vector, k: k, options)
+    request.takesParts = true
     guard let found = try await perform(request).found else {
       throw VecDBError(.inputOutput, "the owner of the database gave an answer of another kind")
     }

@@ -66,7 +66,7 @@ package final class ControlServer: @unchecked Sendable {
       } catch { answer = ControlAnswer(error: error) }
       await withCheckedContinuation { continuation in
         queue.async { [answer] in
-          connection.finish(answer)
+          connection.finish(request.takesParts == true ? answer.parts() : [answer])
           continuation.resume()
         }
       }

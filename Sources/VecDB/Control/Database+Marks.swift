@@ -12,7 +12,7 @@ extension Database {
     try requireOpen()
     try Self.requireName(name, of: "mark")
     return try await queue.exclusively { engine in
-      let marks = engine.state.marks.places
+      let marks = engine.state.marks
       if let place = marks[name] {
         throw VecDBError(
           .alreadyExists, "there is a mark '\(name)' already, at LSN \(place.lsn)",
@@ -23,7 +23,7 @@ extension Database {
           .limitExceeded, "there are \(marks.count) marks", at: engine.directory.path,
           remedy: "Remove some that are not needed.")
       }
-      let time = Engine.nowMilliseconds()
+      let time = engine.logTime()
       let receipts = try engine.write([
         BatchPayload.encodeMark(name: name, isSet: true, timeMilliseconds: time)
       ])
@@ -39,14 +39,14 @@ extension Database {
   public func removeMark(_ name: String) async throws -> Receipt {
     try requireOpen()
     return try await queue.exclusively { engine in
-      guard engine.state.marks.places[name] != nil else {
+      guard engine.state.marks[name] != nil else {
         throw VecDBError(
           .notFound, "there is no mark '\(name)'", at: engine.directory.path,
           remedy: "`vecdb mark DB` lists the marks.")
       }
       let receipts = try engine.write([
         BatchPayload.encodeMark(
-          name: name, isSet: false, timeMilliseconds: Engine.nowMilliseconds())
+          name: name, isSet: false, timeMilliseconds: engine.logTime())
       ])
       return receipts.last ?? engine.receipt
     }

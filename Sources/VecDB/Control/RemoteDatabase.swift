@@ -61,9 +61,15 @@ package final class RemoteDatabase: Sendable {
           }
         }
         try listening { try connection.transmit(request) }
+        var earlier: [ControlRecord] = []
         while true {
-          let answer = try listening { try connection.receive() }
+          var answer = try listening { try connection.receive() }
           if let error = answer.error?.error { throw error }
+          if answer.more == true {
+            earlier += answer.records ?? []
+            continue
+          }
+          answer.prepend(earlier)
           guard let done = answer.progress else { return answer }
           progress?(done)
         }

@@ -1,4 +1,6 @@
 import Bytes
+import Files
+import LogStore
 import VectorIndex
 
 /// One batch as the log holds it: all that `apply` needs, resolved.
@@ -68,7 +70,8 @@ struct CollectionDefinition: Sendable, Hashable {
 
   init(from reader: inout ByteReader) throws {
     id = try reader.read("collection id")
-    name = try reader.readString(maximum: Limits.maximumNameBytes, "collection name")
+    name = try reader.readString(
+      maximum: Limits.maximumStoredNameBytes, "collection name")
     dimensions = Int(try reader.read(UInt32.self, "dimensions"))
     guard let metric = Metric(code: try reader.read("metric")) else {
       throw reader.failure("metric")
@@ -129,8 +132,9 @@ struct PreparedRecord: Sendable {
     }
   }
 
-  /// Bytes in a batch.
-  var sizeBytes: Int { keyBytes.count + metadata.count + vector.count * 4 + 48 }
+  /// Bytes in a batch at most: with two lengths, expiry and hash, the slot that it takes, and that of
+  /// the record that it replaces.
+  var sizeBytes: Int { keyBytes.count + metadata.count + vector.count * 4 + 56 }
 }
 
 /// What identifies a record's content: SHA-256 over the counted key, the counted canonical
@@ -217,6 +221,24 @@ extension BatchPayload {
       writer.write(UInt32(0))
     }
     return writer.bytes
+  }
+
+  /// Makes sure, before a batch is logged, that whoever replays the log can read it: decodes it by the
+  /// code that does.
+  ///
+  /// - Throws: `limitExceeded`, `invalidArgument`.
+  static func requireReplayable(_ payload: [UInt8], lsn: UInt64) throws {
+    guard payload.count <= LogFrame.payloadBytesMaximum else {
+      throw VecDBError(
+        .limitExceeded,
+        "the batch has \(payload.count) bytes; \(LogFrame.payloadBytesMaximum) are allowed",
+        remedy: "Write, or delete, less at once.")
+    }
+    do { try DecodedBatch.with(payload, lsn: lsn) { _ in } } catch let error as StoreError {
+      throw VecDBError(
+        .invalidArgument, "the batch could not be replayed: \(error.message)",
+        remedy: "A value in it is beyond its limit; nothing was changed.")
+    }
   }
 
   /// Whether a batch frees what died before it. The step of maintenance stands behind version, kind

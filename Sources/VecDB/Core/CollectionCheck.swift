@@ -6,6 +6,7 @@ import VectorIndex
 struct CollectionCheck {
   let collection: CollectionRuntime
   let records: RecordStore
+  var cancellation = Cancellation()
 
   /// Problems named in full by one check.
   private static let namedProblems = 8
@@ -30,6 +31,7 @@ struct CollectionCheck {
     }
     try records.forEach(collection: collection.id) { row in
       rows += 1
+      try cancellation.check()
       if let problem = Self.problem(of: row, in: collection, at: view) { report(problem) }
       digest.insert(collection.recordHash(of: row.slot))
       return true

@@ -90,7 +90,7 @@ struct CommitGroup {
     let reused = state.takeFreeSlots(births.count, of: collection)
     try collection.requireRoom(
       slots: Int(state.nextSlot) + births.count - reused.count, births: births.count)
-    payloads.append(
+    try append(
       BatchPayload.encodeWrite(
         collection: collection.id, dimensions: collection.definition.dimensions,
         firstSlot: state.nextSlot, deaths: deaths.sorted(), births: births, reusing: reused))
@@ -121,12 +121,18 @@ struct CommitGroup {
     }
     let answer = Answer.delete(continuation, deleted: deaths.count)
     guard !deaths.isEmpty else { return answers.append((answer, nil)) }
-    payloads.append(
+    try append(
       BatchPayload.encodeWrite(
         collection: collection.id, dimensions: collection.definition.dimensions,
         firstSlot: state.nextSlot, deaths: deaths.sorted(), births: []))
     pending[collection.id] = state
     answers.append((answer, payloads.count - 1))
+  }
+
+  /// Takes a batch into the group, unless it could not be replayed: then its request alone fails.
+  private mutating func append(_ payload: [UInt8]) throws {
+    try BatchPayload.requireReplayable(payload, lsn: 0)
+    payloads.append(payload)
   }
 
   /// The live slot and record hash of each key, as of the requests before in this group.

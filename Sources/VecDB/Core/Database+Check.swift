@@ -7,10 +7,16 @@ extension Database {
   /// Checks everything: block hashes, the log's chain, every record against its hash, the index's
   /// structure and the reachability of every record. Searches go on; writes wait until it is done.
   ///
-  /// Problems are in the report, not thrown. Cost: reads the whole database.
+  /// Problems are in the report, not thrown. Throws `cancelled` soon after its task is cancelled.
+  /// Cost: reads the whole database.
   public func check(progress: ProgressHandler? = nil) async throws -> CheckReport {
     try requireOpen()
-    return try await queue.exclusively { engine in try engine.check(progress) }
+    let cancellation = Cancellation()
+    return try await withTaskCancellationHandler {
+      try await queue.exclusively { engine in try engine.check(progress, cancellation) }
+    } onCancel: {
+      cancellation.cancel()
+    }
   }
 
   /// Counters and digests of one moment.
@@ -27,30 +33,36 @@ extension Database {
 }
 
 extension Engine {
-  func check(_ handler: ProgressHandler?) throws -> CheckReport {
+  func check(
+    _ handler: ProgressHandler?, _ cancellation: Cancellation = Cancellation()
+  ) throws -> CheckReport {
     let started = DispatchTime.now()
     let progress = ProgressReporter(handler)
     checkpointer.finish(self, waiting: true)
     var report = CheckReport(
       lsn: state.lsn, blocks: 0, records: 0, logFrames: 0, problems: [], seconds: 0)
-    func collect(_ body: () throws -> Void) {
-      do { try body() } catch { report.problems.append("\(VecDBError(wrapping: error))") }
+    func collect(_ body: () throws -> Void) throws {
+      try cancellation.check()
+      do { try body() } catch let error as CancellationError { throw error } catch {
+        report.problems.append("\(VecDBError(wrapping: error))")
+      }
     }
     if let poison { report.problems.append("\(poison)") }
     progress.begin("checking blocks")
-    collect {
+    try collect {
       let damage = try blocks.verify { done in
+        try cancellation.check()
         progress.set(doneBytes: done.doneBytes, totalBytes: done.totalBytes)
       }
       report.blocks = checkpointer.newest.blockCount
       report.problems += damage.map(\.error.description)
     }
     progress.begin("checking the log")
-    collect {
+    try collect {
       try log.verify()
       report.logFrames = Int(log.end.lsn + 1 - log.firstLSN)
     }
-    collect {
+    try collect {
       if log.end != state.position {
         report.problems.append("the log ends at \(log.end), the state at \(state.position)")
       }
@@ -60,8 +72,10 @@ extension Engine {
     for collection in state.sortedCollections {
       progress.begin("checking '\(collection.definition.name)'")
       report.records += collection.count
-      collect {
-        report.problems += try CollectionCheck(collection: collection, records: records).all()
+      try collect {
+        report.problems += try CollectionCheck(
+          collection: collection, records: records, cancellation: cancellation
+        ).all()
       }
     }
     telemetry.foundCorruption(report.problems.count)
@@ -109,6 +123,8 @@ extension Engine {
       livePackBytes: packs.reduce(0) { $0 + $1.liveBytes },
       recordsBytes: try fileSystem.info(directory.records)?.sizeBytes ?? 0,
       kernels: KernelSet.current.name, collections: collections, archives: archiveStats(),
-      activity: activity)
+      activity: activity,
+      clockAheadMilliseconds: max(
+        0, shared.logMilliseconds.load(ordering: .relaxed) &- systemClock()))
   }
 }

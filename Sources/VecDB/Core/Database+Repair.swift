@@ -25,7 +25,9 @@ extension Database {
   /// date from the log. The log itself cannot be repaired; what could not be had is in the report,
   /// and a restore is the way then.
   ///
-  /// - Parameter repository: a repository of this database; nil to use only what is here.
+  /// - Parameters:
+  ///   - repository: a repository of this database; nil to use only what is here.
+  ///   - configuration: its ``Configuration/repositoryKey`` opens an encrypted repository.
   /// - Throws: `notFound`, `locked`, `invalidArgument` if the repository is another database's,
   ///   `corrupt` if no manifest can be read, `diskFull`, `inputOutput`.
   public static func repair(
@@ -43,7 +45,7 @@ extension Database {
     try await onBackground {
       try VecDBError.translating {
         let source = try repository.map {
-          try StoredRepository.open($0, fileSystem: fileSystem)
+          try openSource($0, key: configuration.repositoryKey, fileSystem: fileSystem)
         }
         var run = RepairRun(
           path: path, files: fileSystem, configuration: configuration, source: source)

@@ -25,7 +25,9 @@ extension Engine {
     checkpointer.finish(self, waiting: false)
     if let running = checkpointer.running { return (running, false) }
     try requireHealthy()
-    guard always || state.lsn > checkpointer.newest.lsn || hasCandidates else { return nil }
+    let isCovered =
+      state.lsn <= checkpointer.newest.lsn && epochCounter == checkpointer.newest.epochCounter
+    guard always || !isCovered || hasCandidates else { return nil }
     return (try checkpointer.begin(self), true)
   }
 
@@ -67,7 +69,7 @@ extension Engine {
     Manifest(
       databaseID: log.identity.databaseID.number, epochs: log.identity.encoded(),
       epochCounter: epochCounter, lsn: state.lsn, chain: state.chain,
-      timeMilliseconds: Self.nowMilliseconds(), catalog: state.encodeCatalog(),
+      timeMilliseconds: logTime(), catalog: state.encodeCatalog(),
       collections: [], records: nil, recordsLSN: records.durableLSN,
       annotations: try state.annotations())
   }

@@ -32,6 +32,9 @@ final class Engine: @unchecked Sendable {
   let archiver = Guarded<Archiver?>(nil)
   var telemetry: Telemetry { shared.telemetry }
   private let lock: any FileLock
+  var clock: LogClock
+  /// Milliseconds since 1970.
+  let systemClock: @Sendable () -> Int64
   private(set) var poison: VecDBError?
   /// Who is told of every commit, and decides when it is acknowledged; nil where nobody follows.
   var replication: (any ReplicationHooks)?
@@ -49,6 +52,10 @@ final class Engine: @unchecked Sendable {
     let records: RecordStore
     /// Bytes of writes that wait for the writer.
     let queuedBytes = Atomic(0)
+    /// Why nothing can be written any more.
+    let poison = Guarded<VecDBError?>(nil)
+    /// The time of the log, milliseconds since 1970.
+    let logMilliseconds = Atomic<Int64>(0)
     /// Whether nothing is written here but what is received from another node.
     let refusesWrites = Atomic(false)
     init(lsn: UInt64, records: RecordStore) {
@@ -60,7 +67,7 @@ final class Engine: @unchecked Sendable {
   init(
     directory: DatabaseDirectory, fileSystem: any FileSystem, configuration: Configuration,
     lock: any FileLock, log: WriteAheadLog, records: RecordStore, blocks: BlockStore,
-    state: DatabaseState, checkpointer: Checkpointer, holds: LogHolds
+    state: DatabaseState, checkpointer: Checkpointer, holds: LogHolds, clock: LogClock
   ) {
     self.directory = directory
     self.fileSystem = fileSystem
@@ -72,8 +79,11 @@ final class Engine: @unchecked Sendable {
     self.state = state
     self.checkpointer = checkpointer
     self.holds = holds
+    self.clock = clock
+    systemClock = configuration.clock ?? Self.nowMilliseconds
     syncer = LogSyncer(isBeside: fileSystem.sqliteVFSName == nil)
     shared = SharedState(lsn: state.lsn, records: records)
+    shared.logMilliseconds.store(clock.lastMilliseconds, ordering: .relaxed)
     publish()
   }
 
@@ -112,7 +122,7 @@ extension Engine {
     }
     for request in requests { group.add(request) }
     do {
-      let receipts = try write(group.payloads)
+      let receipts = try write(group.payloads, areProven: true)
       acknowledge(group.answers, receipts)
     } catch {
       let failure = VecDBError(wrapping: error)
@@ -123,11 +133,12 @@ extension Engine {
   /// Appends the payloads to the log in one transaction, applies and publishes them. On return
   /// they are durable and searchable. Returns a receipt for each.
   ///
-  /// - Throws: `diskFull`, and nothing was changed; anything else poisons the database.
-  func write(_ payloads: [[UInt8]]) throws -> [Receipt] {
+  /// - Throws: `diskFull`, `limitExceeded` or `invalidArgument` for what could not be replayed, and
+  ///   nothing was changed; anything else poisons the database.
+  func write(_ payloads: [[UInt8]], areProven: Bool = false) throws -> [Receipt] {
     if let writeRefusal { throw writeRefusal }
-    return try write(payloads) { [log] in
-      let now = Self.nowMilliseconds()
+    return try write(payloads, areProven: areProven) { [log] in
+      let now = logTime()
       return try log.write(payloads.map { ($0, now) })
     }
   }
@@ -136,9 +147,16 @@ extension Engine {
   ///
   /// They are applied, where nobody sees it yet, while the log is synced. Nothing is committed to
   /// records, published or acknowledged before it is durable.
-  func write(_ payloads: [[UInt8]], append: () throws -> [LogFrame]) throws -> [Receipt] {
+  ///
+  /// With `areProven` the payloads were decoded already.
+  func write(
+    _ payloads: [[UInt8]], areProven: Bool = false, append: () throws -> [LogFrame]
+  ) throws -> [Receipt] {
     try requireHealthy()
     guard !payloads.isEmpty else { return [] }
+    for (offset, payload) in payloads.enumerated() where !areProven {
+      try BatchPayload.requireReplayable(payload, lsn: state.lsn + 1 + UInt64(offset))
+    }
     do { try requireSpace(for: payloads) } catch {
       telemetry.refusedForSpace()
       throw error
@@ -149,6 +167,11 @@ extension Engine {
       frames = try append()
     } catch let error as StoreError where error.kind == .diskFull {
       telemetry.refusedForSpace()
+      throw error
+    } catch let error as StoreError
+      where error.kind == .limitExceeded || error.kind == .invalidArgument
+    {
+      // Refused before anything was written.
       throw error
     } catch {
       throw poison(error)
@@ -166,7 +189,7 @@ extension Engine {
       let applyNanoseconds = DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds
       checkpointer.noteApplied(
         nanoseconds: applyNanoseconds, logBytes: payloads.reduce(0) { $0 + $1.count })
-      try records.apply(changes, through: state.lsn) { try sync.wait() }
+      try records.apply(changes, through: state.position) { try sync.wait() }
       telemetry.appended(
         batchCount: payloads.count,
         nanoseconds: started.uptimeNanoseconds - begun.uptimeNanoseconds + sync.nanoseconds)
@@ -217,6 +240,7 @@ extension Engine {
       .poisoned, "a write failed and its outcome is unknown: \(cause)", at: directory.path,
       remedy: "Close the database and open it again; recovery decides what was written.")
     poison = error
+    shared.poison.withLock { $0 = error }
     telemetry.poisoned()
     configuration.logger.critical("\(error)")
     return error

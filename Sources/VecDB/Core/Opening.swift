@@ -101,12 +101,13 @@ enum Opening {
   static func populate(
     _ directory: DatabaseDirectory, _ blocks: BlockStore, _ files: any FileSystem,
     _ configuration: Configuration, identity: LogIdentity, state: DatabaseState,
-    previous: Manifest?
+    previous: Manifest?, notBefore timeMilliseconds: Int64 = 0
   ) throws {
     let manifest = Manifest(
       databaseID: identity.databaseID.number, epochs: identity.encoded(),
       epochCounter: identity.currentEpoch.counter, lsn: state.lsn, chain: state.chain,
-      timeMilliseconds: Engine.nowMilliseconds(), catalog: state.encodeCatalog(),
+      timeMilliseconds: max(timeMilliseconds, Engine.nowMilliseconds()),
+      catalog: state.encodeCatalog(),
       collections: [], recordsLSN: state.lsn, annotations: try state.annotations())
     let collections = PinnedCollection.pinAll(of: state, previous: previous)
     let job = CheckpointJob(manifest: manifest, collections: collections, blocks: blocks)
@@ -157,7 +158,8 @@ extension Opening {
     let engine = Engine(
       directory: directory, fileSystem: files, configuration: configuration, lock: lock, log: log,
       records: records, blocks: blocks, state: state, checkpointer: checkpointer,
-      holds: try LogHolds(directory: directory, fileSystem: files, logger: configuration.logger))
+      holds: try LogHolds(directory: directory, fileSystem: files, logger: configuration.logger),
+      clock: LogClock(lastMilliseconds: try lastTime(of: log) ?? manifest.timeMilliseconds))
     engine.writeRefusal =
       configuration.isReadOnly
       ? VecDBError(
@@ -165,6 +167,14 @@ extension Opening {
         remedy: "Copy the database to where it can be written.")
       : node.refusal(epoch: log.identity.currentEpoch, path: directory.path)
     return engine
+  }
+
+  /// The time of the newest batch that is still in the log; nil if there is none.
+  private static func lastTime(of log: WriteAheadLog) throws -> Int64? {
+    guard log.end.lsn >= log.firstLSN else { return nil }
+    var time: Int64?
+    try log.read(after: log.end.lsn - 1) { time = $0.timeMilliseconds }
+    return time
   }
 
   /// The order that the Architecture article states: nobody is ahead of the log, and the log
@@ -190,6 +200,7 @@ extension Opening {
         .corrupt, "the log begins at LSN \(log.firstLSN), but is needed from \(behind + 1)",
         at: directory.log, remedy: "Restore the database from a backup.")
     }
+    try requireSameHistory(records, log, manifest, directory)
     if manifest.lsn + 1 >= log.firstLSN {
       let position = try log.position(at: manifest.lsn)
       guard position.chain == manifest.chain else {
@@ -198,6 +209,23 @@ extension Opening {
           at: directory.path, remedy: "Files of two databases were mixed. Restore from a backup.")
       }
     }
+  }
+
+  /// Records may be those of another copy of the database, equal in id and LSN.
+  private static func requireSameHistory(
+    _ records: RecordStore, _ log: WriteAheadLog, _ manifest: Manifest,
+    _ directory: DatabaseDirectory
+  ) throws {
+    // A file of version 0.1 does not say which history it has applied.
+    guard let chain = records.appliedChain else { return }
+    let lsn = records.appliedLSN
+    let expected: Digest? =
+      lsn == manifest.lsn
+      ? manifest.chain : lsn + 1 >= log.firstLSN ? try log.position(at: lsn).chain : nil
+    guard let expected, expected != chain else { return }
+    throw StoreError(
+      .corrupt, "records and log disagree about the history at LSN \(lsn)", at: directory.records,
+      remedy: "Files of two copies of the database were mixed. Restore from a backup.")
   }
 
   /// The state that a manifest names, with its arrays mapped. Cost: O(blocks).
@@ -247,7 +275,7 @@ extension Opening {
   ) throws {
     let started = DispatchTime.now()
     var changes: [RecordChange] = []
-    var through: UInt64 = 0
+    var through = LogPosition.zero
     var logBytes = 0
     let from = min(state.lsn, records.appliedLSN)
     let recordsLSN = records.appliedLSN
@@ -255,14 +283,14 @@ extension Opening {
       var batch: [RecordChange] = []
       try state.apply(frame.payload, at: frame.position, records: &batch)
       if frame.lsn > recordsLSN { changes += batch }
-      through = frame.lsn
+      through = frame.position
       logBytes += frame.payload.count
       if changes.count > 20_000 {
         try records.apply(changes, through: through)
         changes.removeAll(keepingCapacity: true)
       }
     }
-    if through > records.appliedLSN { try records.apply(changes, through: through) }
+    if through.lsn > records.appliedLSN { try records.apply(changes, through: through) }
     state.publish()
     checkpointer.noteApplied(
       nanoseconds: DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds,

@@ -132,6 +132,20 @@ final class WriteQueue: Sendable {
     return try result.get()
   }
 
+  /// As `exclusivelyBlocking`, also while the database is being closed.
+  func exclusivelyAlsoClosing<Value: Sendable>(
+    _ body: @escaping @Sendable (Engine) throws -> Value
+  ) throws -> Value {
+    guard isClosed else { return try exclusivelyBlocking(body) }
+    let outcome = Guarded<Result<Value, any Error>?>(nil)
+    writer.wait { [engine] in
+      let result = Result { try VecDBError.translating { try body(engine) } }
+      outcome.withLock { $0 = result }
+    }
+    guard let result = outcome.withLock({ $0 }) else { throw VecDBError.databaseClosed }
+    return try result.get()
+  }
+
   private func failUnlessTaken(_ id: UInt64) {
     let deadline = DispatchTime.now() + .milliseconds(timeoutMilliseconds)
     DispatchQueue.global().asyncAfter(deadline: deadline) { [self] in
@@ -170,6 +184,7 @@ final class WriteQueue: Sendable {
       } else {
         engine.commit(group)
       }
+      engine.boundRebuilds()
       engine.checkpointIfDue()
       _ = engine.maintainer.step(engine, isIdle: false)
     }

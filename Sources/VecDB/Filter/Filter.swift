@@ -27,7 +27,7 @@
 ///
 /// The limits below, and values that no field can hold, are checked when the filter is used; see
 /// ``validate()``.
-public indirect enum Filter: Sendable, Hashable {
+public indirect enum Filter: Sendable {
   /// Deepest nesting of `and`, `or` and `not`.
   public static let depthMax = 64
   /// Most conditions, counting each `and`, `or` and `not` as one.
@@ -61,6 +61,53 @@ public indirect enum Filter: Sendable, Hashable {
   case or([Filter])
   /// It is false.
   case not(Filter)
+}
+
+extension Filter: Hashable {
+  /// Whether both are written the same: names and values have the same bytes.
+  public static func == (left: Filter, right: Filter) -> Bool {
+    switch (left, right) {
+    case (.comparison(let a, let how, let value), .comparison(let b, let otherHow, let other)):
+      a.hasSameBytes(as: b) && how == otherHow && value == other
+    case (.in(let a, let values), .in(let b, let others)): a.hasSameBytes(as: b) && values == others
+    case (.exists(let a), .exists(let b)): a.hasSameBytes(as: b)
+    case (.contains(let a, let value), .contains(let b, let other)):
+      a.hasSameBytes(as: b) && value == other
+    case (.and(let a), .and(let b)), (.or(let a), .or(let b)): a == b
+    case (.not(let a), .not(let b)): a == b
+    default: false
+    }
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    switch self {
+    case .comparison(let field, let comparison, let value):
+      hasher.combine(0 as UInt8)
+      hasher.combine(utf8Of: field)
+      hasher.combine(comparison)
+      hasher.combine(value)
+    case .in(let field, let values):
+      hasher.combine(1 as UInt8)
+      hasher.combine(utf8Of: field)
+      hasher.combine(values)
+    case .exists(let field):
+      hasher.combine(2 as UInt8)
+      hasher.combine(utf8Of: field)
+    case .contains(let field, let value):
+      hasher.combine(3 as UInt8)
+      hasher.combine(utf8Of: field)
+      hasher.combine(value)
+    case .and(let filters):
+      hasher.combine(4 as UInt8)
+      hasher.combine(filters)
+    case .or(let filters):
+      hasher.combine(5 as UInt8)
+      hasher.combine(filters)
+    case .not(let filter):
+      hasher.combine(6 as UInt8)
+      hasher.combine(filter)
+    }
+  }
 }
 
 extension Filter {

@@ -105,4 +105,7 @@ public struct DatabaseStats: Sendable, Hashable, Codable {
   public var archives: [ArchiveStats]
   /// What was done since the opening; nil from an owner of an older version.
   public var activity: ActivityStats?
+  /// By how much the log's time, which never goes back, is ahead of the system's clock; large where
+  /// the clock was wrong for a while. Nil from an owner of an older version.
+  public var clockAheadMilliseconds: Int64?
 }

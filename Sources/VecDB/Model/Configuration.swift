@@ -57,6 +57,13 @@ public struct Configuration: Sendable {
   public var scrubBytesPerSecond: Int? = 16 << 20
   /// A pass of the scrub begins at least this long after the last one began. Default a day.
   public var scrubIntervalSeconds = 86_400
+  /// Dead slots that a rebuild may cost, and its grace period, before they are ended; nil: see
+  /// `RebuildBound`.
+  package var rebuildDeadSlots: Int?
+  /// How long whoever waits for a rebuild bears that it is held up.
+  package var rebuildPatienceMilliseconds = 30_000
+  /// Milliseconds since 1970; nil: the system's clock.
+  package var clock: (@Sendable () -> Int64)?
   public var logger = Logger(label: "vecdb")
 
   public init() {}

@@ -24,6 +24,8 @@ public struct BackupReport: Sendable, Hashable, Codable {
   public var repairedBlocks: Int
   public var canary: CanaryReport?
   public var seconds: Double
+  /// Set where the repository had another history, so that the database began an epoch of its own.
+  public var branch: BranchReport?
 }
 
 /// Recall measured with canary queries: deterministic perturbations of live records, searched
@@ -119,6 +121,13 @@ public struct RestoreReport: Sendable, Hashable, Codable {
   public var copySeconds: Double
   public var verifySeconds: Double
   public var totalSeconds: Double
+  /// Later batches of this history that the repository has and the copy lacks, because of the target.
+  public var omittedBatches: UInt64
+  /// The time of the first of them.
+  public var omittedFromMilliseconds: Int64?
+  /// Of a restore by time: omitted batches, as far as they were read, that are not later than the time
+  /// asked for. They follow one that is, written while the clock was wrong.
+  public var omittedNotLater: UInt64
 }
 
 /// A restore point that was verified.

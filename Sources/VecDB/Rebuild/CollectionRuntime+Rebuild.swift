@@ -16,6 +16,10 @@ struct Rebuilds: Sendable {
   var outcome: RebuildOutcome?
   /// Trials that are reading slots.
   var slotHolds = 0
+  /// The rebuild whose generation served last, as this process saw it begin to.
+  var lastServed: RebuildState?
+  /// Whether the rebuild costs so many slots that it must get on.
+  var isPressed = false
 
   /// The number and options of `other`, whether it is there or not.
   var otherIdentity: (number: UInt32, options: IndexOptions)? {
@@ -119,6 +123,8 @@ extension CollectionRuntime {
       serve(new)
       rebuilds.withLock { rebuilds in
         rebuilds.state = next
+        rebuilds.lastServed = next
+        rebuilds.isPressed = false
         rebuilds.other = old
       }
     }
@@ -149,6 +155,7 @@ extension CollectionRuntime {
       reason: reason)
     let other = rebuilds.withLock { rebuilds in
       rebuilds.state = nil
+      rebuilds.isPressed = false
       rebuilds.outcome = outcome
       defer { rebuilds.other = nil }
       return rebuilds.other

@@ -20,6 +20,9 @@ enum RebuildBatch: Sendable, Hashable {
   /// Two collections exchange their names: what the first was called stands for the second.
   case exchange
 
+  /// Reasons are for people.
+  static let maximumReasonBytes = 4_096
+
   struct Header: Sendable, Hashable {
     var collection: UInt32
     /// The generation that the rebuild made or makes.
@@ -69,9 +72,9 @@ enum RebuildBatch: Sendable, Hashable {
     case .rebuildSwap:
       batch = .swap(lsn: try reader.read("swap LSN"), digest: try reader.readDigest("graph digest"))
     case .rebuildRollback:
-      batch = .rollback(reason: try reader.readString(maximum: 4_096, "reason"))
+      batch = .rollback(reason: try reader.readString(maximum: maximumReasonBytes, "reason"))
     case .rebuildRetire:
-      batch = .retire(reason: try reader.readString(maximum: 4_096, "reason"))
+      batch = .retire(reason: try reader.readString(maximum: maximumReasonBytes, "reason"))
     case .exchange: batch = .exchange
     default: throw reader.failure("kind")
     }

@@ -26,6 +26,8 @@ final class RebuildJob: Sendable {
     var savedNanoseconds: UInt64 = 0
     /// What went wrong last, and is tried again.
     var trouble = ""
+    /// Since when it goes wrong.
+    var troubleBegan: ContinuousClock.Instant?
   }
 
   let runtime: CollectionRuntime
@@ -46,8 +48,11 @@ final class RebuildJob: Sendable {
   /// Whether it works at the ordinary priority: to keep the old generation caught up, and where it
   /// falls behind the writes.
   var isUrgent: Bool {
-    state?.phase == .grace || live.withLock { $0.isBoosted }
+    state?.phase == .grace || live.withLock { $0.isBoosted } || isPressed
   }
+
+  /// Whether it costs so much that it gets what it needs.
+  var isPressed: Bool { runtime.rebuilds.withLock { $0.isPressed } }
 
   // MARK: What is seen before a step
 
@@ -83,7 +88,7 @@ final class RebuildJob: Sendable {
     seen.lag = shown > applied ? shown - applied : 0
     seen.keepsRefused = state.plan.keepsRefused
     seen.graceLeftMilliseconds =
-      state.swappedMilliseconds + Int64(state.plan.graceSeconds) * 1_000 - now
+      state.swappedMilliseconds &+ Int64(state.plan.graceSeconds) * 1_000 &- now
     live.withLock { live in
       seen.passed = live.report?.isPassed
       seen.refusal = live.report?.refusals.joined(separator: "; ") ?? ""

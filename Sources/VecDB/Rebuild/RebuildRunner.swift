@@ -196,6 +196,10 @@ final class RebuildRunner: Sendable {
       let action = job.live.withLock { $0.machine.next(seen) }
       let started = DispatchTime.now().uptimeNanoseconds
       try perform(action, job, rebuild, other)
+      job.live.withLock { live in
+        live.trouble = ""
+        live.troubleBegan = nil
+      }
       if case .rest(let milliseconds) = action { return milliseconds }
       guard case .insert = action else { return 0 }
       return try pauseForRate(job, before: seen.inserted, other, started)
@@ -203,6 +207,7 @@ final class RebuildRunner: Sendable {
       let text = "\(VecDBError(wrapping: error))"
       let isNew = job.live.withLock { live in
         defer { live.trouble = text }
+        if live.troubleBegan == nil { live.troubleBegan = .now }
         return live.trouble != text
       }
       if isNew, !isStopped {
@@ -219,7 +224,7 @@ final class RebuildRunner: Sendable {
   ) throws {
     let runtime = job.runtime
     let (budget, isBoosted) = job.live.withLock { ($0.budget, $0.isBoosted) }
-    let threads = isBoosted ? engine.configuration.resolvedThreads : budget.threads
+    let threads = isBoosted || job.isPressed ? engine.configuration.resolvedThreads : budget.threads
     switch action {
     case .adopt:
       let leader = runtime.index

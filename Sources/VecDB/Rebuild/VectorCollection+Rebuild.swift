@@ -20,7 +20,8 @@ extension VectorCollection {
   /// ``RebuildBudget/threads`` threads.
   /// - Throws: `alreadyExists` if a rebuild is under way, `limitExceeded` if the new generation
   ///   would not fit the budget, `verificationFailed` if the gate refuses it, naming what and by
-  ///   how much, `cancelled`. In all these cases the old generation serves on.
+  ///   how much, `cancelled`, `notReached` where it has been held up for half a minute, `poisoned`.
+  ///   In all these cases the old generation serves on.
   @discardableResult
   public func rebuild(
     _ options: RebuildOptions = RebuildOptions(),
@@ -51,14 +52,21 @@ extension VectorCollection {
     let started = DispatchTime.now()
     while true {
       try VecDBError.translating { try requireUsable() }
+      if let poison = database.engine.shared.poison.withLock({ $0 }) { throw poison }
       let status = try rebuildStatus()
       progress?(status)
-      let (state, outcome) = runtime.rebuilds.withLock { ($0.state, $0.outcome) }
+      let (state, outcome, served) = runtime.rebuilds.withLock {
+        ($0.state, $0.outcome, $0.lastServed)
+      }
       if let state, state.number == generation {
         if state.phase == .grace { return report(state, status, since: started) }
+        try requireProgress()
         if status.stage == RebuildMachine.Stage.refused.rawValue, let gate = status.gate {
           throw refused(gate.refusals.joined(separator: "; "), "It is kept: cancel it when done.")
         }
+      } else if let served, served.number == generation, outcome?.kind == .retired {
+        // The grace period was over before this looked.
+        return report(served, status, since: started)
       } else {
         let reason = outcome.map { $0.number == generation ? $0.reason : "" } ?? ""
         guard reason.hasPrefix("the gate refused it") else {
@@ -68,6 +76,17 @@ extension VectorCollection {
       }
       try await Task.sleep(nanoseconds: 50_000_000)
     }
+  }
+
+  /// Throws where the rebuild has been held up for long.
+  private func requireProgress() throws {
+    guard let job = database.rebuilds.job(of: runtime) else { return }
+    let (trouble, began) = job.live.withLock { ($0.trouble, $0.troubleBegan) }
+    let patience = Duration.milliseconds(database.engine.configuration.rebuildPatienceMilliseconds)
+    guard let began, ContinuousClock.now - began > patience else { return }
+    throw VecDBError(
+      .notReached, "the rebuild is held up: \(trouble)", at: name,
+      remedy: "It goes on by itself once this is over; `--status` tells, and it can be cancelled.")
   }
 
   private func refused(_ reason: String, _ remedy: String) -> VecDBError {
@@ -120,8 +139,8 @@ extension VectorCollection {
         status.secondsLeft = Double(status.total - status.done) / live.recordsPerSecond
       }
     case .grace:
-      let end = state.swappedMilliseconds + Int64(state.plan.graceSeconds) * 1_000
-      status.graceSecondsLeft = max(0, Double(end - Engine.nowMilliseconds()) / 1_000)
+      let end = state.swappedMilliseconds &+ Int64(state.plan.graceSeconds) * 1_000
+      status.graceSecondsLeft = max(0, Double(end &- Engine.nowMilliseconds()) / 1_000)
     }
     return status
   }
@@ -171,10 +190,16 @@ extension VectorCollection {
   /// Makes the old generation serve again, which takes milliseconds, and gives the new one up.
   ///
   /// Nothing that was written is lost: the old generation was kept caught up.
-  /// - Throws: `notFound` outside the grace period.
+  /// - Throws: `notFound` outside the grace period; `limitExceeded` for a reason of more than 4,096
+  ///   bytes.
   @discardableResult
   public func rollBackRebuild(reason: String = "on request") async throws -> Receipt {
     try VecDBError.translating { try requireUsable() }
+    guard reason.utf8.count <= RebuildBatch.maximumReasonBytes else {
+      throw VecDBError(
+        .limitExceeded, "the reason has \(reason.utf8.count) bytes of UTF-8", at: name,
+        remedy: "Use at most \(RebuildBatch.maximumReasonBytes) bytes.")
+    }
     let runtime = runtime
     let missing = noRebuild()
     let receipt = try await database.queue.exclusively { engine in

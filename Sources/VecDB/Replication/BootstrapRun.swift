@@ -111,7 +111,7 @@ package struct BootstrapRun {
     try Opening.populate(
       staging.directory, blocks, files, configuration,
       identity: LogIdentity(databaseID: identity.databaseID, epochs: Array(kept)), state: state,
-      previous: local)
+      previous: local, notBefore: manifest.timeMilliseconds)
     try node.write(in: staging.path, files)
     try files.syncDirectory(staging.path)
   }

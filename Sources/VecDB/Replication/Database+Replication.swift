@@ -141,7 +141,8 @@ extension Database {
     var frames: [LogFrame] = []
     var bytes = 0
     do {
-      try engine.log.read(after: lsn, through: lsn + 512) { frame in
+      let chunkBytes = min(max(1, bytesMaximum), WriteAheadLog.chunkBytes)
+      try engine.log.read(after: lsn, through: lsn + 512, chunkBytes: chunkBytes) { frame in
         if bytes >= bytesMaximum { throw Enough() }
         frames.append(frame)
         bytes += frame.payload.count + LogFrame.overheadBytes

@@ -44,6 +44,7 @@ extension Engine {
       let received = Array(part)
       _ = try write(received.map(\.payload)) { [log] in
         try log.write(received: received)
+        for frame in received { clock.saw(frame.timeMilliseconds) }
         return received
       }
       rest = rest.dropFirst(part.count)

@@ -26,6 +26,6 @@ extension SnapshotRepository {
   package func logPieces() throws -> [LogPiece] { throw refuse() }
   package func getLog(_ piece: LogPiece) throws -> [UInt8] { throw refuse() }
   package func deleteLog(_ piece: LogPiece) throws { throw refuse() }
-  package func claimEpoch(counter: UInt64, id: UInt128) throws { throw refuse() }
-  package func claimedEpochs() throws -> [(counter: UInt64, id: UInt128)] { throw refuse() }
+  package func claimEpoch(_ claim: EpochClaim) throws { throw refuse() }
+  package func claimedEpochs() throws -> [EpochClaim] { throw refuse() }
 }

@@ -65,6 +65,7 @@ struct Archive: AsyncParsableCommand {
       Output.line(
         "archived up to LSN \(report.lsn): \(Format.count(report.frames)) log frames, "
           + "\(Format.bytes(report.bytes)) sent in \(Format.seconds(report.seconds))")
+      if let branch = report.branch { Output.line(branch.sentence) }
     }
   }
 }

@@ -50,6 +50,7 @@ struct Backup: AsyncParsableCommand {
           + "(\(Format.count(report.newBlocks)) blocks, \(Format.count(report.logFrames)) log "
           + "frames) in \(Format.seconds(report.seconds)); the restore point has "
           + "\(Format.bytes(report.totalBytes))")
+      if let branch = report.branch { Output.line(branch.sentence) }
       if report.repairedBlocks > 0 {
         Output.line("repaired \(Format.count(report.repairedBlocks)) damaged blocks")
       }
@@ -63,6 +64,13 @@ extension Backup {
     var options = options
     options.isLowPriority = isLowPriority
     return options
+  }
+}
+
+extension BranchReport {
+  var sentence: String {
+    "the repository has another history since LSN \(commonLSN), up to LSN \(otherLSN): this copy was "
+      + "set back, or another one is written to. It goes on in epoch \(epoch)"
   }
 }
 

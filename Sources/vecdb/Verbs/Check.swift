@@ -17,6 +17,7 @@ struct Check: AsyncParsableCommand {
       EXAMPLE
         vecdb check photos.vecdb --recall
         vecdb check photos.vecdb --repair --from /backup/photos
+        vecdb check photos.vecdb --repair --from /backup/photos --key-file photos.key
       """)
 
   @OptionGroup var target: DatabaseArgument
@@ -26,6 +27,7 @@ struct Check: AsyncParsableCommand {
   var repair = false
   @Option(help: "A repository to take damaged blocks and records from.", completion: .directory)
   var from: String?
+  @OptionGroup var key: KeyOptions
   @OptionGroup var output: OutputOptions
 
   private struct Line: Encodable {
@@ -90,7 +92,10 @@ struct Check: AsyncParsableCommand {
 extension Check {
   /// Repairs, and throws if something could not be had.
   private func runRepair() async throws {
-    let report = try await Database.repair(at: target.database, from: from)
+    var configuration = Configuration()
+    configuration.repositoryKey = try key.key()
+    let report = try await Database.repair(
+      at: target.database, from: from, configuration: configuration)
     if output.json {
       Output.json(report)
     } else {

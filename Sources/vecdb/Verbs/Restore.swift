@@ -121,6 +121,15 @@ struct Restore: AsyncParsableCommand {
         + "\(Format.seconds(report.verifySeconds)); "
         + "\(report.lsn - report.manifestLSN) batches replayed)")
     Output.line("data digest \(report.dataDigest)")
+    if report.omittedBatches > 0 {
+      let wrong =
+        report.omittedNotLater > 0
+        ? "; \(Format.count(Int(clamping: report.omittedNotLater))) of them are not later than the "
+          + "time asked for, since a clock was wrong" : ""
+      Output.line(
+        "left out: \(Format.count(Int(clamping: report.omittedBatches))) later batches, from LSN "
+          + "\(report.lsn + 1) on\(wrong)")
+    }
     report.canary.map { writeCanary($0) }
     try Self.requireRecall(report)
   }

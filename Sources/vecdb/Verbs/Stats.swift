@@ -55,6 +55,9 @@ struct Stats: AsyncParsableCommand {
         + (stats.livePackBytes.map { " (\(Format.bytes($0)) in use)" } ?? "")
         + ", records \(Format.bytes(stats.recordsBytes))")
     facts.add("kernels", stats.kernels)
+    if let ahead = stats.clockAheadMilliseconds, ahead > 60_000 {
+      facts.add("log's time", "\(Format.seconds(Double(ahead) / 1000)) ahead of the clock")
+    }
     for archive in stats.archives {
       var text =
         archive.pendingBytes == 0

@@ -1,0 +1,179 @@
+import BlockStore
+import Bytes
+import Files
+import LogStore
+
+/// A repository that is this database's, with what tells it from others, and how its history and
+/// this one fit together.
+struct OwnRepository: Sendable {
+  let store: StoredRepository
+  let path: String
+  let id: UInt128
+  var history: ArchivePath
+  /// The epoch that this database writes in, as it was when the history was compared.
+  var epoch: Epoch
+  /// Set if this database opened an epoch for itself, and why.
+  var branch: BranchReport?
+
+  /// Throws if the repository has gone from its path: its file system is not mounted any more.
+  func requireThere() throws {
+    guard try store.storedIdentity() == id else {
+      throw StoreError(
+        .notFound, "the repository has gone from its place while it was written to", at: path,
+        remedy: "Is its file system still mounted? Nothing is counted as archived.")
+    }
+  }
+}
+
+/// What a database did when it found that a repository has another history of the same epoch.
+public struct BranchReport: Sendable, Hashable, Codable {
+  /// The last LSN that both histories share, as far as it can be proven.
+  public var commonLSN: UInt64
+  /// How far the other history goes in the repository.
+  public var otherLSN: UInt64
+  /// The epoch that this database writes in from now on.
+  public var epoch: UInt64
+}
+
+extension Database {
+  /// The repository of this database at a path; made if it is missing, unless it was there before.
+  ///
+  /// What it has must be this database's history: a repository that has another one of the same epoch
+  /// was written to by another copy of this database, or by this one before it was set back. Then
+  /// the database opens an epoch of its own.
+  ///
+  /// - Throws: `invalidArgument` if another copy has gone on already.
+  func openRepository(_ path: String, key: (any RepositoryKey)?) throws -> OwnRepository {
+    try VecDBError.translating {
+      let absolute = Self.absolute(path)
+      try requireKnownIsThere(absolute)
+      let store = try StoredRepository.openOrCreate(
+        path, databaseID: engine.log.identity.databaseID.number, fileSystem: engine.fileSystem,
+        encryption: RepositoryEncryption(key ?? engine.configuration.repositoryKey))
+      let id = try store.identity()
+      var branch: BranchReport?
+      while true {
+        let identity = engine.log.identity
+        if let history = try settle(store, id, identity, &branch) {
+          return OwnRepository(
+            store: store, path: absolute, id: id, history: history, epoch: identity.currentEpoch,
+            branch: branch)
+        }
+      }
+    }
+  }
+
+  /// An empty place where a repository was is more likely a mount that is missing than a wish for a
+  /// new one.
+  private func requireKnownIsThere(_ path: String) throws {
+    guard let hold = engine.holds.all.first(where: { $0.repository == path }),
+      try !engine.fileSystem.exists(path + "/repository")
+    else { return }
+    throw VecDBError(
+      .notFound,
+      "the repository that has this database up to LSN \(hold.lsn) is not there any more", at: path,
+      remedy: "Mount its file system if it is not mounted. If it was removed on purpose, run "
+        + "`vecdb archive DB REPO --forget` first; then a new one is made here.")
+  }
+
+  /// Compares histories and claims the epoch. Nil if an epoch was opened, and all must be looked at
+  /// again.
+  private func settle(
+    _ store: StoredRepository, _ id: UInt128, _ identity: LogIdentity, _ branch: inout BranchReport?
+  ) throws -> ArchivePath? {
+    let current = identity.currentEpoch
+    let claims = try store.claimedEpochs()
+    if let newer = claims.last, newer.counter > current.counter {
+      throw Self.supersededError(by: newer, current, store.location)
+    }
+    let path = ArchivePath(identity.epochs, claims: claims)
+    let comparison = try HistoryComparison(
+      engine.log, store, known: engine.holds.positions(of: id))
+    guard claims.contains(where: { $0.counter == current.counter }) else {
+      let common = try Self.branchPoint(identity, claims, path, comparison)
+      try store.claimEpoch(
+        EpochClaim(
+          counter: current.counter, id: current.id.number,
+          branch: common.map { .init(lsn: $0, epochs: identity.encoded()) }))
+      return ArchivePath(identity.epochs, claims: try store.claimedEpochs())
+    }
+    // Throws if another epoch has the number.
+    try store.claimEpoch(counter: current.counter, id: current.id.number)
+    guard let extent = path.extent(of: current.counter),
+      let end = comparison.end(of: current.counter),
+      end > extent.after
+    else { return path }
+    let common = try comparison.agreement(in: current.counter, extent)
+    if common >= end { return path }
+    // A follower is behind its primary, which may have sent more already.
+    let isFollower = engine.shared.refusesWrites.load(ordering: .acquiring)
+    if isFollower, common >= engine.log.end.lsn { return path }
+    let opened = try openOwnEpoch(current)
+    branch = BranchReport(commonLSN: common, otherLSN: end, epoch: opened)
+    engine.configuration.logger.warning(
+      """
+      \(store.location) has another history of epoch \(current.counter): up to LSN \(common) it is \
+      this one's, and it goes on to LSN \(end). This copy of the database was set back, or another \
+      one is written to. It goes on in epoch \(opened), under which it is backed up from now on.
+      """)
+    return nil
+  }
+
+  static func supersededError(
+    by newer: EpochClaim, _ current: Epoch, _ location: String
+  ) -> StoreError {
+    let isBranch = newer.branch != nil
+    return StoreError(
+      .invalidArgument,
+      "the repository knows epoch \(newer.counter), and this copy is of epoch "
+        + "\(current.counter): another copy has become the primary"
+        + (isBranch ? ", or this one was set back to a state before that epoch" : ""),
+      at: location,
+      remedy: "Let this copy follow the new primary with `vecdb rejoin`"
+        + (isBranch
+          ? "; or, if it is the one to go on, back it up to a repository of its own." : "."))
+  }
+
+  /// Where the newest epoch before the current one that the repository has something of leaves this
+  /// history; nil if all of it belongs to it.
+  private static func branchPoint(
+    _ identity: LogIdentity, _ claims: [EpochClaim], _ path: ArchivePath,
+    _ comparison: HistoryComparison
+  ) throws -> UInt64? {
+    for epoch in identity.epochs.dropLast().reversed() {
+      guard let extent = path.extent(of: epoch.counter),
+        let end = comparison.end(of: epoch.counter), end > extent.after
+      else { continue }
+      let isOwn = claims.contains { $0.counter == epoch.counter && $0.id == epoch.id.number }
+      let common = isOwn ? try comparison.agreement(in: epoch.counter, extent) : extent.after
+      return common < end ? common : nil
+    }
+    return nil
+  }
+
+  /// Opens an epoch for this copy alone and returns its counter.
+  private func openOwnEpoch(_ current: Epoch) throws -> UInt64 {
+    try queue.exclusivelyAlsoClosing { engine in
+      let record = try NodeRecord.read(in: engine.directory.path, engine.fileSystem)
+      if let refusal = engine.writeRefusal { throw refusal }
+      guard engine.replication == nil, record == NodeRecord() else {
+        throw VecDBError(
+          .invalidArgument,
+          "the repository has another history of epoch \(current.counter), and this copy has replicas",
+          at: engine.directory.path,
+          remedy: "Find out which copy is the primary, and promote it with `vecdb promote`.")
+      }
+      guard engine.log.identity.currentEpoch == current else {
+        return engine.log.identity.currentEpoch.counter
+      }
+      try engine.requireHealthy()
+      var identity = engine.log.identity
+      identity.epochs.append(
+        Epoch(
+          counter: current.counter + 1, id: .random(), parentID: current.id,
+          beganAtLSN: engine.state.position.lsn, beganAtChain: engine.state.position.chain))
+      try engine.log.adopt(identity)
+      return current.counter + 1
+    }
+  }
+}

@@ -1,0 +1,113 @@
+import Foundation
+import Logging
+import SimulatedDisk
+import Testing
+import VecDB
+
+/// A rebuild that cannot finish ends, and so does whoever waits for it.
+@Suite struct RebuildBoundTests {
+  private static func database(
+    _ directory: TemporaryDirectory, _ change: (inout Configuration) -> Void
+  ) async throws -> (Database, VectorCollection) {
+    var configuration = Configuration()
+    configuration.controlSocket = false
+    configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    change(&configuration)
+    let database = try await Database.open(at: directory.file("db"), configuration: configuration)
+    let items = try await database.createCollection("items", dimensions: 8, metric: .l2)
+    var generator = SeededGenerator(seed: 3)
+    try await items.upsert((0..<2_000).map { Record(key: "k\($0)", vector: generator.vector(8)) })
+    return (database, items)
+  }
+
+  private static var easyGate: RebuildOptions {
+    var options = RebuildOptions(m: 12)
+    options.gate.minimumRecall = 0
+    options.gate.latencyFactor = 1_000_000
+    return options
+  }
+
+  private static func update(
+    _ items: VectorCollection, _ generator: inout SeededGenerator
+  ) async throws {
+    try await items.upsert((0..<200).map { Record(key: "k\($0)", vector: generator.vector(8)) })
+  }
+
+  @Test func aCandidateThatIsNeverReadyIsGivenUp() async throws {
+    let directory = try TemporaryDirectory()
+    let (database, items) = try await Self.database(directory) {
+      // Nobody works on it, as on a machine that has no time for it.
+      $0.rebuildsInBackground = false
+      $0.rebuildDeadSlots = 1_000
+    }
+    var generator = SeededGenerator(seed: 4)
+    try await items.beginRebuild(Self.easyGate)
+    for _ in 0..<40 { try await Self.update(items, &generator) }
+    let status = try items.rebuildStatus()
+    #expect(status.stage == "none" && status.lastOutcome.contains("keep up"), "\(status)")
+    let stats = try database.stats().collections[0]
+    #expect(stats.slots < 2_000 + 4_000, "\(stats)")
+    #expect(try await database.check().problems == [])
+    try await database.close()
+  }
+
+  @Test func theOldGenerationIsGivenUpWhenItCostsTooMuch() async throws {
+    let directory = try TemporaryDirectory()
+    let (database, items) = try await Self.database(directory) { $0.rebuildDeadSlots = 1_000 }
+    var generator = SeededGenerator(seed: 5)
+    let report = try await items.rebuild(Self.easyGate)
+    #expect(report.graceSeconds == 600)
+    for _ in 0..<60 { try await Self.update(items, &generator) }
+    let status = try items.rebuildStatus()
+    #expect(status.stage == "none" && status.lastOutcome.contains("early"), "\(status)")
+    #expect(try database.stats().collections[0].slots < 2_000 + 6_000)
+    #expect(try items.rebuildStatus().m == 12)
+    try await database.close()
+  }
+
+  /// The end of the grace period must not be missed, however short it is.
+  @Test func aRebuildWithoutGraceSucceeds() async throws {
+    let directory = try TemporaryDirectory()
+    let (database, items) = try await Self.database(directory) { _ in }
+    for turn in 0..<8 {
+      var options = Self.easyGate
+      options.m = 8 + turn
+      options.graceSeconds = 0
+      let report = try await items.rebuild(options)
+      #expect(report.m == 8 + turn && report.swapLSN > 0)
+      for _ in 0..<1_000 where try items.rebuildStatus().stage != "none" {
+        try await Task.sleep(nanoseconds: 5_000_000)
+      }
+    }
+    try await database.close()
+  }
+
+  @Test func whoWaitsForARebuildLearnsThatItIsHeldUp() async throws {
+    let disk = SimulatedDisk(seed: 9)
+    try disk.createDirectory("/data")
+    var configuration = CrashTests.configuration
+    configuration.rebuildPatienceMilliseconds = 300
+    let database = try Database.open(
+      at: "/data/db", fileSystem: disk, configuration: configuration)
+    let items = try await database.createCollection("items", dimensions: 8, metric: .l2)
+    var generator = SeededGenerator(seed: 6)
+    try await items.upsert((0..<1_500).map { Record(key: "k\($0)", vector: generator.vector(8)) })
+    // The checkpoint before the swap fails again and again.
+    disk.inject(Fault(.diskFull, pathContaining: "packs", times: .max))
+    await expectError(.notReached) { _ = try await items.rebuild(Self.easyGate) }
+    disk.removeFaults()
+    // It goes on by itself.
+    for _ in 0..<1_000 where try items.rebuildStatus().stage != "grace" {
+      try await Task.sleep(nanoseconds: 10_000_000)
+    }
+    #expect(try items.rebuildStatus().stage == "grace")
+    // A poisoned database never finishes one.
+    try await items.retireRebuild()
+    disk.inject(Fault(.failedSync, pathContaining: "segment-wal", skipping: 1, times: .max))
+    var options = Self.easyGate
+    options.m = 20
+    let error = await expectError(.poisoned) { _ = try await items.rebuild(options) }
+    #expect(error != nil)
+    try? await database.close()
+  }
+}
