@@ -131,13 +131,14 @@ let package = Package(
     .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
     .testTarget(name: "FilesTests", dependencies: ["Files", "SimulatedDisk", "CSQLite"]),
     .testTarget(name: "VectorKernelsTests", dependencies: ["VectorKernels"]),
-    .testTarget(name: "VectorIndexTests", dependencies: ["VectorIndex"]),
+    .testTarget(
+      name: "VectorIndexTests", dependencies: ["VectorIndex", "VectorKernels", "Bytes", "Shapes"]),
     .testTarget(name: "LogStoreTests", dependencies: ["LogStore", "SimulatedDisk", "CSQLite"]),
     .testTarget(name: "BlockStoreTests", dependencies: ["BlockStore", "SimulatedDisk"]),
     .testTarget(
       name: "VecDBTests",
       dependencies: [
-        "VecDB", "BlockStore", "LogStore", "SimulatedDisk",
+        "VecDB", "BlockStore", "LogStore", "SimulatedDisk", "Shapes",
         .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(name: "VecDBEncryptionTests", dependencies: ["VecDBEncryption", "VecDB"]),
@@ -152,7 +153,7 @@ let package = Package(
     .testTarget(
       name: "ReplicationTLSTests", dependencies: ["ReplicationTLS", "Replication", "VecDB"],
       exclude: ["Certificates"]),
-    .testTarget(name: "CommandTests", dependencies: ["VecDB", "vecdb"]),
+    .testTarget(name: "CommandTests", dependencies: ["VecDB", "vecdb", "Shapes"]),
   ],
   swiftLanguageModes: [.v6]
 )

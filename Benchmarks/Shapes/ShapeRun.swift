@@ -10,6 +10,7 @@ struct ShapeRun {
   let data: ShapeData
   let directory: String
   let rounds: Int
+  let codes: VectorCodes
 
   /// What searches found in one state, as the judge reads it.
   struct Found: Codable {
@@ -53,7 +54,7 @@ struct ShapeRun {
     let database = try await Database.open(at: path, configuration: configuration)
     func fresh(_ name: String) async throws -> (VectorCollection, Double) {
       let collection = try await database.createCollection(
-        name, dimensions: shape.dimensions, metric: metric)
+        name, dimensions: shape.dimensions, metric: metric, index: IndexOptions(codes: codes))
       let started = Self.nanoseconds()
       try await insert(0..<data.base.count, collection)
       let seconds = Double(Self.nanoseconds() - started) / 1e9
@@ -134,7 +135,7 @@ struct ShapeRun {
       return (hits, best)
     }
     let stats = try database.stats().collections.first { $0.name == collection.name }
-    let codes = stats?.codesInUse ?? ""
+    let codesInUse = stats?.codesInUse ?? ""
     let (hits, microseconds) = try measure(SearchOptions(efSearch: 64))
     // The first search with a target pays for its measurement.
     _ = try collection.search(queries[0], k: 10, options: SearchOptions(recall: 0.95))
@@ -144,7 +145,7 @@ struct ShapeRun {
     return Found(
       state: state, live: live, asksLate: asksLate, hits: hits, targetHits: targetHits,
       microseconds: microseconds, targetMicroseconds: targetMicroseconds,
-      codes: codes, health: health, insertsPerSecond: insertsPerSecond)
+      codes: codesInUse, health: health, insertsPerSecond: insertsPerSecond)
   }
 
   /// Vectors as raw little-endian floats, and a description of them.

@@ -3,7 +3,7 @@ import Shapes
 import VecDB
 
 // usage: vecdb-shapes DIRECTORY METRIC SHAPE… ; --list names the shapes.
-// For each shape writes DIRECTORY/SHAPE-METRIC/{*.f32,found.json}; scripts/bench --shapes judges.
+// VECDB_CODES sets IndexOptions.codes. For each shape writes DIRECTORY/SHAPE-METRIC/{*.f32,found.json}; scripts/bench --shapes judges.
 
 let arguments = Array(CommandLine.arguments.dropFirst())
 if arguments.first == "--list" {
@@ -19,7 +19,9 @@ for shape in Shape.all where wanted.isEmpty || wanted.contains(shape.name) {
   let directory = arguments[0] + "/" + shape.name + "-" + metric.rawValue
   let run = ShapeRun(
     shape: shape, metric: metric, data: ShapeData(shape, queries: 200), directory: directory,
-    rounds: 3)
+    rounds: 3,
+    codes: ProcessInfo.processInfo.environment["VECDB_CODES"].flatMap(VectorCodes.init)
+      ?? .automatic)
   let encoder = JSONEncoder()
   let found = try await run.run()
   try encoder.encode(found).write(to: URL(fileURLWithPath: directory + "/found.json"))

@@ -40,11 +40,13 @@ package struct CodeFit: Sendable, Hashable {
   }
 
   /// Nodes measured in a window.
-  private static let windowNodes: UInt32 = 64
+  private static let windowNodes: UInt32 = 128
   /// Nearest ones that may be missed whatever the window: single odd records prove nothing.
-  private static let missedAlways: UInt32 = 12
+  private static let missedAlways: UInt32 = 6
   /// And beyond them one of so many.
-  private static let missedShare: UInt32 = 50
+  private static let missedShare: UInt32 = 200
+  /// What a node counts for at most, so that a few odd ones do not outweigh all others.
+  static let missedByNode = 4
 
   /// Whether codes are found wanting.
   var isPoor: Bool {
@@ -115,7 +117,8 @@ extension BuildStep {
     for index in 0..<CodeFit.front(of: count) where UInt32(bitPattern: distances[index]) <= worst {
       found += 1
     }
-    fit[place] = UInt8(1 + max(0, CodeFit.neighbours - found))
+    let missed = min(CodeFit.missedByNode, max(0, CodeFit.neighbours - found))
+    fit[place] = UInt8(1 + missed)
   }
 }
 

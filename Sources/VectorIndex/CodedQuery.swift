@@ -179,7 +179,8 @@ extension IndexGeneration {
     if usesRows || (scratch.compensation == .rows && parameters.metric != .hamming) {
       scratch.isQueryExact = false
       return codedQuery(
-        on: rowQuery(scratch.query, buffers: scratch.rowBuffers), unused: scratch.signedQuery)
+        on: rowQuery(scratch.query, buffers: scratch.rowBuffers, isWide: scratch.isWide),
+        unused: scratch.signedQuery)
     }
     let dimensions = parameters.dimensions
     let stride = arrays.codes.strideBytes
@@ -216,7 +217,8 @@ extension IndexGeneration {
       // Codes cannot say where such a query is.
       scratch.isQueryExact = false
       return codedQuery(
-        on: rowQuery(scratch.query, buffers: scratch.rowBuffers), unused: scratch.signedQuery)
+        on: rowQuery(scratch.query, buffers: scratch.rowBuffers, isWide: scratch.isWide),
+        unused: scratch.signedQuery)
     }
     CodeDistance.makeQuery(
       scratch.codes, dimensions, paddedDimensions: stride, scratch.signedQuery)

@@ -38,16 +38,15 @@ struct ExactScan {
 
   mutating func finish() -> SearchOutcome {
     flush()
-    outcome.hits = index.hits(of: scratch.results, k: k)
+    outcome.hits = index.hits(of: scratch, k: k)
     return outcome
   }
 
   private mutating func flush() {
-    index.exactDistances(scratch.ids, count: pending, scratch, coded: coded)
+    index.exactKeys(scratch.ids, count: pending, scratch, coded: coded)
     for position in 0..<pending {
       let word = CandidatePool.word(
-        distance: IndexGeneration.sortableBits(scratch.floatResults[position]),
-        slot: scratch.ids[position])
+        distance: scratch.keys[position], slot: scratch.ids[position])
       if word < scratch.results.bound { scratch.results.insert(word) }
     }
     outcome.distanceCount += pending

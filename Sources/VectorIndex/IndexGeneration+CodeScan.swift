@@ -43,7 +43,7 @@ extension IndexGeneration {
       let slot = CandidatePool.slot(word)
       guard slot != scratch.leftOut else { continue }
       if scratch.isQueryExact, exactRow(Int(slot)) == nil {
-        keep(Float(CandidatePool.distance(word)), slot, scratch)
+        keep(Self.sortableBits(Float(CandidatePool.distance(word))), slot, scratch)
         continue
       }
       scratch.ids[pending] = slot
@@ -53,7 +53,7 @@ extension IndexGeneration {
       pending = 0
     }
     if pending > 0 { keepExact(pending, coded, scratch, &outcome) }
-    return hits(of: scratch.results, k: k)
+    return hits(of: scratch, k: k)
   }
 
   /// The distance by codes up to which a record may be among the `k` nearest.
@@ -105,14 +105,14 @@ extension IndexGeneration {
   private func keepExact(
     _ count: Int, _ coded: CodedQuery, _ scratch: SearchScratch, _ outcome: inout SearchOutcome
   ) {
-    exactDistances(scratch.ids, count: count, scratch, coded: coded)
+    exactKeys(scratch.ids, count: count, scratch, coded: coded)
     outcome.distanceCount &+= count
-    for index in 0..<count { keep(scratch.floatResults[index], scratch.ids[index], scratch) }
+    for index in 0..<count { keep(scratch.keys[index], scratch.ids[index], scratch) }
   }
 
   @inline(__always)
-  private func keep(_ distance: Float, _ slot: UInt32, _ scratch: SearchScratch) {
-    let word = CandidatePool.word(distance: Self.sortableBits(distance), slot: slot)
+  private func keep(_ key: UInt32, _ slot: UInt32, _ scratch: SearchScratch) {
+    let word = CandidatePool.word(distance: key, slot: slot)
     if word < scratch.results.bound { scratch.results.insert(word) }
   }
 }

@@ -30,11 +30,27 @@ extension IndexGeneration {
       scratch.query.update(from: base, count: dimensions)
     }
     scratch.isQueryExact = false
+    scratch.isWide = isWide(base)
   }
 
-  /// The reported distances of `count` slots (at most `SearchScratch.batchLimit`) into
-  /// `scratch.floatResults`. The codes of the query must have been prepared if `isQueryExact`.
-  func exactDistances(
+  /// What orders the reported distances of `count` slots (at most `SearchScratch.batchLimit`) into
+  /// `scratch.keys`. The codes of the query must have been prepared if `isQueryExact`.
+  func exactKeys(
+    _ slots: UnsafePointer<UInt32>, count: Int, _ scratch: SearchScratch,
+    coded: CodedQuery?
+  ) {
+    let keys = scratch.keys
+    if scratch.isWide {
+      for index in 0..<count {
+        keys[index] = key(Int(slots[index]), from: scratch.query, isWide: true)
+      }
+      return
+    }
+    exactDistances(slots, count: count, scratch, coded: coded)
+    for index in 0..<count { keys[index] = Self.sortableBits(scratch.floatResults[index]) }
+  }
+
+  private func exactDistances(
     _ slots: UnsafePointer<UInt32>, count: Int, _ scratch: SearchScratch,
     coded: CodedQuery?
   ) {
@@ -110,7 +126,7 @@ extension IndexGeneration {
   /// Turns a kernel's value into the distance reported.
   @inline(__always)
   private func finish(_ value: Float, slot: Int, _ scratch: SearchScratch) -> Float {
-    guard value.isFinite else { return overflowedDistance(slot, from: scratch.query) }
+    guard value.isFinite else { return Float(wideDistance(slot, from: scratch.query)) }
     switch parameters.metric {
     case .l2, .hamming: return value
     case .dot: return 0 - value
@@ -118,25 +134,6 @@ extension IndexGeneration {
       guard let inverseNorms = arrays.inverseNorms else { return value }
       let inverse = inverseNorms.row(slot).load(as: Double.self)
       return Float(min(2, max(0, 1 - Double(value) * inverse)))
-    }
-  }
-
-  /// The same in double arithmetic, for vectors so long that float sums overflow.
-  func overflowedDistance(
-    _ slot: Int, from query: UnsafePointer<Float>, inverseNorm: Double = 1
-  ) -> Float {
-    guard let vector = vector(slot) else { return .infinity }
-    var sum = 0.0
-    for j in 0..<parameters.dimensions {
-      let (a, b) = (Double(query[j]), Double(vector[j]))
-      sum += parameters.metric.countsDifferences ? (a - b) * (a - b) : a * b
-    }
-    switch parameters.metric {
-    case .l2, .hamming: return Float(sum)
-    case .dot: return Float(0 - sum)
-    case .cosine:
-      let inverse = arrays.inverseNorms?.row(slot).load(as: Double.self) ?? 0
-      return Float(min(2, max(0, 1 - sum * inverse * inverseNorm)))
     }
   }
 

@@ -60,8 +60,9 @@ extension IndexGeneration {
     return scans.indices.map { scans[$0].finish() }
   }
 
-  /// The first `k` of a pool whose distances are sortable bits.
-  func hits(of pool: CandidatePool, k: Int) -> [SearchHit] {
+  /// The first `k` of the scratch's results, whose distances are keys.
+  func hits(of scratch: SearchScratch, k: Int) -> [SearchHit] {
+    let pool = scratch.results
     let count = min(k, pool.count)
     // With no capacity the array would write its count, 0, into the storage that all empty arrays
     // share: harmless, but a race by the letter and to the thread sanitizer.
@@ -69,9 +70,12 @@ extension IndexGeneration {
     return [SearchHit](unsafeUninitializedCapacity: count) { buffer, initialized in
       for index in 0..<count {
         let word = pool.words[index]
+        let slot = CandidatePool.slot(word)
         let hit = SearchHit(
-          slot: CandidatePool.slot(word),
-          distance: Self.distance(sortableBits: CandidatePool.distance(word)))
+          slot: slot,
+          distance: scratch.isWide
+            ? Float(wideDistance(Int(slot), from: scratch.query))
+            : Self.distance(sortableBits: CandidatePool.distance(word)))
         buffer.initializeElement(at: index, to: hit)
       }
       initialized = count

@@ -149,15 +149,13 @@ extension IndexGeneration {
     var farthest = UInt32.max
     let ids = scratch.ids
     func flush() {
-      exactDistances(ids, count: pending, scratch, coded: coded)
+      exactKeys(ids, count: pending, scratch, coded: coded)
       outcome.distanceCount += pending
-      for index in 0..<pending {
-        keep(distance: scratch.floatResults[index], slot: ids[index])
-      }
+      for index in 0..<pending { keep(key: scratch.keys[index], slot: ids[index]) }
       pending = 0
     }
-    func keep(distance: Float, slot: UInt32) {
-      let word = CandidatePool.word(distance: Self.sortableBits(distance), slot: slot)
+    func keep(key: UInt32, slot: UInt32) {
+      let word = CandidatePool.word(distance: key, slot: slot)
       if word < scratch.results.bound { scratch.results.insert(word) }
     }
     for index in 0..<pool.count {
@@ -178,7 +176,8 @@ extension IndexGeneration {
       if taken == k { farthest = coded.rerankLimit(word) }
       if scratch.isQueryExact, exactRow(slot) == nil {
         // The integer distance is the true one.
-        keep(distance: Float(CandidatePool.distance(word)), slot: UInt32(slot))
+        keep(
+          key: Self.sortableBits(Float(CandidatePool.distance(word))), slot: UInt32(slot))
         continue
       }
       ids[pending] = UInt32(slot)
@@ -186,6 +185,6 @@ extension IndexGeneration {
       if pending == SearchScratch.batchLimit { flush() }
     }
     if pending > 0 { flush() }
-    outcome.hits = hits(of: scratch.results, k: k)
+    outcome.hits = hits(of: scratch, k: k)
   }
 }

@@ -157,6 +157,11 @@ package final class IndexGeneration: @unchecked Sendable {
   /// Slots that have died, those that were left out when the generation was built included.
   package var deadSlotCount: Int { deadCount.load(ordering: .acquiring) }
 
+  /// Records written so far, also those that others replaced since.
+  package var writtenCount: Int {
+    assignedSlotCount + Int(truncatingIfNeeded: reuseSequence.load(ordering: .acquiring))
+  }
+
   /// Slots in the graph; the rest are the tail.
   package var graphSlotCount: Int { graphCount.load(ordering: .acquiring) }
 

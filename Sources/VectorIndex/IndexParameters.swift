@@ -91,7 +91,7 @@ package struct IndexParameters: Sendable, Hashable {
   private static let firstVersion: UInt16 = 1
   private static let version: UInt16 = 2
 
-  /// Version, then the fields in order of declaration: 35 bytes. With the codes of version 0.1,
+  /// Version, then the fields in order of declaration: 32 bytes. With the codes of version 0.1,
   /// version 1, which ends before them.
   package func encode() -> [UInt8] {
     var writer = ByteWriter(reservingCapacity: 36)

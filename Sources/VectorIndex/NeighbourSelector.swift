@@ -24,6 +24,8 @@ final class NeighbourSelector {
   private let keeps: UnsafeMutablePointer<Bool>
   private let dots: UnsafeMutablePointer<Int32>
   private let buffers = RowBuffers()
+  /// Whether the candidates' distances are wide ones (see `WideDistance.swift`).
+  private var isWide = false
   /// The neighbours chosen by the last call, nearest first.
   let result: UnsafeMutablePointer<UInt32>
 
@@ -64,6 +66,7 @@ final class NeighbourSelector {
     let (words, keeps, result) = (words, keeps, result)
     // The weight of the slot whose neighbours are chosen, where the metric has weights.
     let ownWeight = generation.arrays.weights?.row(slot).load(as: UInt32.self)
+    isWide = generation.usesRows && (generation.exactVector(slot).map(generation.isWide) ?? false)
     var (resultCount, queryCount) = (0, 0)
     var keptLeft = 0
     if let isKept { for index in 0..<count where isKept[index] { keptLeft += 1 } }
@@ -106,13 +109,11 @@ final class NeighbourSelector {
     return resultCount
   }
 
-  /// The same rule for distances on rows, which are the bits of floats.
+  /// The same rule for distances on rows.
   @inline(__always)
   private func isRowApart(
-    _ between: UInt32, _ distance: UInt32, _ metric: IndexParameters.Metric
+    _ between: Double, _ distance: Double, _ metric: IndexParameters.Metric
   ) -> Bool {
-    let between = Double(IndexGeneration.distance(sortableBits: between))
-    let distance = Double(IndexGeneration.distance(sortableBits: distance))
     guard metric == .dot else {
       return between * Double(alphaNumerator) > distance * Double(alphaDenominator)
     }
@@ -144,7 +145,9 @@ final class NeighbourSelector {
       let between = UInt32(bitPattern: dots[i])
       let isApart: Bool
       if let rows = query.pointee.rows {
-        isApart = isRowApart(between, distance, rows.metric)
+        isApart = isRowApart(
+          RowQuery.distance(ofKey: between, isWide: rows.isWide),
+          RowQuery.distance(ofKey: distance, isWide: isWide), rows.metric)
       } else if let ownWeight {
         let between = CodedQuery.product(between, weight: query.pointee.weight)
         let own = CodedQuery.product(distance, weight: ownWeight)

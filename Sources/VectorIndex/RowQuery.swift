@@ -19,6 +19,8 @@ struct RowQuery {
   let rowNumbers: UnsafeMutablePointer<Atomic<UInt32>>
   let inverseNorms: UnsafePointer<Double>?
   let buffers: RowBuffers
+  /// Whether sums of squares of such values leave the range of a float.
+  let isWide: Bool
   /// Alive as long as the query: whoever made it.
   let generation: Unmanaged<IndexGeneration>
 
@@ -27,7 +29,7 @@ struct RowQuery {
     _ slots: UnsafePointer<UInt32>, count: Int, _ out: UnsafeMutablePointer<Int32>
   ) {
     guard count > 0 else { return }
-    let numbers = buffers.numbers
+    let (numbers, floats) = (buffers.numbers, buffers.floats)
     let limit = generation._withUnsafeGuaranteedRef { $0.readableExactRows }
     var largest: UInt32 = 0
     var index = 0
@@ -37,13 +39,48 @@ struct RowQuery {
       largest = max(largest, number)
       index &+= 1
     }
-    guard largest < limit else { return mixedDistances(slots, count: count, limit: limit, out) }
-    kernel(values, rows, strideBytes, numbers, count, dimensions, buffers.floats)
-    index = 0
-    while index < count {
-      out[index] = finish(buffers.floats[index], slot: Int(slots[index]))
-      index &+= 1
+    guard largest < limit, !isWide else { return oneByOne(slots, count: count, out) }
+    kernel(values, rows, strideBytes, numbers, count, dimensions, floats)
+    guard finish(slots, count: count, out) else { return oneByOne(slots, count: count, out) }
+  }
+
+  /// Turns the kernel's values into sortable bits; false where a sum overflowed.
+  @inline(__always)
+  private func finish(
+    _ slots: UnsafePointer<UInt32>, count: Int, _ out: UnsafeMutablePointer<Int32>
+  ) -> Bool {
+    let floats = buffers.floats
+    var isFinite = true
+    var index = 0
+    switch metric {
+    case .l2, .hamming:
+      while index < count {
+        let bits = floats[index].bitPattern
+        isFinite = isFinite && bits < 0x7f80_0000
+        out[index] = Int32(bitPattern: bits | 0x8000_0000)
+        index &+= 1
+      }
+    case .dot:
+      while index < count {
+        let bits = (0 - floats[index] + 0).bitPattern
+        isFinite = isFinite && bits & 0x7f80_0000 != 0x7f80_0000
+        out[index] = Int32(bitPattern: bits >> 31 == 0 ? bits | 0x8000_0000 : ~bits)
+        index &+= 1
+      }
+    case .cosine:
+      guard let inverseNorms else { return false }
+      while index < count {
+        let value = floats[index]
+        isFinite = isFinite && value.bitPattern & 0x7f80_0000 != 0x7f80_0000
+        let cosine = Double(value) * (inverseNorms[Int(slots[index])] * inverseNorm)
+        var distance = 1 - cosine
+        distance = distance > 0 ? distance : 0
+        distance = distance < 2 ? distance : 2
+        out[index] = Int32(bitPattern: Float(distance).bitPattern | 0x8000_0000)
+        index &+= 1
+      }
     }
+    return isFinite
   }
 
   /// The same for the slots from `first` on.
@@ -55,49 +92,26 @@ struct RowQuery {
     }
   }
 
-  /// Where some slots have no row of their own: their codes give the vector back.
-  private func mixedDistances(
-    _ slots: UnsafePointer<UInt32>, count: Int, limit: UInt32, _ out: UnsafeMutablePointer<Int32>
+  /// Where a slot has no row of its own, its codes give the vector back; where sums would leave the
+  /// range of a float, they are taken in double.
+  private func oneByOne(
+    _ slots: UnsafePointer<UInt32>, count: Int, _ out: UnsafeMutablePointer<Int32>
   ) {
-    for index in 0..<count {
-      var number = rowNumbers[Int(slots[index])].load(ordering: .acquiring)
-      if number < limit {
-        kernel(values, rows, strideBytes, &number, 1, dimensions, buffers.floats)
-        out[index] = finish(buffers.floats[0], slot: Int(slots[index]))
-        continue
-      }
-      let slot = Int(slots[index])
-      out[index] = generation._withUnsafeGuaranteedRef { generation in
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: dimensions) { vector in
-          guard let base = vector.baseAddress, generation.copyVector(slot, to: vector) else {
-            return -1
-          }
-          let kernels = generation.kernels
-          let kernel = metric.countsDifferences ? kernels.squaredL2 : kernels.innerProduct
-          return finish(kernel(values, UnsafePointer(base), dimensions), slot: slot)
-        }
+    generation._withUnsafeGuaranteedRef { generation in
+      for index in 0..<count {
+        let key = generation.key(
+          Int(slots[index]), from: values, inverseNorm: inverseNorm, isWide: isWide)
+        out[index] = Int32(bitPattern: key)
       }
     }
   }
 
-  /// A kernel's value as the sortable bits of the distance reported.
+  /// The distance that a key stands for, as far as the key tells.
   @inline(__always)
-  private func finish(_ value: Float, slot: Int) -> Int32 {
-    var distance = value
-    if value.isFinite {
-      switch metric {
-      case .l2, .hamming: break
-      case .dot: distance = 0 - value
-      case .cosine:
-        let inverse = (inverseNorms?[slot] ?? 1) * inverseNorm
-        distance = Float(min(2, max(0, 1 - Double(value) * inverse)))
-      }
-    } else {
-      distance = generation._withUnsafeGuaranteedRef {
-        $0.overflowedDistance(slot, from: values, inverseNorm: inverseNorm)
-      }
-    }
-    return Int32(bitPattern: IndexGeneration.sortableBits(distance))
+  static func distance(ofKey key: UInt32, isWide: Bool) -> Double {
+    isWide
+      ? IndexGeneration.distance(wideKey: key)
+      : Double(IndexGeneration.distance(sortableBits: key))
   }
 }
 
@@ -136,7 +150,7 @@ extension IndexGeneration {
   }
 
   func rowQuery(
-    _ values: UnsafePointer<Float>, inverseNorm: Double = 1, buffers: RowBuffers
+    _ values: UnsafePointer<Float>, inverseNorm: Double = 1, buffers: RowBuffers, isWide: Bool
   ) -> RowQuery {
     RowQuery(
       kernel: parameters.metric.countsDifferences
@@ -148,7 +162,7 @@ extension IndexGeneration {
       inverseNorms: arrays.inverseNorms.map {
         UnsafePointer($0.base.assumingMemoryBound(to: Double.self))
       },
-      buffers: buffers, generation: Unmanaged.passUnretained(self))
+      buffers: buffers, isWide: isWide, generation: Unmanaged.passUnretained(self))
   }
 
   /// A stored slot as a query on rows. Once the generation uses rows every node has one.
@@ -156,6 +170,7 @@ extension IndexGeneration {
     let values =
       exactVector(slot) ?? UnsafePointer(arrays.exact.base.assumingMemoryBound(to: Float.self))
     let inverse = arrays.inverseNorms?.row(slot).load(as: Double.self) ?? 1
-    return rowQuery(values, inverseNorm: inverse, buffers: buffers)
+    return rowQuery(
+      values, inverseNorm: inverse, buffers: buffers, isWide: isWide(values))
   }
 }

@@ -17,6 +17,8 @@ final class SearchScratch {
   let dots: UnsafeMutablePointer<Int32>
   let floats: UnsafeMutablePointer<Float>
   let floatResults: UnsafeMutablePointer<Float>
+  /// What orders distances; see `IndexGeneration.exactKeys`.
+  let keys: UnsafeMutablePointer<UInt32>
   let rowBuffers = RowBuffers()
   /// The best nodes of an upper layer.
   let beam = UnsafeMutablePointer<UInt64>.allocate(capacity: beamLimit)
@@ -33,6 +35,8 @@ final class SearchScratch {
   var compensation = IndexGeneration.Compensation.none
   /// Whether the query's codes decode to exactly the query, with codes that are whole numbers.
   var isQueryExact = false
+  /// Whether the query's distances are computed in double, and keys are the upper halves of these.
+  var isWide = false
 
   init(parameters: IndexParameters) {
     let stride = parameters.codeStrideBytes
@@ -51,6 +55,7 @@ final class SearchScratch {
     dots = raw(Self.batchLimit * 4).assumingMemoryBound(to: Int32.self)
     floats = raw(Self.batchLimit * 4).assumingMemoryBound(to: Float.self)
     floatResults = raw(Self.batchLimit * 4).assumingMemoryBound(to: Float.self)
+    keys = raw(Self.batchLimit * 4).assumingMemoryBound(to: UInt32.self)
   }
 
   /// Room for at least `count` candidates in no order.
@@ -74,6 +79,7 @@ final class SearchScratch {
     dots.deallocate()
     floats.deallocate()
     floatResults.deallocate()
+    keys.deallocate()
     rowBuffers.deallocate()
     beam.deallocate()
     waiting.deallocate()

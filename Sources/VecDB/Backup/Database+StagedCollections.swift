@@ -50,7 +50,7 @@ extension Database {
       empty.name = name
       empty.id = engine.state.nextCollectionID
       let header = RebuildBatch.Header(
-        collection: empty.id, number: staged.id, timeMilliseconds: Engine.nowMilliseconds())
+        collection: empty.id, number: staged.id, timeMilliseconds: engine.logTime())
       _ = try engine.write([
         BatchPayload.encodeCreate(empty), RebuildBatch.exchange.encode(header),
         BatchPayload.encodeDrop(collection: empty.id),

@@ -1,4 +1,5 @@
 import BlockStore
+import Bytes
 import Files
 import LogStore
 
@@ -68,7 +69,10 @@ extension OlderCopy {
     _ identity: LogIdentity, to repository: any Repository, _ history: RepositoryHistory
   ) throws -> Bool {
     if identity.databaseID.number == repository.databaseID { return true }
-    var known = Set(history.epochs.map(\.id))
+    var known: Set<UniqueID> = []
+    if let piece = history.pieces.last {
+      known.formUnion(try ArchivedLog.read(piece, in: repository).identity.epochs.map(\.id))
+    }
     if let newest = history.entries.last {
       let manifest = try repository.getManifest(newest)
       known.formUnion(

@@ -14,7 +14,7 @@ struct SearchEffort: Sendable, Hashable {
 }
 
 /// The effort that a collection needs for a recall target, measured with fresh queries of several
-/// kinds, and again after the collection has changed by half.
+/// kinds, and again after a fifth of the collection has changed.
 ///
 /// The kind that needs most decides. What was measured must reach the target with confidence: chance
 /// alone lifts a measurement above a target that the next queries miss. Where no walk reaches it,
@@ -25,11 +25,30 @@ final class Calibration: Sendable {
   /// Measured so far of one k.
   private struct Table: Sendable {
     var k: Int
-    var count: Int
-    var view: ReadView
+    var moment: Moment
     var samples: [FreshQueries]
     /// What is certain at each effort of the ladder so far, ascending.
     var steps: [(efSearch: Int, recall: Double)] = []
+  }
+
+  /// What a collection was when it was measured.
+  private struct Moment: Sendable {
+    var count: Int
+    /// Records written since the beginning.
+    var written: Int
+    var usesRows: Bool
+
+    init(_ index: IndexGeneration) {
+      count = index.liveCount
+      written = index.writtenCount
+      usesRows = index.usesRows
+    }
+
+    /// Whether what was measured then still holds: a fifth of other records may be other data.
+    func holds(for now: Moment) -> Bool {
+      usesRows == now.usesRows && now.written - written <= max(64, count / 5)
+        && now.count * 5 >= count * 4
+    }
   }
 
   static let ladder = [
@@ -54,17 +73,17 @@ final class Calibration: Sendable {
   func effort(
     forRecall recall: Double, k: Int, on collection: CollectionRuntime
   ) throws -> SearchEffort {
-    let count = collection.count
+    let now = Moment(collection.index)
     func known() -> SearchEffort? {
       tables.withLock { all in
-        all.first { $0.k == k && Self.holds($0.count, for: count) }
+        all.first { $0.k == k && $0.moment.holds(for: now) }
           .flatMap { Self.effort(forRecall: recall, in: $0) }
       }
     }
     if let effort = known() { return effort }
     return try turn.withLock { _ in
       if let effort = known() { return effort }
-      return try climb(to: recall, k: k, count: count, collection)
+      return try climb(to: recall, k: k, now, collection)
     }
   }
 
@@ -76,24 +95,20 @@ final class Calibration: Sendable {
     return table.steps.last?.efSearch == ladder.last ? .exact : nil
   }
 
-  private static func holds(_ measured: Int, for count: Int) -> Bool {
-    count <= measured + measured / 2 && count * 2 >= measured
-  }
-
   private func climb(
-    to recall: Double, k: Int, count: Int, _ collection: CollectionRuntime
+    to recall: Double, k: Int, _ now: Moment, _ collection: CollectionRuntime
   ) throws -> SearchEffort {
     let index = collection.index
     let known = tables.withLock { all in
-      all.first { $0.k == k && Self.holds($0.count, for: count) }
+      all.first { $0.k == k && $0.moment.holds(for: now) }
     }
-    var table = try known ?? Self.begin(collection, index, k: k, count: count)
+    var table = try known ?? Self.begin(collection, index, k: k, now)
     let asked = table.samples.filter { !$0.isEmpty }
     let done = table.steps.last?.efSearch ?? 0
     for efSearch in Self.ladder where efSearch > done {
       guard efSearch >= k || efSearch == Self.ladder.last else { continue }
       // With this width a walk looks at more records than there are.
-      guard efSearch < count || table.steps.isEmpty else {
+      guard efSearch < now.count || table.steps.isEmpty else {
         table.steps.append((Self.ladder.last ?? efSearch, 0))
         break
       }
@@ -118,21 +133,22 @@ final class Calibration: Sendable {
   }
 
   private static func begin(
-    _ collection: CollectionRuntime, _ index: IndexGeneration, k: Int, count: Int
+    _ collection: CollectionRuntime, _ index: IndexGeneration, k: Int, _ now: Moment
   ) throws -> Table {
-    let components = max(1, count * index.parameters.dimensions)
+    let components = max(1, now.count * index.parameters.dimensions)
     let queries = min(
       queryCounts.upperBound, max(queryCounts.lowerBound, exactComponents / components))
     return try index.reading {
       let view = index.view()
       var samples = [
         FreshQueries.leftOut(index, count: queries, at: view),
+        FreshQueries.recent(index, count: queries / 2, at: view),
         try FreshQueries.perturbed(index, count: queries / 2, at: view),
       ]
       let asked = collection.reservoir.vectors
       if asked.count >= leastAsked { samples.append(FreshQueries.asked(asked)) }
       for number in samples.indices { try samples[number].answer(index, k: k, at: view) }
-      return Table(k: k, count: count, view: view, samples: samples)
+      return Table(k: k, moment: now, samples: samples)
     }
   }
 

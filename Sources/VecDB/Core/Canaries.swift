@@ -43,18 +43,20 @@ enum Canaries {
 
   private static let exactComponentsLimit = 1_000_000_000
 
-  /// Draws a live slot; `state` is the generator's.
+  /// Draws a live slot, of `slots` if these are given; `state` is the generator's.
   static func liveSlot(
-    _ index: IndexGeneration, _ view: ReadView, _ state: inout UInt64
+    _ index: IndexGeneration, _ view: ReadView, _ state: inout UInt64,
+    among slots: Range<Int>? = nil
   ) -> UInt32? {
+    let slots = slots ?? 0..<view.slotCount
     // SplitMix64 (Steele et al., 2014).
     state &+= 0x9e37_79b9_7f4a_7c15
     var z = state
     z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
     z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    let start = Int((z ^ (z >> 31)) % UInt64(max(1, view.slotCount)))
-    for offset in 0..<view.slotCount {
-      let slot = (start + offset) % view.slotCount
+    let start = Int((z ^ (z >> 31)) % UInt64(max(1, slots.count)))
+    for offset in 0..<slots.count {
+      let slot = slots.lowerBound + (start + offset) % slots.count
       if index.isVisible(slot, in: view) { return UInt32(slot) }
     }
     return nil

@@ -85,7 +85,7 @@ package final class FilterCache: @unchecked Sendable {
   }
 
   private func place(of key: Key) -> Int? {
-    entries.firstIndex { $0.key.hash == key.hash && $0.key.filter.isIdentical(to: key.filter) }
+    entries.firstIndex { $0.key.hash == key.hash && $0.key.filter == key.filter }
   }
 
   /// Nil if the lock could not be had.

@@ -18,6 +18,8 @@ struct FreshQueries: Sendable {
   enum Kind: Sendable, CaseIterable {
     /// Records, left out.
     case leftOut
+    /// Records of the last quarter of slots, left out: where data drifts, queries drift with it.
+    case recent
     /// Records, moved by half the difference of two of their neighbours.
     case perturbed
     /// Queries that were asked lately.
@@ -26,8 +28,8 @@ struct FreshQueries: Sendable {
 
   let kind: Kind
   let queries: [FreshQuery]
-  /// Per query: the distances of its nearest records, ascending.
-  private(set) var truth: [[Float]] = []
+  /// Per query: its nearest records, the nearest first.
+  private(set) var truth: [[SearchHit]] = []
 
   var isEmpty: Bool { queries.isEmpty }
 
@@ -35,14 +37,29 @@ struct FreshQueries: Sendable {
   static func leftOut(
     _ index: IndexGeneration, count: Int, at view: ReadView, seed: UInt64 = 0x5eed_cafe
   ) -> FreshQueries {
+    leftOut(.leftOut, 0..<view.slotCount, index, count: count, at: view, seed: seed)
+  }
+
+  /// Those that came last.
+  static func recent(
+    _ index: IndexGeneration, count: Int, at view: ReadView, seed: UInt64 = 0xfee1_600d
+  ) -> FreshQueries {
+    let slots = view.slotCount - view.slotCount / 4..<view.slotCount
+    return leftOut(.recent, slots, index, count: count, at: view, seed: seed)
+  }
+
+  private static func leftOut(
+    _ kind: Kind, _ slots: Range<Int>, _ index: IndexGeneration, count: Int, at view: ReadView,
+    seed: UInt64
+  ) -> FreshQueries {
     var state = seed
     let queries = (0..<count).compactMap { _ -> FreshQuery? in
-      guard let slot = Canaries.liveSlot(index, view, &state),
+      guard let slot = Canaries.liveSlot(index, view, &state, among: slots),
         let vector = index.vector(Int(slot))
       else { return nil }
       return FreshQuery(vector: vector, leftOut: slot)
     }
-    return FreshQueries(kind: .leftOut, queries: queries)
+    return FreshQueries(kind: kind, queries: queries)
   }
 
   /// Records moved a little, along the data; a function of the view alone.
@@ -91,7 +108,7 @@ struct FreshQueries: Sendable {
   mutating func answer(_ index: IndexGeneration, k: Int, at view: ReadView) throws {
     let exact = try index.exactSearch(queries.map(\.vector), k: k + 1, at: view)
     truth = zip(queries, exact).map { query, outcome in
-      Array(outcome.hits.lazy.filter { $0.slot != query.leftOut }.map(\.distance).prefix(k))
+      Array(outcome.hits.lazy.filter { $0.slot != query.leftOut }.prefix(k))
     }
   }
 
@@ -103,6 +120,20 @@ struct FreshQueries: Sendable {
     var queries = 0
   }
 
+  /// How many of the hits are as near as the true k-th.
+  private static func count(
+    _ hits: [SearchHit], upTo worst: SearchHit, _ query: FreshQuery, _ index: IndexGeneration
+  ) -> Int {
+    guard worst.distance == 0 || !worst.distance.isFinite else {
+      return hits.count { $0.distance <= worst.distance }
+    }
+    // Too small or too large for a float: equal, or only seemingly so.
+    let limit = index.doubleDistance(of: Int(worst.slot), from: query.vector)
+    return hits.count {
+      index.doubleDistance(of: Int($0.slot), from: query.vector) <= limit * (1 + 0x1p-19)
+    }
+  }
+
   /// Searches for the `k` nearest of each query. A hit counts if it is as near as the true k-th,
   /// so that ties are not held against the graph. Only after `answer` with as many or more.
   ///
@@ -112,14 +143,14 @@ struct FreshQueries: Sendable {
     compensation: IndexGeneration.Compensation? = nil
   ) throws -> Recall {
     var (sum, squares, count) = (0.0, 0.0, 0.0)
-    for (query, distances) in zip(queries, truth) {
-      let wanted = min(k, distances.count)
+    for (query, nearest) in zip(queries, truth) {
+      let wanted = min(k, nearest.count)
       guard wanted > 0 else { continue }
       let outcome = try index.search(
         query.vector, k: k, ef: efSearch, leavingOut: query.leftOut, at: view,
         compensation: compensation)
-      let worst = distances[wanted - 1]
-      let found = outcome.hits.count { $0.distance <= worst && $0.slot != query.leftOut }
+      let found = Self.count(
+        outcome.hits.filter { $0.slot != query.leftOut }, upTo: nearest[wanted - 1], query, index)
       let recall = Double(min(found, wanted)) / Double(wanted)
       sum += recall
       squares += recall * recall

@@ -49,7 +49,10 @@ final class HealthMonitor: Sendable {
     let usual = SearchOptions.defaultEfSearch
     let health = try index.reading { () throws -> CollectionHealth in
       let view = index.view()
-      var samples = [FreshQueries.leftOut(index, count: queries, at: view)]
+      var samples = [
+        FreshQueries.leftOut(index, count: queries, at: view),
+        FreshQueries.recent(index, count: queries / 2, at: view),
+      ]
       let asked = runtime.reservoir.vectors
       if asked.count >= 32 { samples.append(FreshQueries.asked(Array(asked.prefix(queries)))) }
       for number in samples.indices { try samples[number].answer(index, k: Self.k, at: view) }
@@ -65,7 +68,7 @@ final class HealthMonitor: Sendable {
       var health = CollectionHealth(
         collection: runtime.definition.name, recall: own, indexRecall: own,
         queries: samples.reduce(0) { $0 + $1.queries.count }, efSearch: usual,
-        compensation: .none, records: runtime.count, lsn: view.lsn)
+        compensation: .none, mayGain: runtime.mayBePoor, records: runtime.count, lsn: view.lsn)
       guard own < CollectionHealth.floor else { return health }
       let walks: [(IndexGeneration.Compensation, CollectionHealth.Compensation)] = [
         (.none, .none), (.rows, .vectors),

@@ -22,6 +22,9 @@ public struct CollectionHealth: Sendable, Hashable, Codable {
   /// falls short of the floor.
   public var efSearch: Int
   public var compensation: Compensation
+  /// Whether another build may find more: the index has 8-bit codes that nothing measured while it
+  /// grew.
+  public var mayGain: Bool
   /// Live records when it was measured, and the LSN.
   public var records: Int
   public var lsn: UInt64
@@ -41,7 +44,11 @@ public struct CollectionHealth: Sendable, Hashable, Codable {
         + "searches are done now: below \(Self.text(Self.floor))"
     }
     switch compensation {
-    case .none: return nil
+    case .none:
+      guard indexRecall < Self.floor, mayGain else { return nil }
+      return
+        "\(text) at efSearch \(SearchOptions.defaultEfSearch), below \(Self.text(Self.floor)); "
+        + "until the index is built anew, searches that name no effort use efSearch \(efSearch)"
     case .vectors:
       return "\(text), below \(Self.text(Self.floor)); until the index is built anew, searches "
         + "walk the float32 vectors and reach \(Self.text(recall))"

@@ -13,7 +13,7 @@ public struct SearchOptions: Sendable {
   /// and with queries that were asked. The kind that needs most decides. Where no efSearch reaches
   /// the target, every record is compared.
   ///
-  /// The first such search on a collection (and again after it has changed by half) pays for the
+  /// The first such search on a collection (and again after a fifth of it has changed) pays for the
   /// measurement; others wait for it. With a filter the measurement is made with filters that match
   /// about the same part, near the queries and far from them; the first filter of each such size
   /// pays for it.

@@ -1,0 +1,46 @@
+import Shapes
+import Testing
+import VectorIndex
+
+/// Vectors whose distances are beyond what a float can say are ordered as they lie.
+@Suite struct WideDistanceTests {
+  private static func truth(
+    _ query: [Float], _ data: [[Float]], metric: IndexParameters.Metric, k: Int
+  ) -> (distances: [Double], worst: Double) {
+    let distances = data.map { row in
+      zip(query, row).reduce(0.0) { sum, pair in
+        let (a, b) = (Double(pair.0), Double(pair.1))
+        return metric == .l2 ? sum + (a - b) * (a - b) : sum - a * b
+      }
+    }
+    return (distances, distances.sorted()[k - 1])
+  }
+
+  @Test(
+    arguments: ["tiny", "small", "large", "huge", "subnormal"], [IndexParameters.Metric.l2, .dot])
+  func orderIsThatOfDoubles(name: String, metric: IndexParameters.Metric) throws {
+    let data = ShapeData(try CodeFitTests.shape(name), count: 1_800, queries: 25)
+    // Before there is a graph, and with one.
+    for count in [500, 1_800] {
+      let base = Array(data.base.prefix(count))
+      let index = try CodeFitTests.index(base, metric: metric)
+      #expect(index.checkInvariants() == [])
+      for isExact in [true, false] {
+        var (found, wanted) = (0, 0)
+        for query in data.queries {
+          let (distances, worst) = Self.truth(query, base, metric: metric, k: 10)
+          let hits =
+            try isExact
+            ? index.exactSearch(query, k: 10).hits : index.search(query, k: 10, ef: 64).hits
+          // Keys of wide distances have 20 bits behind the point.
+          let slack = abs(worst) * 0x1p-19
+          found += hits.count { distances[Int($0.slot)] <= worst + slack }
+          wanted += 10
+          for (hit, next) in zip(hits, hits.dropFirst()) { #expect(hit.distance <= next.distance) }
+        }
+        let recall = Double(found) / Double(wanted)
+        #expect(recall >= (isExact ? 1 : 0.9), "\(name) \(metric), \(count) records: \(recall)")
+      }
+    }
+  }
+}
