@@ -161,7 +161,8 @@ extension StoredRepository {
           remedy: "Name another place.")
       }
       // What a process that died left of making one does not count.
-      let beginnings = [RepositoryMarker.name + ".", keysName]
+      // Neither does what `mkfs` puts into the root of a file system.
+      let beginnings = [RepositoryMarker.name + ".", keysName, "lost+found"]
       guard
         try fileSystem.list(path).allSatisfy({ name in beginnings.contains { name.hasPrefix($0) } })
       else {
@@ -209,7 +210,9 @@ extension StoredRepository {
     guard repository.databaseID == databaseID else {
       throw StoreError(
         .invalidArgument, "the repository holds backups of another database", at: path,
-        remedy: "Back this database up to a repository of its own.")
+        remedy:
+          "Back this database up to a repository of its own. A copy that was restored from this "
+          + "repository goes on in it if it was restored with --continue.")
     }
     return repository
   }

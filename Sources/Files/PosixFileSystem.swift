@@ -174,8 +174,9 @@ package struct PosixFileSystem: FileSystem {
       guard stat(path, &current) == 0, current.st_ino == own.st_ino,
         current.st_dev == own.st_dev
       else { continue }
-      try file.truncate(to: 0)
-      try Array(owner.utf8).withUnsafeBytes { try file.write($0, at: 0) }
+      // The name is for people: without the space for it the lock holds all the same.
+      try? file.truncate(to: 0)
+      try? Array(owner.utf8).withUnsafeBytes { try file.write($0, at: 0) }
       return PosixFileLock(holding: file)
     }
   }
@@ -190,8 +191,10 @@ package struct PosixFileSystem: FileSystem {
 
   /// Opens a regular file.
   private func openFile(_ path: String, _ flags: Int32, _ operation: String) throws -> PosixFile {
-    let file = PosixFile(
-      descriptor: try openDescriptor(path, flags | O_CLOEXEC, operation), path: path)
+    // A pipe that stands in its place would keep us waiting for its other end before we could see
+    // what it is; on files the flag does nothing.
+    let flags = flags | O_CLOEXEC | O_NONBLOCK
+    let file = PosixFile(descriptor: try openDescriptor(path, flags, operation), path: path)
     // A directory opens for reading, and a pipe or device for anything.
     guard try file.status().st_mode & S_IFMT == S_IFREG else {
       throw StoreError(

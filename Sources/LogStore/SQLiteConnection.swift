@@ -25,6 +25,7 @@ final class SQLiteConnection: @unchecked Sendable {
     _ path: String, _ mode: Mode, vfs: String?, checksums: PageChecksums? = nil
   ) throws(StoreError) {
     self.checksums = checksums
+    for suffix in ["", "-wal", "-journal"] { try Self.requireFile(path + suffix) }
     let vfs = checksums?.name ?? vfs
     var name = path
     var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
@@ -61,6 +62,16 @@ final class SQLiteConnection: @unchecked Sendable {
           return SQLITE_OK
         }, context)
     }
+  }
+
+  /// SQLite would wait for ever for the other end of a pipe. Nothing is there yet, or only on a
+  /// simulated disk, most often.
+  private static func requireFile(_ path: String) throws(StoreError) {
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG else { return }
+    throw StoreError(
+      .inputOutput, "cannot open the file: not a regular file", at: path,
+      remedy: "Something else was put in its place: put back the file as it was.")
   }
 
   deinit { close() }

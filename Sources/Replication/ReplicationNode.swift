@@ -98,7 +98,10 @@ public final class ReplicationNode: @unchecked Sendable {
     }
     try options.acknowledgement?.validate()
     let files = PosixFileSystem()
-    try BootstrapRun(path: path, files: files, configuration: configuration).finishInterrupted()
+    let path = try Database.place(of: path)
+    let bootstrap = BootstrapRun(path: path, files: files, configuration: configuration)
+    try bootstrap.finishInterrupted()
+    if asFollower { try VecDBError.translating { try bootstrap.requirePlace() } }
     var record = NodeRecord()
     let isThere = try VecDBError.translating { try files.exists(path + "/log") }
     if isThere {

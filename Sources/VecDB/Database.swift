@@ -29,9 +29,15 @@ public final class Database: Sendable {
   /// Answers what other processes ask of the replication layer.
   package let nodeHandler = Guarded<(@Sendable (String) async throws -> String)?>(nil)
   let scrubber = Guarded<Scrubber?>(nil)
+  /// Hidden names of collections that are being restored into this database.
+  let restoring = Guarded<Set<String>>([])
+
+  /// Where it is among those that this process has open.
+  private let place: OpenDatabases.Place?
 
   private init(engine: Engine) {
     path = engine.directory.path
+    place = engine.fileSystem is PosixFileSystem ? OpenDatabases.add(engine.directory.path) : nil
     self.engine = engine
     records = engine.records
     catalog = engine.shared.catalog
@@ -45,6 +51,8 @@ public final class Database: Sendable {
   }
 
   deinit {
+    OpenDatabases.remove(place)
+    queue.abandon()
     control.withLock { $0?.abandon() }
     rebuilds.abandon()
     endScrub()
@@ -64,11 +72,25 @@ public final class Database: Sendable {
   /// Opening maps the newest checkpoint, which does not depend on the number of records, and
   /// replays the log behind it; after ``close()`` there is nothing to replay.
   ///
+  /// A command that has the database for a moment, such as `vecdb stats`, is waited for.
+  ///
   /// - Throws: `locked`, naming the process that has it open; `corrupt`, naming the file, with all
   ///   files left as they were; `notFound`; `unknownVersion`; `inputOutput`.
   public static func open(
     at path: String, configuration: Configuration = Configuration()
   ) async throws -> Database {
+    let giveUp = ContinuousClock.now + BriefOwners.patience
+    while true {
+      do { return try openNow(at: path, configuration: configuration) } catch let error
+        as VecDBError
+        where error.code == .locked && BriefOwners.holds(error.message)
+        && ContinuousClock.now < giveUp
+      { try await Task.sleep(nanoseconds: BriefOwners.pauseNanoseconds) }
+    }
+  }
+
+  /// As ``open(at:configuration:)``, without waiting.
+  package static func openNow(at path: String, configuration: Configuration) throws -> Database {
     try open(at: path, fileSystem: PosixFileSystem(), configuration: configuration)
   }
 
@@ -80,9 +102,12 @@ public final class Database: Sendable {
       guard !path.isEmpty else {
         throw VecDBError(.invalidArgument, "the path is empty", remedy: "Name a directory.")
       }
-      let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+      let trimmed = try DatabasePlace.resolve(path, fileSystem)
       let database = Database(
-        engine: try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration))
+        engine: try OpenDatabases.afterThoseThatEnd(trimmed) {
+          try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration)
+        })
+      database.discardAbandoned()
       database.startControl()
       database.rebuilds.wake()
       database.rebuilds.startAdvice()
@@ -112,6 +137,7 @@ public final class Database: Sendable {
       do {
         engine.checkpointer.finish(engine, waiting: true)
         if engine.poison == nil, engine.configuration.checkpointOnClose {
+          engine.maintainer.finish(engine, within: engine.configuration.maintenanceOnClose)
           _ = try engine.checkpointNow()
         }
       } catch {

@@ -11,6 +11,9 @@ extension VectorCollection {
   /// calling thread without locks; with metadata, a search that found a record which a commit is
   /// replacing at that moment waits for that commit.
   ///
+  /// For threads of one's own and for few calls at a time: a task that computes keeps its thread from
+  /// the others, of which there are as many as cores. With many tasks use ``nearest(_:k:options:)``.
+  ///
   /// - Parameters:
   ///   - vector: as many finite components as the collection has dimensions.
   ///   - k: 1 to 65,536; more than there are records gives all of them.
@@ -41,6 +44,16 @@ extension VectorCollection {
     }
   }
 
+  /// As `search` for async callers: runs on threads that are kept for searches, one
+  /// per core, in the order of the calls, so that many searches at once do not hold up other tasks.
+  ///
+  /// - Throws: as `search`; `cancelled` if the task was cancelled before its turn.
+  public func nearest(
+    _ vector: [Float], k: Int = 10, options: SearchOptions = SearchOptions()
+  ) async throws -> SearchResult {
+    try await SearchThreads.shared.run { try self.search(vector.span, k: k, options: options) }
+  }
+
   private func answer(
     _ query: UnsafeBufferPointer<Float>, k: Int, _ options: SearchOptions
   ) throws -> SearchResult {
@@ -55,25 +68,18 @@ extension VectorCollection {
       // One generation from beginning to end, whatever a rebuild does meanwhile.
       let index = runtime.index
       let result = try index.reading {
-        try attemptAnswer(query, in: index, k: k, options, isFirst: failures == 0)
+        do {
+          return try attemptAnswer(query, in: index, k: k, options, isFirst: failures == 0)
+        } catch is RecordReplaced { return nil }
       }
       if let result { return result }
       let now = ContinuousClock.now
-      let giveUp = deadline ?? now + Self.metadataPatience
-      guard now < giveUp else { throw replacedTooFast() }
+      let giveUp = deadline ?? now + RecordReplaced.patience
+      guard now < giveUp else { throw RecordReplaced.tooFast(name) }
       deadline = giveUp
       usleep(50 << min(failures, 6))
       failures += 1
     }
-  }
-
-  /// How long a search whose records are being replaced waits for the commit that does so.
-  private static let metadataPatience = Duration.seconds(30)
-
-  private func replacedTooFast() -> VecDBError {
-    VecDBError(
-      .overloaded, "records are replaced faster than their metadata can be read", at: name,
-      remedy: "Search again, or without metadata.")
   }
 
   /// Nil if a record was replaced before its metadata was read.

@@ -19,8 +19,22 @@ extension VectorCollection {
   ///   batches, saying what is durable.
   @discardableResult
   public func upsert(_ records: [Record]) async throws -> UpsertResult {
+    try await upsert(records, mayReplace: [])
+  }
+
+  /// As ``upsert(_:)-([Record])``; a record for which `mayReplace` says no is refused if another with
+  /// its key is there that differs from it, or comes in the same call. An empty list allows all.
+  ///
+  /// - Throws: `alreadyExists`, at `key '…'`; nothing of the batch is written then.
+  package func upsert(_ records: [Record], mayReplace: [Bool]) async throws -> UpsertResult {
     try VecDBError.translating { try requireUsable() }
-    let prepared = try VecDBError.translating { try records.map(prepare) }
+    let prepared = try VecDBError.translating {
+      try records.enumerated().map { index, record in
+        var prepared = try prepare(record)
+        prepared.mayReplace = mayReplace.isEmpty || mayReplace[index]
+        return prepared
+      }
+    }
     var total = UpsertResult(
       receipt: database.currentReceipt, inserted: 0, updated: 0, unchanged: 0, batches: 0)
     for batch in Self.split(prepared) {
@@ -141,13 +155,20 @@ extension VectorCollection {
     }
     try requireVector(record.vector.span, "key '\(record.key)'")
     let prepared = PreparedRecord(
-      key: record.key, vector: record.vector, metadata: try record.metadata.canonicalBytes())
+      key: record.key, vector: record.vector, metadata: try record.metadata.canonicalBytes(),
+      expiryMilliseconds: record.expiryMilliseconds ?? 0)
     guard prepared.sizeBytes <= Limits.maximumBatchBytes - 4_096 else {
       throw VecDBError(
         .limitExceeded, "the record has \(prepared.sizeBytes) bytes; a batch holds 16 MiB",
         at: "key '\(record.key)'", remedy: "Store less metadata with it.")
     }
     return prepared
+  }
+
+  /// Why a record cannot be written; nil if it can.
+  package func fault(in record: Record) -> VecDBError? {
+    do { _ = try prepare(record) } catch { return VecDBError(wrapping: error) }
+    return nil
   }
 
   private func requireKey(_ key: String) throws {

@@ -1,3 +1,4 @@
+import Foundation
 import LogStore
 import VectorIndex
 
@@ -52,16 +53,26 @@ extension VectorCollection {
   public func count(where filter: Filter) throws -> Int {
     try VecDBError.translating {
       try requireUsable()
-      let index = runtime.index
-      return try index.reading {
-        let view = index.view()
-        var count = 0
-        try runtime.matchingSlots(filter, records: database.records, in: index, at: view).slots
-          .visit { slot in
-            if index.isVisible(slot, in: view) { count += 1 }
-          }
-        return count
+      let giveUp = ContinuousClock.now + RecordReplaced.patience
+      while true {
+        do { return try countNow(where: filter) } catch is RecordReplaced {
+          guard ContinuousClock.now < giveUp else { throw RecordReplaced.tooFast(name) }
+          usleep(200)
+        }
       }
+    }
+  }
+
+  private func countNow(where filter: Filter) throws -> Int {
+    let index = runtime.index
+    return try index.reading {
+      let view = index.view()
+      var count = 0
+      try runtime.matchingSlots(filter, records: database.records, in: index, at: view).slots
+        .visit { slot in
+          if index.isVisible(slot, in: view) { count += 1 }
+        }
+      return count
     }
   }
 
@@ -69,8 +80,10 @@ extension VectorCollection {
   func record(of row: RecordRow, includeVector: Bool) throws -> Record {
     let vector = includeVector ? runtime.vector(of: row.slot) : []
     if includeVector { try requireIntact(row, vector) }
-    return Record(
+    var record = Record(
       key: row.key, vector: vector, metadata: try Metadata(canonicalBytes: row.metadata))
+    if row.expiryMilliseconds != 0 { record.expiryMilliseconds = row.expiryMilliseconds }
+    return record
   }
 
   /// A slot's key, metadata, vector and hash never change once it is visible, so that a mismatch

@@ -33,8 +33,10 @@ struct VecDBCommand: AsyncParsableCommand {
 
   /// Parses and runs, with the exit codes of this command rather than those of ArgumentParser.
   static func main() async {
-    let status: ExitStatus
+    StandardStreams.occupy()
+    var status: ExitStatus
     do {
+      try requireText()
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
@@ -42,11 +44,33 @@ struct VecDBCommand: AsyncParsableCommand {
         try command.run()
       }
       status = .success
+    } catch is OutputFailure {
+      // Told below, once.
+      status = .failure
     } catch {
       status = report(error)
     }
-    Output.flush()
+    do { try Output.finish() } catch {
+      Terminal.message("vecdb: \(Failure(error).text)")
+      if status == .success { status = .failure }
+    }
     Glibc.exit(status.rawValue)
+  }
+
+  /// Swift's strings hold no other bytes: they would be changed without a word, and stand for
+  /// another file or another key.
+  private static func requireText() throws {
+    for number in 1..<max(1, Int(CommandLine.argc)) {
+      guard let argument = CommandLine.unsafeArgv[number] else { continue }
+      let bytes = UnsafeRawBufferPointer(start: argument, count: strlen(argument))
+      guard String(validating: bytes, as: UTF8.self) == nil else { continue }
+      let shown = bytes.map {
+        (0x20..<0x7F).contains($0) ? String(UnicodeScalar($0)) : "\\x" + String($0, radix: 16)
+      }.joined()
+      throw UsageError(
+        message: "argument \(number), '\(shown)', is not UTF-8",
+        remedy: "Give the file or directory a name in UTF-8, or reach it through a link.")
+    }
   }
 
   private static func report(_ error: any Error) -> ExitStatus {

@@ -67,10 +67,11 @@ final class Running {
 
   init(
     _ arguments: [String], folder: TemporaryFolder, input: String? = nil,
-    environment: [String: String] = [:]
+    program: String = Command.path, environment: [String: String] = [:]
   ) throws {
     self.folder = folder
-    process.executableURL = URL(fileURLWithPath: Command.path)
+    process.executableURL = URL(fileURLWithPath: program)
+    process.currentDirectoryURL = URL(fileURLWithPath: folder.root)
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { _, new in new }
     process.standardInput = FileHandle.nullDevice

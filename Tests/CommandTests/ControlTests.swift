@@ -78,6 +78,23 @@ import VecDB
       try restored.objects[0]["dataDigest"] as? String == alone.objects[0]["dataDigest"] as? String)
   }
 
+  /// As text a filter may grow on its way to the owner.
+  @Test func aLongListIsTheSameEitherWay() async throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("db")
+    let database = try await open(path, records: 100)
+    let list = (0..<13_000).map { "\(100 + $0 % 890)" }.joined(separator: ",")
+    let filter = "not n in (\(list.prefix(60_000)),1)"
+    let vector = "[" + [String](repeating: "1", count: 16).joined(separator: ",") + "]"
+    let live = try await run(
+      "query", path, "items", "--vector", vector, "--where", filter, "--json")
+    #expect(live.status == 0, "\(live.errors)")
+    try await database.close()
+    let alone = try await run(
+      "query", path, "items", "--vector", vector, "--where", filter, "--json")
+    #expect(alone.output == live.output && !alone.output.isEmpty)
+  }
+
   @Test func aBackupEndsWithTheClientThatAskedForIt() async throws {
     let folder = try TemporaryFolder()
     let (path, repository) = (folder.path("db"), folder.path("repo"))

@@ -50,8 +50,15 @@ enum VectorFiles {
   /// A NumPy array: `type` such as `<f4`, `body` its rows.
   static func npy(rows: Int, columns: Int, type: String, body: Data, fortran: Bool = false) -> Data
   {
+    npy(rows: rows, columns: columns, header: "'\(type)'", body: body, fortran: fortran)
+  }
+
+  /// As above; `header` is the element type as Python writes it.
+  static func npy(rows: Int, columns: Int, header: String, body: Data, fortran: Bool = false)
+    -> Data
+  {
     let order = fortran ? "True" : "False"
-    var header = "{'descr': '\(type)', 'fortran_order': \(order), 'shape': (\(rows), \(columns)), }"
+    var header = "{'descr': \(header), 'fortran_order': \(order), 'shape': (\(rows), \(columns)), }"
     while (header.utf8.count + 11) % 64 != 0 { header += " " }
     header += "\n"
     var data = Data([0x93] + Array("NUMPY".utf8) + [1, 0])

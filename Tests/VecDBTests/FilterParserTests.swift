@@ -27,7 +27,7 @@ import VecDB
     ("a == 1 and (b == 2 or c == 3)", "a == 1 and (b == 2 or c == 3)"),
     ("(a == 1 and b == 2) and c == 3", "(a == 1 and b == 2) and c == 3"),
     ("not (a == 1 and b == 2)", "not (a == 1 and b == 2)"),
-    ("a == 9223372036854775808", "a == 9.223372036854776e+18"),
+    ("a == 9223372036854775808.0", "a == 9.223372036854776e+18"),
     ("a == [1, 'x', null, true]", "a == [1, 'x', null, true]"),
     ("\ta\n==\r\n1 ", "a == 1"),
   ])
@@ -65,6 +65,11 @@ import VecDB
     ("a == 2020-01-31", 6, "2020-01-31 is not a number; text belongs in quotes"),
     ("a == 01", 6, "01 is not a number; text belongs in quotes"),
     ("a == 1e999", 6, "1e999 is not a number; text belongs in quotes"),
+    (
+      "a in (1, 9223372036854775808)", 10,
+      "the integer 9223372036854775808 does not fit 64 bits; write it in quotes, or with a point if a "
+        + "double will do"
+    ),
     ("a ~ 1", 3, "unexpected character '~'"),
     (".x == 1", 1, "unexpected character '.'"),
     ("a.b$ == 1", 4, "unexpected character '$'"),

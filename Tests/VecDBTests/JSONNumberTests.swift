@@ -88,12 +88,25 @@ import VecDB
 
   @Test(arguments: [
     ("9223372036854775807", MetadataValue.integer(.max)),
-    ("-9223372036854775808", .integer(.min)), ("9223372036854775808", .double(0x1p63)),
-    ("-9223372036854775809", .double(-0x1p63)), ("18446744073709551616", .double(0x1p64)),
+    ("-9223372036854775808", .integer(.min)), ("9223372036854775808.0", .double(0x1p63)),
+    ("-9.223372036854775809e18", .double(-0x1p63)), ("18446744073709551616e0", .double(0x1p64)),
     ("0", .integer(0)), ("-0", .integer(0)), ("-1", .integer(-1)), ("1.0", .double(1)),
-    ("1e3", .double(1000)), ("-0.0", .double(0)), ("10000000000000000000", .double(1e19)),
+    ("1e3", .double(1000)), ("-0.0", .double(0)), ("10000000000000000000.0", .double(1e19)),
   ])
   func integersStayIntegers(text: String, value: MetadataValue) {
     #expect(double(text) == value)
+  }
+
+  /// As doubles they would be other numbers, and equal to one another.
+  @Test(arguments: [
+    "9223372036854775808", "-9223372036854775809", "18446744073709551615", "18446744073709551616",
+    "10000000000000000000", "100000000000000000000000000000000000000",
+  ])
+  func integersThatDoNotFitAreRefused(text: String) throws {
+    #expect(throws: VecDBError.self) { try Metadata(json: "{\"a\":\(text)}") }
+    #expect(throws: VecDBError.self) { try Metadata(json: "{\"a\":[1,\(text)]}") }
+    for filter in ["a == \(text)", "a < \(text)", "a in (1,\(text))", "a contains \(text)"] {
+      #expect(throws: VecDBError.self) { try Filter(parsing: filter) }
+    }
   }
 }

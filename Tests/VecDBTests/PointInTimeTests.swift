@@ -238,7 +238,7 @@ import VecDB
     #expect(!FileManager.default.fileExists(atPath: path + ".before-restore"))
     // What is no database is not replaced.
     try FileManager.default.createDirectory(
-      atPath: directory.file("other"), withIntermediateDirectories: true)
+      atPath: directory.file("other/log"), withIntermediateDirectories: true)
     await expectError(.invalidArgument) {
       _ = try await Database.restore(
         from: repository, to: directory.file("other"), options: options)

@@ -50,6 +50,7 @@ import VecDB
     try CrashTests.wait {
       var options = RestoreOptions()
       options.replacing = true
+      options.discardsUnsaved = true
       _ = try await Database.restore(
         from: "/data/repository", to: "/data/db", target: .latest, options: options,
         configuration: CrashTests.configuration, fileSystem: files, progress: nil)

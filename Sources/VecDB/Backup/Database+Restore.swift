@@ -160,20 +160,21 @@ extension Database {
     do {
       let source = try copy.collection(name)
       let definition = source.runtime.definition
-      let target = try await createCollection(
-        newName, dimensions: definition.dimensions, metric: definition.metric,
-        index: definition.options)
+      // Under a name that nobody sees: after a crash there is nothing, or all of it.
+      let target = try await stage(definition, as: newName)
       do {
         try await fill(target, from: source, ProgressReporter(handler))
         guard target.runtime.index.dataDigest.sum == source.runtime.index.dataDigest.sum else {
           throw VecDBError(
             .verificationFailed, "the copied collection differs from the one in the repository",
-            at: newName, remedy: "Nothing of it was kept. Was it written to meanwhile?")
+            at: newName, remedy: "Nothing of it was kept.")
         }
+        try await adopt(target.runtime, as: newName)
       } catch {
-        try await dropCollection(newName)
+        try await discard(target)
         throw error
       }
+      restoring.withLock { _ = $0.remove(target.name) }
       try await copy.close()
       return CollectionInfo(
         name: newName, dimensions: definition.dimensions, metric: definition.metric,

@@ -5,26 +5,41 @@ import Files
 /// A copy of the database that a restore takes the place of: a source of blocks that need not be
 /// fetched. Locked as long as it is held.
 final class OlderCopy: Sendable {
-  private let blocks: BlockStore
+  let directory: DatabaseDirectory
+  let blocks: BlockStore
   let lock: any FileLock
   private let recordsPath: String
-  private let fileSystem: any FileSystem
+  let fileSystem: any FileSystem
   /// Where in the records file each of its blocks is.
   private let records: [Digest: (offset: Int, length: Int)]
 
   /// Throws `.locked`; anything that is no readable database is an error too, since nobody should lose
   /// what it is.
   init(_ directory: DatabaseDirectory, fileSystem: any FileSystem) throws {
-    guard try Opening.isDatabase(directory, fileSystem) else {
+    guard try Self.wasMadeHere(directory, fileSystem) else {
       throw StoreError(
         .invalidArgument, "what is there is not a database, and is not replaced",
         at: directory.path, remedy: "Choose another path, or move it away.")
     }
-    lock = try fileSystem.lock(directory.lockFile, owner: "a restore")
+    self.directory = directory
+    lock = try BriefOwners.waiting {
+      try fileSystem.lock(directory.lockFile, owner: "a restore")
+    }
     self.fileSystem = fileSystem
     recordsPath = directory.records
     blocks = try BlockStore(directory: directory.path, fileSystem: fileSystem)
     records = try Self.hashRecords(directory.records, fileSystem)
+  }
+
+  /// Whether a directory has what only vecdb puts there: many others have an entry `log`.
+  private static func wasMadeHere(
+    _ directory: DatabaseDirectory, _ files: any FileSystem
+  ) throws -> Bool {
+    func has(_ folder: String, _ suffix: String) throws -> Bool {
+      guard try files.info(folder)?.isDirectory == true else { return false }
+      return try files.list(folder).contains { $0.hasSuffix(suffix) }
+    }
+    return try has(directory.log, ".segment") && has(directory.path + "/manifests", ".manifest")
   }
 
   private static func hashRecords(

@@ -11,7 +11,18 @@ public struct RestoreOptions: Sendable {
   /// Take the place of an older copy of the database, which nobody may have open: what it has is
   /// not fetched. It is removed when the new one has passed its proof. Default false: something
   /// that is there is an error.
+  ///
+  /// Refused all the same are a database that is no copy of the repository's, and one that has
+  /// something which the repository does not have. Files in its directory that are not vecdb's stay.
   public var replacing = false
+  /// With `replacing`: what the repository does not have may be lost. Default false.
+  public var discardsUnsaved = false
+  /// With `replacing`: the database there may be any. Default false.
+  public var replacesUnrelated = false
+  /// Go on as the same database, in an epoch of its own, so that its backups go on in the same
+  /// repository. The database that was backed up there must not be used any more. Default false: the
+  /// copy is a database of its own.
+  public var continues = false
   /// Opens an encrypted repository; nil takes ``Configuration/repositoryKey``.
   public var key: (any RepositoryKey)?
 

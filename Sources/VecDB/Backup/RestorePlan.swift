@@ -60,7 +60,19 @@ struct RestorePlan {
     case .latest, .mark: return usable.last
     case .lsn(let lsn): return usable.last { $0.lsn <= lsn }
     case .time(let time):
-      return try usable.last { try repository.getManifest($0).timeMilliseconds <= time }
+      return try usable.last { try wasThere($0, by: time, repository) }
+    }
+  }
+
+  /// Whether a restore point's state was there at a time. It is older than the restore point: as old
+  /// as a mark that names it, at least.
+  private static func wasThere(
+    _ entry: ManifestEntry, by time: Int64, _ repository: any Repository
+  ) throws -> Bool {
+    let manifest = try repository.getManifest(entry)
+    if manifest.timeMilliseconds <= time { return true }
+    return try Marks(in: manifest).infos.contains {
+      $0.lsn == entry.lsn && $0.timeMilliseconds <= time
     }
   }
 

@@ -35,8 +35,15 @@ final class RestoreRun {
     self.cancellation = cancellation
     self.repository = repository
     self.files = files
-    directory = DatabaseDirectory(path: path)
-    staging = try StagingDirectory(for: path, .restoring, files, configuration.logger)
+    let place = try DatabasePlace.target(path, files)
+    try Self.requireApart(repository.location, place)
+    directory = DatabaseDirectory(path: place)
+    guard !options.continues || options.collections.isEmpty else {
+      throw VecDBError(
+        .invalidArgument, "some collections of a database are not that database",
+        at: path, remedy: "Restore all of them, or without --continue.")
+    }
+    staging = try StagingDirectory(for: place, .restoring, files, configuration.logger)
     self.options = options
     self.configuration = configuration
     self.progress = ProgressReporter(progress)
@@ -47,7 +54,7 @@ final class RestoreRun {
     defer { older?.release() }
     let report: RestoreReport
     do {
-      try requirePlace()
+      if keeping { try requirePlace() }
       let plan = try RestorePlan(target, base: options.base, in: repository)
       report = try offeringOthers(plan) { try build(plan) }
     } catch {
@@ -63,14 +70,42 @@ final class RestoreRun {
   }
 
   private func requirePlace() throws {
-    guard try files.exists(directory.path) else { return }
+    guard let info = try files.info(directory.path) else { return }
+    // An empty directory is replaced by the new one.
+    if info.isDirectory, try files.list(directory.path).isEmpty { return }
     guard options.replacing else {
       throw StoreError(
         .alreadyExists, "something is there already; a restore does not overwrite it",
         at: directory.path,
         remedy: "Choose a path that does not exist, or say that it may be replaced.")
     }
-    older = try OlderCopy(directory, fileSystem: files)
+    let older = try OlderCopy(directory, fileSystem: files)
+    self.older = older
+    try older.requireExpendable(for: repository, options, configuration)
+  }
+
+  /// A repository within the database that is replaced would go with it, and a database within a
+  /// repository would be taken for a part of that.
+  private static func requireApart(_ repository: String, _ place: String) throws {
+    guard let source = DatabasePlace.realPath(repository) else { return }
+    var target = place
+    while DatabasePlace.realPath(target) == nil, directoryName(target) != target {
+      target = directoryName(target)
+    }
+    guard let target = DatabasePlace.realPath(target) else { return }
+    func isWithin(_ inner: String, _ outer: String) -> Bool {
+      inner == outer || inner.hasPrefix(outer == "/" ? outer : outer + "/")
+    }
+    guard !isWithin(target, source) else {
+      throw StoreError(
+        .invalidArgument, "the database would be within the repository", at: place,
+        remedy: "Choose a path outside of \(repository).")
+    }
+    guard DatabasePlace.realPath(place) == nil || !isWithin(source, target) else {
+      throw StoreError(
+        .invalidArgument, "the repository is within the directory that would be replaced",
+        at: repository, remedy: "Move the repository elsewhere, or choose another path.")
+    }
   }
 
   /// Gives the proven copy its name, in place of an older one where there is one.
@@ -150,11 +185,24 @@ final class RestoreRun {
     progress.begin("verifying")
     try proof.proveState(state, records)
     try records.close()
-    let branched = (last ?? identity).branching(at: state.position)
+    var branched = (last ?? identity).branching(at: state.position)
+    if options.continues {
+      branched = try branched.continuing(
+        as: UniqueID(number: repository.databaseID), above: highestEpoch())
+    }
     let adopted = try RecordStore.open(
       path: staging.records, fileSystem: files, databaseID: branched.databaseID, adopting: true)
     try adopted.close()
     return branched
+  }
+
+  /// The highest epoch counter that the repository has seen.
+  private func highestEpoch() throws -> UInt64 {
+    let history = try RepositoryHistory(repository)
+    let seen =
+      history.entries.map(\.epochCounter) + history.pieces.map(\.epochCounter)
+      + (try repository.claimedEpochs().map(\.counter))
+    return seen.max() ?? 0
   }
 
   /// Fetches every block, which proves its hash, into one pack, and the records file.

@@ -20,7 +20,8 @@ struct RestoreTrials {
     self.progress = progress
   }
 
-  /// Adds to the report's problems what is wrong with a state.
+  /// Adds to the report's problems what is wrong with a state. Throws what is wrong with the place
+  /// where it is tried.
   func restore(
     _ target: RestoreTarget, base: UInt64? = nil, _ what: String, _ report: inout VerifyReport
   ) throws {
@@ -36,9 +37,19 @@ struct RestoreTrials {
       report.findings += restored.findings.map { "\(what): \($0)" }
     } catch {
       try cancellation.check()
-      report.problems.append("\(what) does not restore: \(VecDBError(wrapping: error))")
+      let error = VecDBError(wrapping: error)
+      if error.code == .diskFull || error.code == .inputOutput && isHere(error.location) {
+        throw VecDBError(
+          error.code, "the repository could not be tried: \(error.message)", at: error.location,
+          remedy:
+            "Set TMPDIR to a directory with room for a whole copy, or leave the trial out with "
+            + "--verify quick.")
+      }
+      report.problems.append("\(what) does not restore: \(error)")
     }
   }
+
+  private func isHere(_ place: String) -> Bool { place.hasPrefix(scratchDirectory) }
 
   /// Restores so many LSNs out of all that can be restored, each as likely as any other.
   func sample(_ count: Int, _ report: inout VerifyReport) throws {

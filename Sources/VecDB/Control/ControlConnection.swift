@@ -67,6 +67,15 @@ final class ControlConnection: @unchecked Sendable {
     server?.closed(self)
   }
 
+  /// Ends the connection when nothing runs. A peer whose request was not read any more learns that
+  /// it was not begun, and may ask elsewhere.
+  func sayGoodbye() {
+    if !isClosed, !isFinal, outgoing.isEmpty {
+      transmit(ControlAnswer(error: VecDBError.databaseClosed))
+    }
+    close()
+  }
+
   // MARK: Reading
 
   private func receive() {

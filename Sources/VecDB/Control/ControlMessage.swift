@@ -3,6 +3,9 @@ package struct ControlHello: Codable, Sendable, Hashable {
   package var version: Int
   package var databaseID: String
   package var processID: Int32
+  /// Whether the owner is a command that will soon be done; those who need the database to
+  /// themselves wait for it.
+  package var isBrief: Bool?
 }
 
 /// What another process asks of the one that has the database open. One at a time on a

@@ -28,9 +28,13 @@ package struct ControlSearch: Codable, Sendable, Hashable {
 
   var options: SearchOptions {
     get throws {
-      SearchOptions(
-        efSearch: efSearch, recall: recall, filter: try filter.map { try Filter(parsing: $0) },
-        exact: exact, includeMetadata: includeMetadata, includeVector: includeVector)
+      // Written by the peer from a filter that it had: only the request bounds it.
+      let filter = try filter.map {
+        try Filter.parse($0, limitBytes: ControlFrame.requestLimitBytes)
+      }
+      return SearchOptions(
+        efSearch: efSearch, recall: recall, filter: filter, exact: exact,
+        includeMetadata: includeMetadata, includeVector: includeVector)
     }
   }
 }
@@ -41,9 +45,11 @@ package struct ControlRecord: Codable, Sendable, Hashable {
   var distance: Float?
   var vector: Data?
   var metadata: Data?
+  var expiryMilliseconds: Int64?
 
   init(_ record: Record) throws {
     key = record.key
+    expiryMilliseconds = record.expiryMilliseconds
     vector = record.vector.bits
     metadata = Data(try record.metadata.canonicalBytes())
   }
@@ -62,9 +68,11 @@ package struct ControlRecord: Codable, Sendable, Hashable {
 
   var record: Record {
     get throws {
-      Record(
+      var record = Record(
         key: key, vector: try vector.map { try Array(bits: $0) } ?? [],
         metadata: try metadata.map { try Metadata(canonicalBytes: Array($0)) } ?? [:])
+      record.expiryMilliseconds = expiryMilliseconds
+      return record
     }
   }
 

@@ -44,7 +44,8 @@ package final class ControlServer: @unchecked Sendable {
       connection.start(
         hello: ControlHello(
           version: Int(ControlFrame.version),
-          databaseID: "\(database.engine.log.identity.databaseID)", processID: getpid()))
+          databaseID: "\(database.engine.log.identity.databaseID)", processID: getpid(),
+          isBrief: database.engine.configuration.isBrief ? true : nil))
     }
   }
 
@@ -87,7 +88,7 @@ package final class ControlServer: @unchecked Sendable {
     for task in tasks { await task.value }
     await withCheckedContinuation { continuation in
       queue.async { [self] in
-        for connection in connections.values { connection.close() }
+        for connection in connections.values { connection.sayGoodbye() }
         continuation.resume()
       }
     }

@@ -2,6 +2,7 @@ import Bytes
 import Files
 import Foundation
 import Glibc
+import Synchronization
 
 /// A database that another process has open, reached through its control socket.
 ///
@@ -11,11 +12,16 @@ package final class RemoteDatabase: Sendable {
   package let path: String
   package let hello: ControlHello
   private let connection: Guarded<Connection>
+  private let hasEnded = Atomic(false)
+
+  /// Whether the other process went away without an answer to the last request.
+  package var isLost: Bool { hasEnded.load(ordering: .acquiring) }
 
   /// Connects to the process that has the database at `path` open; nil if none listens there.
   package init?(path: String) throws {
     self.path = path
-    guard let descriptor = try ControlSocket.connect(in: path) else { return nil }
+    let place = try DatabasePlace.resolve(path, PosixFileSystem())
+    guard let descriptor = try ControlSocket.connect(in: place) else { return nil }
     var connection = Connection(descriptor: descriptor, path: path)
     let first: ControlAnswer
     do {
@@ -48,10 +54,16 @@ package final class RemoteDatabase: Sendable {
   ) async throws -> ControlAnswer {
     try await onBackground { [self] in
       try connection.withLock { connection in
-        try connection.transmit(request)
+        func listening<Value>(_ body: () throws -> Value) throws -> Value {
+          do { return try body() } catch {
+            hasEnded.store(true, ordering: .releasing)
+            throw error
+          }
+        }
+        try listening { try connection.transmit(request) }
         var earlier: [ControlRecord] = []
         while true {
-          var answer = try connection.receive()
+          var answer = try listening { try connection.receive() }
           if let error = answer.error?.error { throw error }
           if answer.more == true {
             earlier += answer.records ?? []
@@ -91,7 +103,12 @@ package final class RemoteDatabase: Sendable {
         let count = bytes.withUnsafeBytes {
           send(descriptor, $0.baseAddress! + done, $0.count - done, Int32(MSG_NOSIGNAL))
         }
-        if count > 0 { done += count } else if errno != EINTR { throw ended }
+        if count > 0 {
+          done += count
+        } else if errno != EINTR {
+          // It may have said why before it went.
+          return
+        }
       }
     }
 

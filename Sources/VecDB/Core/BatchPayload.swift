@@ -116,6 +116,8 @@ struct PreparedRecord: Sendable {
   var metadata: [UInt8]
   var expiryMilliseconds: Int64
   var hash: Digest
+  /// Whether it may take the place of a record that differs from it. Not part of what is written.
+  var mayReplace = true
 
   init(key: String, vector: [Float], metadata: [UInt8], expiryMilliseconds: Int64 = 0) {
     let keyBytes = Array(key.utf8)

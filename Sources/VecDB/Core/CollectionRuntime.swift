@@ -11,6 +11,8 @@ final class CollectionRuntime: Sendable {
   let definition: CollectionDefinition
   /// Answers to filters asked for lately. They outlive a rebuild, since slots keep their numbers.
   let filters = FilterCache()
+  /// Hashes of values that columns do not hold; likewise.
+  let longValues = LongValues()
   /// What was measured of searches.
   let health = HealthMonitor()
   /// Queries asked lately, to measure with.

@@ -65,7 +65,7 @@ struct CommitGroup {
     _ continuation: CheckedContinuation<UpsertResult, any Error>
   ) throws {
     try collection.requireLive()
-    let distinct = Self.lastOfEachKey(records)
+    let distinct = try Self.lastOfEachKey(records)
     var state = pending[collection.id] ?? Pending(nextSlot: collection.slotCount)
     let existing = try resolve(
       distinct.map { ($0.key, $0.keyBytes) }, in: collection, state)
@@ -78,6 +78,7 @@ struct CommitGroup {
           unchanged += 1
           continue
         }
+        guard record.mayReplace else { throw Self.replaces(record) }
         deaths.append(old.slot)
       }
       births.append(record)
@@ -145,12 +146,30 @@ struct CommitGroup {
     }
   }
 
-  private static func lastOfEachKey(_ records: [PreparedRecord]) -> [PreparedRecord] {
+  /// Throws if that would lose a record, or replace one, that must not be.
+  private static func lastOfEachKey(_ records: [PreparedRecord]) throws -> [PreparedRecord] {
     guard records.count > 1 else { return records }
     var position: [[UInt8]: Int] = [:]
     position.reserveCapacity(records.count)
     for (index, record) in records.enumerated() { position[record.keyBytes] = index }
     guard position.count < records.count else { return records }
-    return records.enumerated().filter { position[$1.keyBytes] == $0 }.map(\.element)
+    var last: [PreparedRecord] = []
+    last.reserveCapacity(position.count)
+    for (index, record) in records.enumerated() {
+      guard let final = position[record.keyBytes], final != index else {
+        last.append(record)
+        continue
+      }
+      if !records[final].mayReplace || !record.mayReplace, records[final].hash != record.hash {
+        throw replaces(record)
+      }
+    }
+    return last
+  }
+
+  private static func replaces(_ record: PreparedRecord) -> VecDBError {
+    VecDBError(
+      .alreadyExists, "there is another record with this key", at: "key '\(record.key)'",
+      remedy: "Give one of them another key, or let it be replaced.")
   }
 }

@@ -98,6 +98,7 @@ extension Engine {
   func stats() throws -> DatabaseStats {
     let figures = shared.figures.withLock { $0 }
     let collections = shared.catalog.all.compactMap { runtime -> CollectionStats? in
+      guard !Database.isStaged(runtime.definition.name) else { return nil }
       // Created or dropped since the figures were taken: it is not part of that moment.
       guard let own = figures.collections[runtime.id] else { return nil }
       let definition = runtime.definition

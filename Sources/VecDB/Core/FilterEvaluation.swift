@@ -10,6 +10,8 @@ struct FilterEvaluation {
   let records: RecordStore
   /// The moment of the index that is asked about.
   let view: ReadView
+  /// What is known of values that columns do not hold.
+  let values: LongValues
   /// Slots below it are not asked about: an earlier evaluation decided them.
   var firstSlot = 0
 
@@ -19,9 +21,6 @@ struct FilterEvaluation {
     var undecided: SlotBitset
   }
 
-  /// The slots that match. Slots of dead records may be among them.
-  func matchingSlots() throws -> SlotBitset { try decide(evaluate()) }
-
   /// What columns know about the slots from `firstSlot` on.
   ///
   /// Cost: the distinct values of each field asked for, and a pass over its column.
@@ -29,16 +28,45 @@ struct FilterEvaluation {
 
   /// The slots that match: those known to, and those undecided whose records do. Slots of dead
   /// records may be among them.
-  func decide(_ known: Known) throws -> SlotBitset {
+  ///
+  /// The second result tells whether that stays true as long as the slots keep their records: a slot
+  /// whose record is yet to come may match then.
+  ///
+  /// - Throws: ``RecordReplaced`` if a record of this moment is gone from records: its fate is that
+  ///   of a later moment, and the filter has to be asked there.
+  func decide(_ known: Known) throws -> (slots: SlotBitset, isLasting: Bool) {
     var matching = known.matching
+    var isLasting = true
     try known.undecided.visit { slot in
-      guard index.isVisible(slot, in: view),
-        let row = try records.row(collection: collection, slot: UInt32(slot))
-      else { return }
+      guard index.isVisible(slot, in: view) else {
+        if index.birthLSN(of: slot) > view.lsn { isLasting = false }
+        return
+      }
+      guard let row = try records.row(collection: collection, slot: UInt32(slot)) else {
+        guard try !records.isMissing(collection: collection, slot: UInt32(slot), at: view.lsn)
+        else { throw RecordReplaced.missing(slot) }
+        throw RecordReplaced()
+      }
       let matches = try row.metadata.withUnsafeBytes { try plan.matches(canonicalMetadata: $0) }
       if matches { matching[slot] = true }
     }
-    return matching
+    return (matching, isLasting)
+  }
+
+  /// Decides what hashes tell about. Where they cannot be had, records are asked.
+  private func narrow(_ known: inout Known, _ leaf: FilterLeaf) {
+    guard !known.undecided.isEmpty, let strings = leaf.strings,
+      let table = try? values.table(
+        leaf.fieldBytes, undecided: known.undecided, from: firstSlot, at: view, of: index,
+        collection: collection, records)
+    else { return }
+    var (matching, undecided) = (known.matching, known.undecided)
+    known.undecided.visit { slot in
+      guard let verdict = leaf.matches(known: table[slot], strings) else { return }
+      undecided[slot] = false
+      if verdict { matching[slot] = true }
+    }
+    known = Known(matching: matching, undecided: undecided)
   }
 
   private func evaluate(_ plan: FilterPlan) -> Known {
@@ -47,7 +75,9 @@ struct FilterEvaluation {
       let selection = index.columnSelection(
         field: leaf.fieldBytes, from: firstSlot, at: view
       ) { leaf.matches($0) }
-      return Known(matching: selection.matching, undecided: selection.undecided)
+      var known = Known(matching: selection.matching, undecided: selection.undecided)
+      narrow(&known, leaf)
+      return known
     case .all(let plans):
       var result = Known(
         matching: SlotBitset(count: view.slotCount, filled: true),
@@ -76,6 +106,25 @@ struct FilterEvaluation {
       }
       return result
     }
+  }
+}
+
+/// A record that a filter had to look at was replaced or deleted meanwhile.
+struct RecordReplaced: Error {
+  /// How long a reader looks again, since the writer may lose its core between the commit that
+  /// replaces a record and its publication.
+  static let patience = Duration.seconds(30)
+
+  static func tooFast(_ collection: String) -> VecDBError {
+    VecDBError(
+      .overloaded, "records are replaced faster than their metadata can be read", at: collection,
+      remedy: "Search again, or without metadata.")
+  }
+
+  static func missing(_ slot: Int) -> VecDBError {
+    VecDBError(
+      .corrupt, "the record in slot \(slot) has no row",
+      remedy: "Run `vecdb check`; restore from a backup, or write it again.")
   }
 }
 
@@ -116,8 +165,8 @@ extension CollectionRuntime {
   /// whether they came from the cache.
   ///
   /// What columns know of a slot changes only when another record gets it, so an older answer is
-  /// completed by a pass over the slots born since and a look at those reused since. Only where
-  /// records had to be asked, which are those of one moment, nothing is kept.
+  /// completed by a pass over the slots born since and a look at those reused since; so is what
+  /// records told of a slot, but for one whose record is yet to come.
   func matchingSlots(
     _ filter: Filter, records: RecordStore, in index: IndexGeneration, at view: ReadView
   ) throws -> (slots: SlotBitset, isCached: Bool) {
@@ -135,39 +184,49 @@ extension CollectionRuntime {
       return (known.slots.prefix(view.slotCount), true)
     }
     var evaluation = FilterEvaluation(
-      plan: try filter.plan(), index: index, collection: id, records: records, view: view)
-    if let known, let answer = evaluation.completed(known, reused) {
-      filters.keep(answer, for: key)
+      plan: try filter.plan(), index: index, collection: id, records: records, view: view,
+      values: longValues)
+    if let known {
+      let (answer, isLasting) = try evaluation.completed(known, reused)
+      if isLasting { filters.keep(answer, for: key) }
       return (answer.slots.prefix(view.slotCount), false)
     }
-    evaluation.firstSlot = 0
-    var answer = evaluation.evaluate()
-    if answer.undecided.isEmpty {
-      answer.matching.countMembers()
-      filters.keep(.init(slots: answer.matching, sequence: view.reuseSequence), for: key)
-      return (answer.matching, false)
+    var (matching, isLasting) = try evaluation.decide(evaluation.evaluate())
+    matching.countMembers()
+    if isLasting {
+      filters.keep(.init(slots: matching, sequence: view.reuseSequence), for: key)
     }
-    return (try evaluation.decide(answer), false)
+    return (matching, false)
   }
 }
 
 extension FilterEvaluation {
-  /// An older answer brought to the present; nil where columns cannot decide some of the slots.
+  /// An older answer brought to the present, and whether it stays true; see `decide`.
   fileprivate mutating func completed(
     _ known: FilterCache.Answer, _ reused: [UInt32]
-  ) -> FilterCache.Answer? {
+  ) throws -> (answer: FilterCache.Answer, isLasting: Bool) {
     var slots = known.slots
+    var isLasting = true
     if slots.count < view.slotCount {
       firstSlot = slots.count
-      let more = evaluate()
-      guard more.undecided.isEmpty else { return nil }
-      slots.extend(from: firstSlot, with: more.matching)
+      let (more, isSettled) = try decide(evaluate())
+      isLasting = isSettled
+      slots.extend(from: firstSlot, with: more)
     }
+    var undecided = SlotBitset(count: slots.count)
     for slot in reused where Int(slot) < slots.count {
-      guard let verdict = verdict(Int(slot)) else { return nil }
-      if slots[Int(slot)] != verdict { slots[Int(slot)] = verdict }
+      let verdict = verdict(Int(slot))
+      if verdict == nil { undecided[Int(slot)] = true }
+      if slots[Int(slot)] != (verdict ?? false) { slots[Int(slot)] = verdict ?? false }
+    }
+    if !undecided.isEmpty {
+      let (all, isSettled) = try decide(Known(matching: slots, undecided: undecided))
+      slots = all
+      isLasting = isLasting && isSettled
     }
     slots.countMembers()
-    return .init(slots: slots, sequence: max(known.sequence, view.reuseSequence))
+    return (
+      .init(slots: slots, sequence: max(known.sequence, view.reuseSequence)), isLasting
+    )
   }
 }

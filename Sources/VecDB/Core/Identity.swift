@@ -38,4 +38,14 @@ extension LogIdentity {
     return LogIdentity(
       databaseID: .random(), epochs: (kept.isEmpty ? [parent] : kept) + [epoch])
   }
+
+  /// The same history under the id of another database, its last epoch above all that are known.
+  func continuing(as id: UniqueID, above counter: UInt64) -> LogIdentity {
+    var epochs = epochs
+    if var last = epochs.popLast() {
+      last.counter = max(last.counter, counter + 1)
+      epochs.append(last)
+    }
+    return LogIdentity(databaseID: id, epochs: epochs)
+  }
 }

@@ -5,7 +5,8 @@ import VectorIndex
 /// all of the graph once, then the freeing of what nothing leads to any more.
 ///
 /// A step is a batch like any other. Nothing of a cycle is remembered over a restart: one that was
-/// broken off begins again, and what was repaired already costs little. Belongs to the writer.
+/// broken off begins again, and what was repaired already costs little; a command takes a
+/// moment on closing to bring it to its end. Belongs to the writer.
 final class Maintainer {
   private struct Cycle {
     var collection: UInt32
@@ -52,6 +53,13 @@ final class Maintainer {
     cycle = isLast ? nil : Cycle(collection: collection.id, next: end)
     if isLast { left[collection.id] = collection.index.unfreedSlotCount }
     return true
+  }
+
+  /// Goes on with a cycle that has begun or is due, for so long at most: short commands would
+  /// otherwise never come to the end of one. Before closing.
+  func finish(_ engine: Engine, within limit: Duration) {
+    let giveUp = ContinuousClock.now + limit
+    while ContinuousClock.now < giveUp, step(engine, isIdle: true) {}
   }
 
   private func isDue(_ collection: CollectionRuntime, _ configuration: Configuration) -> Bool {

@@ -33,7 +33,8 @@ enum Opening {
         guard try isDatabase(directory, fileSystem) else { throw error }
       }
     }
-    let lock = try fileSystem.lock(directory.lockFile, owner: "process \(getpid())")
+    let lock = try fileSystem.lock(
+      directory.lockFile, owner: BriefOwners.owner(configuration))
     do {
       try StagingSweep(path, fileSystem, configuration.logger).run()
       return try recover(directory, fileSystem, configuration, lock: lock)
@@ -159,7 +160,12 @@ extension Opening {
       records: records, blocks: blocks, state: state, checkpointer: checkpointer,
       holds: try LogHolds(directory: directory, fileSystem: files, logger: configuration.logger),
       clock: LogClock(lastMilliseconds: try lastTime(of: log) ?? manifest.timeMilliseconds))
-    engine.writeRefusal = node.refusal(epoch: log.identity.currentEpoch, path: directory.path)
+    engine.writeRefusal =
+      configuration.isReadOnly
+      ? VecDBError(
+        .readOnly, "the file system is read-only", at: directory.path,
+        remedy: "Copy the database to where it can be written.")
+      : node.refusal(epoch: log.identity.currentEpoch, path: directory.path)
     return engine
   }
 

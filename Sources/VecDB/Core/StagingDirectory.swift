@@ -105,6 +105,10 @@ final class StagingDirectory: Sendable {
 
   private func removeReplaced(_ away: String) {
     do {
+      // What somebody else has put into the directory stays where it was.
+      for entry in try files.list(away) where !DatabaseDirectory.isOwn(entry) {
+        try files.renameExclusively(away + "/" + entry, to: target.path + "/" + entry)
+      }
       try StagingSweep.remove(DatabaseDirectory(path: away), files, logger)
     } catch {
       // The next sweep takes it up.

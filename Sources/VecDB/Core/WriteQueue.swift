@@ -91,6 +91,10 @@ final class WriteQueue: Sendable {
     }
   }
 
+  /// As `close`, for a database that was dropped without being closed: nobody waits, and what the
+  /// writer does for itself ends after its present step.
+  func abandon() { state.withLock { $0.isClosed = true } }
+
   /// Runs `body` on the writer between commit groups and returns its result.
   func exclusively<Value: Sendable>(
     _ body: @escaping @Sendable (Engine) throws -> Value

@@ -14,6 +14,29 @@ struct FilterCondition: Sendable {
   /// The same for stored integers, where the test compares with a number: most of what columns ask.
   private let integers: IntegerTest?
 
+  /// Nil where strings are asked for their order, or for more than they hold.
+  var strings: StringTest? {
+    func hashes(_ values: [MetadataValue]) -> Set<UInt64> {
+      Set(
+        values.compactMap { value in
+          guard case .string(let text) = value else { return nil }
+          return Array(text.utf8).withUnsafeBytes { LongValues.Known.hash($0) }
+        })
+    }
+    switch test {
+    case .compares(.equal, let literal):
+      return StringTest(hashes: hashes([literal]), others: false)
+    case .compares(.notEqual, let literal):
+      return StringTest(hashes: hashes([literal]), others: true)
+    case .compares: return nil
+    case .isOne(let values):
+      return StringTest(hashes: hashes(values.all), others: false)
+    // No string has elements.
+    case .has: return StringTest(hashes: [], others: false)
+    case .exists: return StringTest(hashes: [], others: true)
+    }
+  }
+
   /// Nil if the filter is `and`, `or` or `not`.
   init?(_ filter: Filter) {
     if case .comparison(_, let comparison, let value) = filter {
@@ -127,26 +150,37 @@ extension Filter.Comparison {
 private struct ValueList: Sendable {
   /// UTF-8 of the strings in ascending order: found without building a string of the stored bytes.
   private let strings: [[UInt8]]
+  /// Stored forms of the arrays, each `unified`: they hold strings, too, which compare by bytes.
+  private let arrays: Set<[UInt8]>
   /// All others, each `unified`.
   private let others: Set<MetadataValue>
+  /// As they were given.
+  let all: [MetadataValue]
 
   init(_ values: [MetadataValue]) {
+    all = values
     var strings: Set<[UInt8]> = []
+    var arrays: Set<[UInt8]> = []
     var others: Set<MetadataValue> = []
     for value in values {
-      if case .string(let text) = value {
-        strings.insert(Array(text.utf8))
-      } else {
-        others.insert(value.unified)
+      switch value {
+      case .string(let text): strings.insert(Array(text.utf8))
+      case .array: arrays.insert(value.unified.canonicalBytes)
+      default: others.insert(value.unified)
       }
     }
+    self.arrays = arrays
     self.strings = strings.sorted { $0.lexicographicallyPrecedes($1) }
     self.others = others
   }
 
   func contains(_ value: CanonicalValue) -> Bool {
     guard case .string(let bytes) = value else {
-      return MetadataValue(value).map { others.contains($0.unified) } ?? false
+      guard let value = MetadataValue(value)?.unified else { return false }
+      if case .array = value {
+        return !arrays.isEmpty && arrays.contains(value.canonicalBytes)
+      }
+      return others.contains(value)
     }
     var (low, high) = (0, strings.count)
     while low < high {

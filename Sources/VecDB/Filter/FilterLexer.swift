@@ -110,12 +110,25 @@ struct FilterLexer {
     let start = offset
     // Take everything that could be meant as part of it, so that 2020-01-31 is one mistake.
     while let next = byte(at: offset), next.isWordByte || next == UInt8(ascii: "+") { offset += 1 }
+    var complaint: String?
     let value = utf8[start..<offset].withUnsafeBytes { token -> MetadataValue? in
       var scanner = JSONScanner(token)
-      guard let value = try? scanner.scalar(), scanner.offset == token.count else { return nil }
-      return value
+      do {
+        let value = try scanner.scalar()
+        guard scanner.offset == token.count else { return .none }
+        return value
+      } catch {
+        // An integer that was read, but does not fit.
+        if scanner.offset == token.count,
+          token.allSatisfy({ $0 < UInt8(ascii: "A") && $0 != UInt8(ascii: ".") })
+        {
+          complaint = (error as? JSONFailure)?.message
+        }
+        return .none
+      }
     }
     guard let value else {
+      if let complaint { throw error(complaint, at: start) }
       let text = String(decoding: utf8[start..<offset], as: UTF8.self).abbreviated
       throw error("\(text) is not a number; text belongs in quotes", at: start)
     }

@@ -31,10 +31,15 @@ extension Filter {
   /// ``init(parsing:)`` for those who want to show the place of the mistake.
   ///
   /// - Throws: ``FilterSyntaxError`` for a mistake in the text, ``VecDBError`` for a limit.
-  package static func parse(_ text: String) throws -> Filter {
-    guard text.utf8.count <= textSizeBytesMax else {
+  ///
+  /// `limitBytes` is larger where the text was written by ``description``, which needs more room than
+  /// what a person wrote.
+  package static func parse(
+    _ text: String, limitBytes: Int = textSizeBytesMax
+  ) throws -> Filter {
+    guard text.utf8.count <= limitBytes else {
       throw VecDBError(
-        .limitExceeded, "a filter of \(text.utf8.count) bytes, more than \(textSizeBytesMax)")
+        .limitExceeded, "a filter of \(text.utf8.count) bytes, more than \(limitBytes)")
     }
     var parser = try FilterParser(text)
     let filter = try parser.filter()

@@ -34,6 +34,27 @@ package struct FilterLeaf: Sendable {
   package func matches(_ value: UnsafeRawBufferPointer?) -> Bool {
     condition.matches(value) != isNegated
   }
+
+  /// What hashes of strings tell about this condition; nil if nothing.
+  var strings: StringTest? { condition.strings }
+
+  /// Whether a record matches of whose value this is known (``LongValues``); nil where only the value
+  /// tells, as it does for a hash that is one of those asked for.
+  func matches(known word: UInt64, _ strings: StringTest) -> Bool? {
+    switch word {
+    case LongValues.Known.nothing: return nil
+    case LongValues.Known.missing: return matches(nil)
+    default: return strings.hashes.contains(word) ? nil : strings.others != isNegated
+    }
+  }
+}
+
+/// What a condition asks of strings, where that is to be one of some, or not one of them.
+struct StringTest {
+  /// Of the strings that are asked for; see ``LongValues``.
+  var hashes: Set<UInt64>
+  /// Whether all other strings match.
+  var others: Bool
 }
 
 extension Filter {

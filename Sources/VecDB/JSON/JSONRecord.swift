@@ -102,7 +102,8 @@ extension JSONScanner {
 extension Metadata {
   /// Reads a JSON object of scalars and arrays of scalars.
   ///
-  /// Numbers without a point and an exponent that fit `Int64` become integers, all others doubles.
+  /// Numbers without a point and an exponent become integers, all others doubles. An integer that
+  /// does not fit `Int64` is an error.
   ///
   /// - Throws: ``VecDBError`` with code `.invalidArgument` and the position, also for a name that
   ///   comes twice.

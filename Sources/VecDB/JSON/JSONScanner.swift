@@ -113,8 +113,10 @@ package struct JSONScanner {
     return value
   }
 
-  /// Reads null, a boolean or a number: an integer if it is written as one and fits `Int64`,
-  /// otherwise a double.
+  /// Reads null, a boolean or a number: an integer if it is written as one, otherwise a double.
+  ///
+  /// An integer that does not fit `Int64` is refused: as a double it would be another number, and
+  /// equal to others that differ from it.
   package mutating func scalar() throws -> MetadataValue {
     switch peek() {
     case UInt8(ascii: "\""): return .string(try string())
@@ -125,6 +127,11 @@ package struct JSONScanner {
       let start = offset
       let number = try number()
       if let value = number.int64 { return .integer(value) }
+      guard !number.isInteger else {
+        throw failure(
+          "the integer \(Self.text(number.text)) does not fit 64 bits; write it in quotes, or with "
+            + "a point if a double will do", at: start)
+      }
       guard let value = number.double else {
         throw failure("\(Self.text(number.text)) does not fit double precision", at: start)
       }

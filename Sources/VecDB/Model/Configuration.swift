@@ -26,6 +26,10 @@ public struct Configuration: Sendable {
   /// `stats` and `check` work while this process has the database open. Only the same user can
   /// connect. Default true.
   public var controlSocket = true
+  /// Tells other processes that this one has the database for a moment only, so that they wait.
+  package var isBrief = false
+  /// Refuses every write.
+  package var isReadOnly = false
   /// Bytes a second that a backup sends at most, so that searches and writes keep the disk; nil
   /// does not limit it. What the repository has already does not count. Default nil.
   public var backupBytesPerSecond: Int?
@@ -33,6 +37,9 @@ public struct Configuration: Sendable {
   /// `maintenanceShare` of all.
   package var maintenanceMinimum = 256
   package var maintenanceShare = 0.1
+  /// How long closing goes on with maintenance that is due: for commands, each of which would
+  /// otherwise leave it to the next.
+  package var maintenanceOnClose = Duration.zero
   /// A repository to which the log is sent every few seconds. Default nil: only backups send it.
   public var archive: ArchiveOptions?
   /// Log that is kept at most for repositories that do not have it yet: those that were backed up to

@@ -5,6 +5,9 @@ public struct Record: Sendable, Hashable {
   /// As many finite components as the collection has dimensions. `get` returns the same bits.
   public var vector: [Float]
   public var metadata: Metadata
+  /// When it expires, in milliseconds since 1970; nil if it does not. Kept with the record; this
+  /// version removes nothing by itself.
+  package var expiryMilliseconds: Int64?
 
   public init(key: String, vector: [Float], metadata: Metadata = [:]) {
     self.key = key

@@ -55,8 +55,11 @@ public struct Hit: Sendable, Hashable {
 
 /// The answer to a search.
 public struct SearchResult: Sendable {
-  /// Nearest first, ties in the order of insertion; at most k, and fewer only if fewer records
-  /// match.
+  /// Nearest first; at most k, and fewer only if fewer records match.
+  ///
+  /// Records at the same distance come in the order of the places that they have in the collection:
+  /// the same order on every copy at the same LSN. That is the order of insertion only until a record
+  /// takes the place of one that was deleted or replaced.
   public var hits: [Hit]
   /// The state that was searched: all batches up to this LSN and none after.
   public var lsn: UInt64

@@ -118,7 +118,9 @@ public final class Migration: Sendable {
     for (key, vector) in vectors {
       guard let row = try currentRow(key, asOf: lsn) else { continue }
       let metadata = try VecDBError.translating { try Metadata(canonicalBytes: row.metadata) }
-      records.append(Record(key: key, vector: vector, metadata: metadata))
+      var record = Record(key: key, vector: vector, metadata: metadata)
+      if row.expiryMilliseconds != 0 { record.expiryMilliseconds = row.expiryMilliseconds }
+      records.append(record)
     }
     let hidden = VectorCollection(target, database: database)
     // An equal record would not be written again, and would count as older than a change that came

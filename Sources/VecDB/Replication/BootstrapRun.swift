@@ -49,6 +49,7 @@ package struct BootstrapRun {
   ) throws -> Report {
     try VecDBError.translating {
       let started = ContinuousClock.now
+      try requirePlace()
       let staging = try StagingDirectory(for: path, .following, files, configuration.logger)
       let layered: LayeredRepository
       do {
@@ -66,6 +67,18 @@ package struct BootstrapRun {
       let (fetched, reused) = layered.counts
       return Report(
         lsn: manifest.lsn, fetchedBytes: fetched, reusedBytes: reused, seconds: seconds)
+    }
+  }
+
+  /// Throws if something is there that is neither a database nor an empty directory: nobody asked for
+  /// that to go.
+  package func requirePlace() throws {
+    let directory = DatabaseDirectory(path: path)
+    guard let info = try files.info(path), try !Opening.isDatabase(directory, files) else { return }
+    guard try info.isDirectory && files.list(path).isEmpty else {
+      throw StoreError(
+        .alreadyExists, "something is there that is not a database, and is not replaced", at: path,
+        remedy: "Choose a path that does not exist or is an empty directory.")
     }
   }
 

@@ -26,9 +26,10 @@ extension Database {
     try await queue.exclusively { engine in
       let first = max(position.lsn, engine.log.firstLSN - 1)
       guard engine.state.lsn > first else { return nil }
+      let path = engine.directory.path
       let name =
-        "\(engine.directory.path).tail-epoch\(engine.epochCounter)-lsn\(first + 1)-"
-        + "\(engine.state.lsn)"
+        "\(directoryName(path))/\(boundedFileName(fileName(path), bytes: 100)).tail-"
+        + "epoch\(engine.epochCounter)-lsn\(first + 1)-\(engine.state.lsn)"
       var writer = TailWriter(engine: engine, name: name, after: first)
       try engine.log.read(after: first) { try writer.add($0) }
       return try writer.finish()
@@ -120,13 +121,14 @@ private struct TailWriter {
   /// A collection's name as part of a file's: what is not a letter, digit, dash or underscore
   /// becomes its bytes in hexadecimal.
   private static func fileSafe(_ name: String) -> String {
-    name.utf8.map { byte -> String in
+    let safe = name.utf8.map { byte -> String in
       let scalar = UnicodeScalar(byte)
       let isPlain =
         byte < 128 && (scalar.properties.isAlphabetic || (48...57).contains(byte))
         || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
       return isPlain ? String(Character(scalar)) : "%" + String(byte, radix: 16)
     }.joined()
+    return boundedFileName(safe, bytes: 60)
   }
 
   mutating func finish() throws -> DivergentTail? {

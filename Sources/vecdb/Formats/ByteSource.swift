@@ -34,7 +34,8 @@ final class ByteSource {
       (descriptor, gzip, sizeBytes, storedBytes) = (STDIN_FILENO, nil, nil, 0)
       return
     }
-    let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+    // A pipe whose other end nobody has opened yet is waited for below, where a signal ends that.
+    let file = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard file >= 0 else {
       let code = errno
       throw VecDBError(
@@ -48,6 +49,12 @@ final class ByteSource {
       throw VecDBError(
         .invalidArgument, "this is a directory, not a file", at: path,
         remedy: "Name a file of vectors.")
+    }
+    if info.st_mode & S_IFMT != S_IFREG {
+      do { try Self.awaitWriter(file, path) } catch {
+        _ = Glibc.close(file)
+        throw error
+      }
     }
     storedBytes = Int(info.st_size)
     if path.hasSuffix(".gz") {
@@ -126,6 +133,7 @@ final class ByteSource {
     guard !atEnd else { return false }
     let source = gzip?.output ?? descriptor
     while true {
+      if sizeBytes == nil { try Self.awaitInput(source, path) }
       let count = buffer.withUnsafeMutableBytes { Glibc.read(source, $0.baseAddress, $0.count) }
       if count > 0 {
         start = 0
@@ -142,6 +150,34 @@ final class ByteSource {
           .inputOutput, "reading failed at byte \(offset): \(errorText(errno))", at: path,
           remedy: "Check the disk, then run the command again.")
       }
+    }
+  }
+}
+
+extension ByteSource {
+  /// Returns when there is something to read, or the end of it.
+  ///
+  /// - Throws: `cancelled` if a signal asks to stop meanwhile.
+  fileprivate static func awaitInput(_ descriptor: Int32, _ path: String) throws {
+    while true {
+      var state = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+      let found = poll(&state, 1, 100)
+      // What cannot be polled is read.
+      if found > 0 || found < 0 && errno != EINTR { return }
+      guard !Interruption.requested else {
+        throw VecDBError(
+          .cancelled, "interrupted while waiting for input", at: path,
+          remedy: "Run the command again.")
+      }
+    }
+  }
+
+  /// Waits for the other end of a pipe, and has it read like a file from then on.
+  fileprivate static func awaitWriter(_ descriptor: Int32, _ path: String) throws {
+    try awaitInput(descriptor, path)
+    let flags = fcntl(descriptor, F_GETFL)
+    guard flags >= 0, fcntl(descriptor, F_SETFL, flags & ~O_NONBLOCK) == 0 else {
+      throw VecDBError(.inputOutput, "cannot set up reading: \(errorText(errno))", at: path)
     }
   }
 }

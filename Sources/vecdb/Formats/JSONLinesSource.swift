@@ -1,7 +1,7 @@
 import VecDB
 
 /// JSON lines: one `{"key":"17","vector":[…],"metadata":{…}}` a line; key and metadata may be
-/// missing. Empty lines are skipped.
+/// missing. Blank lines, and a byte order mark before the first, are skipped.
 final class JSONLinesSource: VectorSource {
   let bytes: ByteSource
   private(set) var dimensions: Int?
@@ -28,10 +28,7 @@ final class JSONLinesSource: VectorSource {
   }
 
   private func read() throws -> VectorRow? {
-    repeat {
-      guard try bytes.readLine(into: &line) else { return nil }
-      lineNumber += 1
-    } while line.isEmpty
+    guard try bytes.readText(into: &line, number: &lineNumber) else { return nil }
     let place = "\(bytes.path), line \(lineNumber)"
     let found: JSONRecord
     do {
@@ -51,11 +48,14 @@ final class JSONLinesSource: VectorSource {
     dimensions = vector.count
     try requireFinite(vector, bytes, row: row)
     row += 1
-    return VectorRow(vector: vector, key: found.key, metadata: found.metadata)
+    return VectorRow(
+      vector: vector, key: found.key, metadata: found.metadata,
+      expiryMilliseconds: found.expiryMilliseconds, line: lineNumber)
   }
 }
 
-/// A file with one JSON object of metadata a line.
+/// A file with one JSON object of metadata a line, or null for a row that has none. Blank lines, and
+/// a byte order mark before the first, are skipped.
 final class MetadataLines {
   let bytes: ByteSource
   private var lineNumber = 0
@@ -65,18 +65,32 @@ final class MetadataLines {
 
   /// The next line's object, or nil at the end of the file.
   func next() throws -> Metadata? {
-    guard try bytes.readLine(into: &line) else { return nil }
-    lineNumber += 1
+    guard try bytes.readText(into: &line, number: &lineNumber) else { return nil }
     do {
       return try line.withUnsafeBytes { text in
         var scanner = JSONScanner(text)
-        let metadata = try scanner.metadata()
+        let isNull = scanner.peek() == UInt8(ascii: "n")
+        if isNull { _ = try scanner.scalar() }
+        let metadata = isNull ? Metadata() : try scanner.metadata()
         try scanner.expectEnd()
         return metadata
       }
     } catch let failure as JSONFailure {
       throw located(failure, "\(bytes.path), line \(lineNumber)")
     }
+  }
+}
+
+extension ByteSource {
+  /// Reads the next line that has something in it; false at the end of the file. `number` counts
+  /// all lines.
+  fileprivate func readText(into line: inout [UInt8], number: inout Int) throws -> Bool {
+    while try readLine(into: &line) {
+      number += 1
+      if number == 1, line.starts(with: [0xEF, 0xBB, 0xBF]) { line.removeFirst(3) }
+      if !line.allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }) { return true }
+    }
+    return false
   }
 }
 

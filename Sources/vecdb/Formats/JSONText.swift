@@ -14,6 +14,10 @@ enum JSONText {
     }
     writer.name("metadata")
     writer.write(record.metadata)
+    if let expiry = record.expiryMilliseconds {
+      writer.name("expiryMilliseconds")
+      writer.write(expiry)
+    }
     writer.endObject()
     writer.endLine()
     return writer.bytes

@@ -86,7 +86,7 @@ private struct NumPyHeader {
     let text = String(decoding: try take(size), as: UTF8.self)
 
     guard let description = Self.quoted(after: "'descr':", in: text) else {
-      throw refuse("the NumPy header does not name an element type")
+      throw refuse("the NumPy header does not name one element type; records have several")
     }
     switch description {
     case "|u1", "<u1", "u1": component = .uint8
@@ -109,10 +109,15 @@ private struct NumPyHeader {
     }
   }
 
+  /// The quoted word that comes right after a name; nil where something else does, such as the list
+  /// of a record's fields.
   private static func quoted(after name: String, in text: String) -> String? {
     guard let start = end(of: name, in: text) else { return nil }
-    let parts = text[start...].split(separator: "'", maxSplits: 2, omittingEmptySubsequences: false)
-    return parts.count == 3 ? String(parts[1]) : nil
+    let rest = text[start...].drop { $0 == " " }
+    guard rest.first == "'" else { return nil }
+    let parts = rest.dropFirst().split(
+      separator: "'", maxSplits: 1, omittingEmptySubsequences: false)
+    return parts.count == 2 ? String(parts[0]) : nil
   }
 
   private static func parenthesised(after name: String, in text: String) -> [Int] {

@@ -7,6 +7,10 @@ struct VectorRow {
   var key: String?
   /// Where the format carries it (JSON lines).
   var metadata: Metadata?
+  /// In milliseconds since 1970, where the format carries it (JSON lines).
+  var expiryMilliseconds: Int64?
+  /// Counted from 1, where the format has lines.
+  var line: Int?
 }
 
 /// A file of vectors, read row by row in constant memory. Every row that `next` returns has finite

@@ -37,6 +37,7 @@ struct Failure {
   var remedy = ""
 
   init(_ error: any Error) {
+    let error: any Error = (error as? OutputFailure)?.error ?? error
     switch error {
     case let error as VecDBError:
       switch error.code {

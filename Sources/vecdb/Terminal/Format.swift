@@ -1,5 +1,3 @@
-import FoundationEssentials
-
 /// Numbers for people.
 enum Format {
   /// 1234567 as `1,234,567`.
@@ -29,11 +27,6 @@ enum Format {
     if value < 100 { return "\(decimal(value, 1)) s" }
     let whole = Int(value)
     return "\(whole / 60) min \(whole % 60 < 10 ? "0" : "")\(whole % 60) s"
-  }
-
-  /// Milliseconds since 1970 as `2026-03-31T18:00:00Z`.
-  static func time(_ milliseconds: Int64) -> String {
-    Date(timeIntervalSince1970: Double(milliseconds) / 1000).formatted(.iso8601)
   }
 
   /// A number with so many digits behind the point.

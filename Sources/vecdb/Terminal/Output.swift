@@ -5,16 +5,28 @@ import Synchronization
 import VecDB
 
 /// Standard output: results only, buffered, and written out at exit.
+///
+/// The first failure to write is kept, and everything after it is dropped: long work asks for it
+/// (`requireWritable`), and no command ends with success after it.
 enum Output {
-  private static let buffer = Mutex<[UInt8]>([])
+  private struct State {
+    var buffer: [UInt8] = []
+    /// The `errno` of the first failure.
+    var failure: Int32?
+    var printedBytes = 0
+  }
+
+  private static let state = Mutex(State())
   private static let bufferBytes = 1 << 16
 
   static func line(_ text: String) { bytes(Array(text.utf8) + [10]) }
 
   static func bytes(_ bytes: [UInt8]) {
-    let full = buffer.withLock { buffer -> Bool in
-      buffer.append(contentsOf: bytes)
-      return buffer.count >= bufferBytes
+    let full = state.withLock { state -> Bool in
+      state.printedBytes += bytes.count
+      guard state.failure == nil else { return false }
+      state.buffer.append(contentsOf: bytes)
+      return state.buffer.count >= bufferBytes
     }
     if full { flush() }
   }
@@ -40,21 +52,76 @@ enum Output {
   }
 
   static func flush() {
-    buffer.withLock { buffer in
-      writeAll(buffer, to: STDOUT_FILENO)
-      buffer.removeAll(keepingCapacity: true)
+    state.withLock { state in
+      if state.failure == nil { state.failure = writeAll(state.buffer, to: STDOUT_FILENO) }
+      state.buffer.removeAll(keepingCapacity: true)
     }
   }
 
-  /// Writes everything, or gives up silently: whoever read us has gone, or the disk is full and
-  /// there is nowhere to say so.
-  fileprivate static func writeAll(_ bytes: [UInt8], to descriptor: Int32) {
+  /// How much was printed, written out or not.
+  static var printedBytes: Int { state.withLock { $0.printedBytes } }
+
+  /// Throws if something that was printed could not be written.
+  static func requireWritable() throws {
+    guard let code = state.withLock({ $0.failure }) else { return }
+    throw OutputFailure(code: code)
+  }
+
+  /// Writes what is left and closes the stream, since some file systems tell only then that there
+  /// was no space.
+  static func finish() throws {
+    flush()
+    if close(STDOUT_FILENO) != 0, errno != EBADF {
+      let code = errno
+      state.withLock { $0.failure = $0.failure ?? code }
+    }
+    try requireWritable()
+  }
+
+  /// Writes everything; returns the `errno` of a failure.
+  fileprivate static func writeAll(_ bytes: [UInt8], to descriptor: Int32) -> Int32? {
     var done = 0
     while done < bytes.count {
-      let count = bytes.withUnsafeBytes {
-        write(descriptor, $0.baseAddress! + done, $0.count - done)
+      let count = bytes.withUnsafeBytes { bytes in
+        write(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done)
       }
-      if count > 0 { done += count } else if errno != EINTR { return }
+      if count > 0 {
+        done += count
+      } else if count == 0 {
+        return EIO
+      } else if errno == EAGAIN {
+        // Whoever gave us the stream made it non-blocking.
+        var poll = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        _ = Glibc.poll(&poll, 1, 1_000)
+      } else if errno != EINTR {
+        return errno
+      }
+    }
+    return nil
+  }
+}
+
+/// Standard output could not be written: what was printed is not complete.
+struct OutputFailure: Error {
+  /// The `errno`.
+  var code: Int32
+
+  var error: VecDBError {
+    VecDBError(
+      code == ENOSPC || code == EDQUOT ? .diskFull : .inputOutput,
+      "standard output cannot be written, and is not complete: \(errorText(code))",
+      remedy: "Free space, or send it elsewhere, then run the command again.")
+  }
+}
+
+/// The three streams that every process begins with.
+enum StandardStreams {
+  /// Opens those that were closed, so that no file of the database gets their numbers, and what is
+  /// printed with them. Reading and writing them still fails.
+  static func occupy() {
+    for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) == -1 {
+      // The lowest free number is taken, and all below are in use.
+      _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
     }
   }
 }
@@ -66,19 +133,20 @@ enum Terminal {
     isatty(STDERR_FILENO) == 1 && getenv("TERM").map { String(cString: $0) } ?? "dumb" != "dumb"
 
   static func message(_ text: String) {
-    Output.writeAll(Array(text.utf8) + [10], to: STDERR_FILENO)
+    // Where this fails there is nowhere left to say so.
+    _ = Output.writeAll(Array(text.utf8) + [10], to: STDERR_FILENO)
   }
 
   /// A line of JSON for programs that follow the work.
   static func event(_ value: some Encodable) {
-    do { Output.writeAll(try Output.encoded(value), to: STDERR_FILENO) } catch {
+    do { _ = Output.writeAll(try Output.encoded(value), to: STDERR_FILENO) } catch {
       message("vecdb: an event cannot be written as JSON: \(error)")
     }
   }
 
   /// Redraws the line that progress is shown on.
   static func redraw(_ text: String) {
-    Output.writeAll(Array("\r\u{1B}[K\(text)".utf8), to: STDERR_FILENO)
+    _ = Output.writeAll(Array("\r\u{1B}[K\(text)".utf8), to: STDERR_FILENO)
   }
 
   static func clearLine() { if isInteractive { redraw("") } }

@@ -36,7 +36,7 @@ struct Backups: ParsableCommand {
     ])
     for backup in backups {
       table.add(
-        String(backup.epoch), String(backup.lsn), Format.time(backup.timeMilliseconds),
+        String(backup.epoch), String(backup.lsn), Timestamp.text(backup.timeMilliseconds),
         Format.count(backup.records), Format.bytes(backup.totalBytes),
         backup.newBytes.map { Format.bytes($0) } ?? "-", String(backup.replayableThroughLSN),
         Format.bytes(backup.logBytes))
@@ -49,7 +49,7 @@ struct Backups: ParsableCommand {
     }
     for mark in marks {
       Output.line(
-        "mark '\(mark.name)' at LSN \(mark.lsn), \(Format.time(mark.timeMilliseconds))")
+        "mark '\(mark.name)' at LSN \(mark.lsn), \(Timestamp.text(mark.timeMilliseconds))")
     }
   }
 }

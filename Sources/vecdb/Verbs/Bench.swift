@@ -95,7 +95,8 @@ struct Bench: AsyncParsableCommand {
     let temporary = database == nil ? try TemporaryDirectory() : nil
     defer { temporary?.remove() }
     let path = database ?? (temporary.map { $0.path + "/bench.vecdb" } ?? "")
-    try await Session.run(path, create: true, buildThreads: buildThreads) { database in
+    try await Session.run(path, create: true, buildThreads: buildThreads, isBrief: false) {
+      database in
       let (collection, buildSeconds) = try await build(in: database, at: path)
       let measurement = SearchMeasurement(
         collection: collection, queries: queries, k: k,

@@ -24,10 +24,37 @@ struct CollectionReader {
       }
       dimensions = stats.dimensions
       metric = stats.metric
-      get = { try await remote.get($0, in: name, includeVector: $1) }
-      search = { try await remote.search($0, k: $1, options: $2, in: name) }
+      get = { key, includeVector in
+        try await Self.repeating(remote, name) {
+          try await $0.get(key, in: name, includeVector: includeVector)
+        } elsewhere: {
+          try await $0.get(key, includeVector)
+        }
+      }
+      search = { vector, k, options in
+        try await Self.repeating(remote, name) {
+          try await $0.search(vector, k: k, options: options, in: name)
+        } elsewhere: {
+          try await $0.search(vector, k, options)
+        }
+      }
     }
   }
+
+  /// Asks the owner; where that closes the database meanwhile, whoever has it then.
+  private static func repeating<Value>(
+    _ remote: RemoteDatabase, _ name: String, ask: (RemoteDatabase) async throws -> Value,
+    elsewhere: (CollectionReader) async throws -> Value
+  ) async throws -> Value {
+    do { return try await ask(remote) } catch let error as VecDBError
+      where Session.hasGone(remote, error)
+    {
+      return try await Session.runShared(remote.path) { access in
+        try await elsewhere(try await CollectionReader(access, collection: name))
+      }
+    }
+  }
+
   /// See `Metric.unpacked`.
   func unpacked(_ row: [Float]) -> [Float] { metric.unpacked(row, dimensions: dimensions) }
 }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import VecDB
 
 extension DrillScenario: ExpressibleByArgument {}
@@ -69,9 +68,9 @@ struct Drill: AsyncParsableCommand {
     }
     if let report {
       let page = DrillPage.html(reports, targets: targets, database: database ?? "a made database")
-      do { try Data(page.utf8).write(to: URL(fileURLWithPath: report)) } catch {
-        throw VecDBError(.inputOutput, "the report cannot be written: \(error)", at: report)
-      }
+      let file = try FileWriter(path: report)
+      try file.write(Array(page.utf8))
+      try file.publish()
     }
     let missed = reports.filter { !$0.passed }
     guard missed.isEmpty else {

@@ -7,7 +7,7 @@ struct Export: AsyncParsableCommand {
     abstract: "Write all records as JSON lines, in key order.",
     discussion: """
       The lines are canonical: importing them elsewhere and exporting again gives the same bytes. A \
-      file is written beside its name and renamed when it is complete.
+      file gets its name when it is complete; a pipe or a device is written to as it is.
 
       EXAMPLE
         vecdb export photos.vecdb images --output images.jsonl
@@ -15,7 +15,7 @@ struct Export: AsyncParsableCommand {
       """)
 
   @OptionGroup var target: CollectionArguments
-  @Option(name: .shortAndLong, help: "The file to write; standard output if missing.")
+  @Option(name: .shortAndLong, help: "The file to write; standard output if missing or -.")
   var output: String?
   @Option(name: .customLong("where"), help: "Only records whose metadata match this filter.")
   var filter: String?
@@ -32,6 +32,7 @@ struct Export: AsyncParsableCommand {
 
   func run() async throws {
     let filter = try parseFilter(filter)
+    let output = output == "-" ? nil : output
     try await Session.run(target.database) { database in
       let collection = try database.collection(target.collection)
       let start = ContinuousClock.now
@@ -47,6 +48,7 @@ struct Export: AsyncParsableCommand {
           let line = JSONText.line(record, includeVector: !noVector)
           if let file { try file.write(line) } else { Output.bytes(line) }
         }
+        try Output.requireWritable()
         records += page.records.count
         cursor = page.next
         bar.update(
@@ -55,8 +57,12 @@ struct Export: AsyncParsableCommand {
       } while cursor != nil
       try file?.publish()
       bar.finish()
-      guard let output else { return }
+      guard let file, let output else { return }
       let seconds = (ContinuousClock.now - start).inSeconds
+      if file.isStandardOutput {
+        // The records went where the report would.
+        return Terminal.message("\(Format.count(records)) records written to \(output)")
+      }
       if options.json {
         Output.json(
           Line(collection: target.collection, file: output, records: records, seconds: seconds))

@@ -24,6 +24,7 @@ struct Get: AsyncParsableCommand {
       let collection = try await CollectionReader(database, collection: target.collection)
       var missing: [String] = []
       for key in keys {
+        try Output.requireWritable()
         if let record = try await collection.get(key, !noVector) {
           Output.bytes(JSONText.line(record, includeVector: !noVector))
         } else {

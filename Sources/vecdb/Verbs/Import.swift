@@ -8,8 +8,9 @@ struct Import: AsyncParsableCommand {
     discussion: """
       Reads .fvecs, .bvecs, .npy (uint8, int8, float16, float32, float64) and .jsonl, each also as \
       .gz, in constant memory. JSON lines look like \
-      {"key":"17","vector":[0.5,1],"metadata":{"year":2024}}; elsewhere the key is the row number \
-      from 0.
+      {"key":"17","vector":[0.5,1],"metadata":{"year":2024}}; rows without \
+      a key get their row number, from 0 or --key-offset, and replace no other record that has that \
+      key unless --replace is given.
 
       Records are written in batches, each durable and searchable when it is acknowledged. An \
       import may be interrupted (Ctrl-C stops after the batch in flight) and run again: records \
@@ -27,6 +28,10 @@ struct Import: AsyncParsableCommand {
   var metadata: String?
   @Option(help: "The metadata field that holds the key.")
   var keyField: String?
+  @Option(help: "The number that the first row gets for a key, if it has none.")
+  var keyOffset = 0
+  @Flag(help: "Let rows without a key replace records that have their numbers for keys.")
+  var replace = false
   @Option(help: "The file's format, where its ending does not tell.")
   var format: VectorFormat?
   @Option(help: "Records per batch.")
@@ -52,6 +57,7 @@ struct Import: AsyncParsableCommand {
     guard (0...1024).contains(threads) else {
       throw ValidationError("--threads is \(threads); it must be 0 to 1024.")
     }
+    guard keyOffset >= 0 else { throw ValidationError("--key-offset must not be negative.") }
     if let rate, rate < 1 { throw ValidationError("--rate must be above 0.") }
     if let limit, limit < 0 { throw ValidationError("--limit must not be negative.") }
   }
@@ -62,6 +68,7 @@ struct Import: AsyncParsableCommand {
     var inserted: Int
     var updated: Int
     var unchanged: Int
+    var superseded: Int
     var epoch: UInt64?
     var lsn: UInt64?
     var seconds: Double
@@ -71,7 +78,9 @@ struct Import: AsyncParsableCommand {
   func run() async throws {
     Interruption.install()
     guard node.listen != nil else {
-      return try await Session.run(target.database, buildThreads: threads) { database in
+      return try await Session.run(
+        target.database, buildThreads: threads, isBrief: false
+      ) { database in
         try await run(on: database)
       }
     }
@@ -107,12 +116,12 @@ struct Import: AsyncParsableCommand {
   private func run(on database: Database) async throws {
     let collection = try database.collection(target.collection)
     let source = try RecordSource(
-      vectors: file, format: format, metadata: metadata, keyField: keyField)
+      vectors: file, format: format, metadata: metadata, keyField: keyField, keyOffset: keyOffset)
     try requireDimensions(source.vectors, collection)
     let journal = try receipts.map { try ReceiptJournal(path: $0) }
     var importer = Importer(
       collection: collection, batchRows: batch, limit: limit, receipts: journal,
-      rate: rate)
+      rate: rate, numbersReplace: replace)
     do { try await importer.run(source) } catch {
       if importer.rows > 0 {
         Terminal.clearLine()
@@ -138,6 +147,7 @@ struct Import: AsyncParsableCommand {
         Line(
           collection: target.collection, rows: importer.rows, inserted: importer.inserted,
           updated: importer.updated, unchanged: importer.unchanged,
+          superseded: importer.superseded,
           epoch: importer.receipt?.epoch, lsn: importer.receipt?.lsn, seconds: importer.seconds,
           rowsPerSecond: rate.rounded()))
       return
@@ -146,6 +156,8 @@ struct Import: AsyncParsableCommand {
       "\(Format.count(importer.rows)) rows in \(Format.seconds(importer.seconds)) "
         + "(\(Format.count(Int(rate)))/s): \(Format.count(importer.inserted)) inserted, "
         + "\(Format.count(importer.updated)) updated, \(Format.count(importer.unchanged)) unchanged"
+        + (importer.superseded > 0
+          ? ", \(Format.count(importer.superseded)) replaced by a later row of their key" : "")
         + (importer.receipt.map { "; LSN \($0.lsn)" } ?? ""))
   }
 

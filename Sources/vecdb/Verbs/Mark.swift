@@ -29,7 +29,7 @@ struct Mark: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try await Session.runShared(target.database) { database in
+    try await Session.runShared(target.database, repeats: name == nil) { database in
       guard let name else { return write(try await database.marks()) }
       if remove {
         let receipt = try await database.removeMark(name)
@@ -50,7 +50,7 @@ struct Mark: AsyncParsableCommand {
     }
     var table = Table([("LSN", .right), ("time", .left), ("mark", .left)])
     for mark in marks {
-      table.add(String(mark.lsn), Format.time(mark.timeMilliseconds), mark.name)
+      table.add(String(mark.lsn), Timestamp.text(mark.timeMilliseconds), mark.name)
     }
     table.write()
   }

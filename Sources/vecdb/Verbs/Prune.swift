@@ -57,7 +57,7 @@ struct Prune: AsyncParsableCommand {
     var table = Table([("epoch", .right), ("LSN", .right), ("time", .left), ("kept for", .left)])
     for point in report.restorePoints {
       table.add(
-        String(point.epoch), String(point.lsn), Format.time(point.timeMilliseconds),
+        String(point.epoch), String(point.lsn), Timestamp.text(point.timeMilliseconds),
         point.keptFor.isEmpty ? "(removed)" : point.keptFor.joined(separator: ", "))
     }
     table.write()

@@ -73,6 +73,7 @@ struct Query: AsyncParsableCommand {
               remedy: "Query with vectors of the collection's dimension.")
           }
           try await answer(row.vector, in: collection, options, query: index)
+          try Output.requireWritable()
           index += 1
         }
       } else {

@@ -70,7 +70,7 @@ struct Rebuild: AsyncParsableCommand {
   func run() async throws {
     let request = try request()
     let isWaiting = request.action == .run
-    try await Session.runShared(target.database) { database in
+    try await Session.runShared(target.database, repeats: false) { database in
       let bar = ProgressBar(.items("records"))
       let answer: RebuildAnswer
       do {

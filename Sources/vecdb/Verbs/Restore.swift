@@ -1,5 +1,4 @@
 import ArgumentParser
-import FoundationEssentials
 import VecDB
 
 struct Restore: AsyncParsableCommand {
@@ -7,7 +6,13 @@ struct Restore: AsyncParsableCommand {
     abstract: "Restore a database from a repository, and prove it.",
     discussion: """
       The copy is built beside its place, proven (hashes, log chain, digests, reachability of every \
-      record, measured recall) and then moved there in one step. The place must not exist yet,       unless --replace says that an older copy there is to be brought to the target: what it has is       not fetched.
+      record, measured recall) and then moved there in one step. The place must not exist yet, or be an empty directory, \
+      unless --replace says that an older copy there is to be brought to the target: what it has is \
+      not fetched. A database that is no copy of the repository's, and writes that the repository \
+      does not have, are lost only where --replace-unrelated and --discard-unsaved say so.
+
+      The copy is a database of its own. To go on with it in place of the lost one, and with backups \
+      to the same repository, restore it with --continue.
 
       With --into, one collection goes into an existing database under another name, also while       another process has that open.
 
@@ -24,7 +29,7 @@ struct Restore: AsyncParsableCommand {
   var database: String
   @Option(help: "Restore the state right after the batch with this LSN.")
   var lsn: UInt64?
-  @Option(help: "Restore the state at this time: 2026-03-31T18:00:00Z, or ms since 1970.")
+  @Option(help: "Restore the state at this time: 2026-03-31T18:00:00.250Z, or ms since 1970.")
   var time: String?
   @Option(help: "Restore the state that was named with vecdb mark.")
   var toMark: String?
@@ -36,6 +41,14 @@ struct Restore: AsyncParsableCommand {
   var base: UInt64?
   @Flag(help: "Replace an older copy at DATABASE, and fetch only what differs.")
   var replace = false
+  @Flag(help: "With --replace: give up what DATABASE has and the repository has not.")
+  var discardUnsaved = false
+  @Flag(help: "With --replace: DATABASE may be any database.")
+  var replaceUnrelated = false
+  @Flag(
+    name: .customLong("continue"),
+    help: "Go on as the same database, so that its backups go on in the same repository.")
+  var continues = false
   @Option(
     name: [.customLong("verify"), .customLong("verification")], help: "How to prove the copy.")
   var verification: RestoreVerification = .full
@@ -50,11 +63,19 @@ struct Restore: AsyncParsableCommand {
     guard into == nil || collection.count == 1 else {
       throw ValidationError("--into needs one --collection.")
     }
-    guard into == nil || (!replace && base == nil) else {
-      throw ValidationError("--into goes with neither --replace nor --base.")
+    guard into == nil || (!replace && !continues && base == nil) else {
+      throw ValidationError("--into goes with none of --replace, --continue and --base.")
     }
-    if let time, Self.milliseconds(time) == nil {
-      throw ValidationError("--time '\(time)' is neither like 2026-03-31T18:00:00Z nor a number.")
+    guard replace || !(discardUnsaved || replaceUnrelated) else {
+      throw ValidationError("--discard-unsaved and --replace-unrelated go with --replace.")
+    }
+    guard !continues || collection.isEmpty else {
+      throw ValidationError("--continue needs all collections.")
+    }
+    if let time, Timestamp.milliseconds(time) == nil {
+      throw ValidationError(
+        "--time '\(time)' is neither a moment like 2026-03-31T18:00:00.250Z or "
+          + "2026-03-31T20:00:00+02:00 (RFC 3339) nor a number of milliseconds since 1970.")
     }
   }
 
@@ -62,7 +83,7 @@ struct Restore: AsyncParsableCommand {
     var target = RestoreTarget.latest
     if let lsn { target = .lsn(lsn) }
     if let toMark { target = .mark(toMark) }
-    if let time, let milliseconds = Self.milliseconds(time) {
+    if let time, let milliseconds = Timestamp.milliseconds(time) {
       target = .time(milliseconds: milliseconds)
     }
     let bar = ProgressBar.bytes(events: progress.progressEvents)
@@ -76,10 +97,18 @@ struct Restore: AsyncParsableCommand {
     options.collections = Set(collection)
     options.base = base
     options.replacing = replace
+    options.discardsUnsaved = discardUnsaved
+    options.replacesUnrelated = replaceUnrelated
+    options.continues = continues
     let report = try await Database.restore(
       from: repository, to: database, target: target, options: options,
       configuration: configuration, progress: bar.handler)
     bar.finish()
+    if replace, !continues {
+      Terminal.message(
+        "The copy is a database of its own: back it up to a new repository. With --continue it would "
+          + "have gone on in this one.")
+    }
     defer { for finding in report.findings { Terminal.message("RECALL  \(finding)") } }
     if output.json {
       Output.json(report)
@@ -117,7 +146,7 @@ struct Restore: AsyncParsableCommand {
     _ target: RestoreTarget, into name: String, _ key: (any RepositoryKey)?, _ bar: ProgressBar
   ) async throws {
     let wanted = collection[0]
-    let restored = try await Session.runShared(database, key: key) { database in
+    let restored = try await Session.runShared(database, key: key, repeats: false) { database in
       switch database {
       case .own(let database):
         try await database.restoreCollection(
@@ -132,14 +161,5 @@ struct Restore: AsyncParsableCommand {
     Output.line(
       "restored '\(wanted)' into \(database) as '\(name)': \(Format.count(restored.count)) records, "
         + "equal to the original by digest")
-  }
-
-  /// A time as milliseconds since 1970: ISO 8601, with or without fractions, or the number itself.
-  private static func milliseconds(_ text: String) -> Int64? {
-    if let number = Int64(text) { return number }
-    let date =
-      (try? Date(text, strategy: .iso8601))
-      ?? (try? Date(text, strategy: Date.ISO8601FormatStyle(includingFractionalSeconds: true)))
-    return date.map { Int64(($0.timeIntervalSince1970 * 1000).rounded()) }
   }
 }

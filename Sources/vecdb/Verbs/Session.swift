@@ -5,18 +5,72 @@ import VecDB
 enum Session {
   /// Runs `body` on the database at `path`, which must exist unless `create` is set. It is closed
   /// in any case; an error of `body` wins over one of closing.
+  ///
+  /// Another command that has the database for a moment is waited for. `isBrief` says that this one
+  /// is such a command.
   static func run<Result>(
-    _ path: String, create: Bool = false, buildThreads: Int = 0,
-    key: (any RepositoryKey)? = nil, _ body: (Database) async throws -> Result
+    _ path: String, create: Bool = false, buildThreads: Int = 0, isBrief: Bool = true,
+    _ body: (Database) async throws -> Result
   ) async throws -> Result {
+    let configuration = configuration(
+      create: create, buildThreads: buildThreads, isBrief: isBrief, key: nil)
+    let waiting = Waiting(path)
+    while true {
+      let locked: VecDBError
+      do {
+        return try await open(path, configuration, body)
+      } catch let error as VecDBError where error.code == .locked { locked = error }
+      let owner: RemoteDatabase?
+      do { owner = try remote(path) } catch {
+        // It has no room for another connection, or went away.
+        try await waiting.forTurn(locked)
+        continue
+      }
+      guard let owner else {
+        try await waiting.forSilence(locked)
+        continue
+      }
+      guard owner.hello.isBrief == true else { throw locked }
+      try await waiting.forTurn(locked)
+    }
+  }
+
+  /// Opens the database, or what can be read of it where nothing can be written.
+  fileprivate static func open<Result>(
+    _ path: String, _ configuration: Configuration, _ body: (Database) async throws -> Result
+  ) async throws -> Result {
+    let database: Database
+    do { database = try Database.openNow(at: path, configuration: configuration) } catch let
+      error as VecDBError
+      where error.code == .inputOutput && Database.isOnReadOnlyFileSystem(path)
+    {
+      let scratch = try TemporaryDirectory()
+      defer { scratch.remove() }
+      let copy = try await Database.openCopy(
+        of: path, in: scratch.path, configuration: configuration)
+      return try await run(copy, body)
+    }
+    return try await run(database, body)
+  }
+
+  fileprivate static func configuration(
+    create: Bool, buildThreads: Int, isBrief: Bool, key: (any RepositoryKey)?
+  ) -> Configuration {
     var configuration = Configuration()
     configuration.createIfMissing = create
     configuration.buildThreads = buildThreads
     configuration.repositoryKey = key
+    configuration.isBrief = isBrief
+    configuration.maintenanceOnClose = .seconds(3)
     configuration.logger.logLevel = .warning
     // A command is over too soon for a scrub to be of use; `check` reads everything at once.
     configuration.scrubBytesPerSecond = nil
-    let database = try await Database.open(at: path, configuration: configuration)
+    return configuration
+  }
+
+  fileprivate static func run<Result>(
+    _ database: Database, _ body: (Database) async throws -> Result
+  ) async throws -> Result {
     let result: Result
     do { result = try await body(database) } catch {
       do { try await database.close() } catch {
@@ -24,8 +78,51 @@ enum Session {
       }
       throw error
     }
-    try await database.close()
+    do { try await database.close() } catch let error as VecDBError where error.code == .diskFull {
+      // All that was done is in the log; what could not be written is only the checkpoint.
+      Terminal.message("vecdb: no checkpoint on closing: \(error)")
+    }
     return result
+  }
+
+  /// The process that has the database open; nil if none answers.
+  private static func remote(_ path: String) throws -> RemoteDatabase? {
+    try RemoteDatabase(path: path)
+  }
+}
+
+/// Waits between attempts to reach a database that others have for a moment.
+private struct Waiting {
+  private let path: String
+  private let start = ContinuousClock.now
+
+  /// For commands before this one.
+  private static let patience = Duration.seconds(60)
+  /// For an owner that does not answer: it may be about to listen, or just closing.
+  private static let silencePatience = Duration.seconds(5)
+
+  init(_ path: String) { self.path = path }
+
+  func forTurn(_ error: VecDBError) async throws {
+    guard ContinuousClock.now - start < Self.patience else { throw error }
+    try await pause()
+  }
+
+  func forSilence(_ error: VecDBError) async throws {
+    guard ContinuousClock.now - start < Self.silencePatience else {
+      var error = error
+      error.remedy = "That process does not answer on a control socket. " + error.remedy
+      throw error
+    }
+    try await pause()
+  }
+
+  /// Of uneven length, so that those who wait do not come all at once.
+  private func pause() async throws {
+    guard !Interruption.requested else {
+      throw VecDBError(.cancelled, "interrupted while waiting for the database", at: path)
+    }
+    try await Task.sleep(nanoseconds: .random(in: 5_000_000...40_000_000))
   }
 }
 
@@ -38,35 +135,51 @@ enum Access {
 
 extension Session {
   /// As `run` on an existing database; where another process has it open, `body` gets the
-  /// connection to that process.
+  /// connection to that process. Where that process closes the database meanwhile, `body` is run
+  /// again, unless it has printed something or `repeats` is false and it may have been done.
+  ///
   /// A key of a repository is of use only where this command opens the database itself.
   static func runShared<Result>(
-    _ path: String, key: (any RepositoryKey)? = nil, _ body: (Access) async throws -> Result
+    _ path: String, key: (any RepositoryKey)? = nil, repeats: Bool = true,
+    _ body: (Access) async throws -> Result
   ) async throws -> Result {
-    var attempt = 0
+    let configuration = configuration(create: false, buildThreads: 0, isBrief: true, key: key)
+    let waiting = Waiting(path)
     while true {
+      let locked: VecDBError
       do {
-        return try await run(path, key: key) { try await body(.own($0)) }
-      } catch var error as VecDBError where error.code == .locked {
-        let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
-        if let remote = try RemoteDatabase(path: trimmed) {
-          guard key == nil else {
-            throw VecDBError(
-              .invalidArgument,
-              "another process has the database open, and encrypts with its own key", at: path,
-              remedy: "Leave the key out, and set Configuration.repositoryKey in that process.")
-          }
-          return try await body(.remote(remote))
-        }
-        // The owner may be about to listen, or just closing.
-        attempt += 1
-        guard attempt <= 5 else {
-          error.remedy = "That process does not answer on a control socket. " + error.remedy
-          throw error
-        }
-        try await Task.sleep(nanoseconds: 100_000_000)
+        return try await open(path, configuration) { try await body(.own($0)) }
+      } catch let error as VecDBError where error.code == .locked { locked = error }
+      let owner: RemoteDatabase?
+      do { owner = try remote(path) } catch {
+        // It has no room for another connection, or went away.
+        try await waiting.forTurn(error as? VecDBError ?? locked)
+        continue
       }
+      guard let owner else {
+        try await waiting.forSilence(locked)
+        continue
+      }
+      guard key == nil else {
+        if owner.hello.isBrief == true {
+          try await waiting.forTurn(locked)
+          continue
+        }
+        throw VecDBError(
+          .invalidArgument,
+          "another process has the database open, and encrypts with its own key", at: path,
+          remedy: "Leave the key out, and set Configuration.repositoryKey in that process.")
+      }
+      let printed = Output.printedBytes
+      do { return try await body(.remote(owner)) } catch let error as VecDBError
+        where hasGone(owner, error, repeats: repeats) && Output.printedBytes == printed
+      { try await waiting.forTurn(error) }
     }
+  }
+
+  /// Whether a request failed only because its owner closes the database.
+  static func hasGone(_ owner: RemoteDatabase, _ error: VecDBError, repeats: Bool = true) -> Bool {
+    error.code == .closed || repeats && (owner.isLost || error.code == .cancelled)
   }
 }
 

@@ -21,11 +21,13 @@ struct Stats: AsyncParsableCommand {
 
   func run() async throws {
     try await Session.runShared(target.database) { database in
-      let stats =
+      var stats =
         switch database {
         case .own(let database): try database.stats(graphDigests: !noGraphDigests)
         case .remote(let database): try await database.stats(graphDigests: !noGraphDigests)
         }
+      // What is read from a read-only file system is opened elsewhere.
+      if Database.isOnReadOnlyFileSystem(target.database) { stats.path = target.database }
       if output.json { Output.json(stats) } else { write(stats) }
       guard memory else { return }
       guard case .own(let database) = database else {
