@@ -104,6 +104,7 @@ final class RestoreRun {
     let proof = RestoreProof(verification: options.verification)
     let canaries = try proof.proveManifest(manifest, state)
     let branched = try complete(plan, state, proof, identity)
+    if branched.databaseID != identity.databaseID { state.leaveReplicas() }
     try Opening.populate(
       staging, blocks, files, configuration, identity: branched, state: state, previous: local)
     return RestoreReport(

@@ -108,6 +108,6 @@ extension Engine {
       livePackBytes: packs.reduce(0) { $0 + $1.liveBytes },
       recordsBytes: try fileSystem.info(directory.records)?.sizeBytes ?? 0,
       kernels: KernelSet.current.name, collections: collections, archives: archiveStats(),
-      activity: activity)
+      activity: activity, acknowledgement: AcknowledgementRecord.info(figures.acknowledgement))
   }
 }

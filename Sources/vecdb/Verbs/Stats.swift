@@ -52,6 +52,9 @@ struct Stats: AsyncParsableCommand {
       "log \(Format.bytes(stats.logBytes)), packs \(Format.bytes(stats.packBytes))"
         + (stats.livePackBytes.map { " (\(Format.bytes($0)) in use)" } ?? "")
         + ", records \(Format.bytes(stats.recordsBytes))")
+    if let acknowledgement = stats.acknowledgement {
+      facts.add("acknowledgement", "\(acknowledgement)")
+    }
     facts.add("kernels", stats.kernels)
     for archive in stats.archives {
       var text =
