@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import Replication
 import ReplicationProtocol
@@ -96,6 +97,35 @@ import VecDB
         try await alone.collection("c").upsert(Fixture.record(102))
       }
       try await alone.close()
+    }
+  }
+
+  @Test func theRecordsOfNodesComeBackAndEarlierOnesAreRead() async throws {
+    try await Fixture.inDirectory { directory in
+      try await Fixture.create(directory + "/a")
+      // As version 0.1 wrote it.
+      var writer = ByteWriter()
+      writer.write(raw: Array("VDBN".utf8) + [1, 0, 0, 0, 1])
+      writer.write(UInt64(3))
+      writer.write(UInt64(7))
+      writer.write(UInt64(9))
+      writer.write(CRC32C.checksum(writer.bytes))
+      let path = directory + "/a/node"
+      try Data(writer.bytes).write(to: URL(fileURLWithPath: path))
+      let database = try await Database.open(
+        at: directory + "/a", configuration: Fixture.configuration)
+      var record = try database.nodeRecord()
+      #expect(record.isFollower)
+      #expect(record.known.counter == 3)
+      #expect(record.promised.isEmpty)
+      await #expect(throws: VecDBError.self) { try await database.mark("here") }
+      record.promised = [.init(counter: 4, id: record.known.id)]
+      record.givenUp = [.init(counter: 5, id: record.known.id)]
+      record.nodeID = record.known.id
+      record.resumes = true
+      try await database.bind(record, evenIfNotDurable: false)
+      #expect(try database.nodeRecord() == record)
+      try await database.close()
     }
   }
 
