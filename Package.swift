@@ -146,7 +146,7 @@ let package = Package(
     .testTarget(
       name: "ReplicationTests",
       dependencies: [
-        "Replication", "VecDB", "Bytes",
+        "Replication", "ReplicationProtocol", "VecDB", "Bytes",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ]),

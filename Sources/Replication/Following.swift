@@ -11,7 +11,6 @@ final class Following: @unchecked Sendable {
     case closed(String)
     case rewind(LogPosition, LogIdentity)
     case bootstrap(LogIdentity)
-    case halt(String)
   }
 
   enum Pending {
@@ -32,10 +31,12 @@ final class Following: @unchecked Sendable {
   private var isAppending = false
   private var ending: End?
   private var continuation: CheckedContinuation<End, Never>?
-  /// Makes a higher fence durable, then calls back; writers step down.
-  var raise: ((EpochName, @escaping @Sendable () -> Void) -> Void)?
+  /// Makes a higher fence durable, then calls back with whether it is; writers step down.
+  var raise: ((EpochName, @escaping @Sendable (Bool) -> Void) -> Void)?
+  var onWithdrawn: ((EpochName) -> Void)?
   var onAlarm: ((String) -> Void)?
-  var onStreaming: (() -> Void)?
+  /// Whether it follows the primary itself.
+  var onStreaming: ((Bool) -> Void)?
   private var blocked: [ReplicaSession.Action] = []
   private var isBlocked = false
 
@@ -73,11 +74,11 @@ final class Following: @unchecked Sendable {
   private var view: Shipper.View { .init(identity: identity, end: end, database: database) }
 
   func tick() {
-    perform(session.tick(history: view, fence: fence.epoch, now: Shipper.now()))
+    perform(session.tick(history: view, fence: fence, now: Shipper.now()))
   }
 
   func fenceRaised(to new: Fence) {
-    _ = fence.raise(to: new.epoch)
+    fence = new
     perform(session.fenceRaised(to: new))
   }
 
@@ -96,13 +97,21 @@ final class Following: @unchecked Sendable {
         blocked = Array(actions[(index + 1)...])
         _ = fence.raise(to: epoch)
         let queue = connection.queue
-        raise?(epoch) { [weak self] in
-          queue.async { [weak self] in self?.unblock() }
+        raise?(epoch) { [weak self] isDurable in
+          queue.async { [weak self] in
+            guard isDurable else {
+              self?.finish(.closed("the higher epoch cannot be written down"))
+              return
+            }
+            self?.unblock()
+          }
         }
         return
+      case .withdraw(let epoch): onWithdrawn?(epoch)
       case .adopt(let identity):
+        let isFirst = followed == nil
         followed = identity
-        onStreaming?()
+        if isFirst { onStreaming?(session.isOfPrimary) }
         appendNext()
       case .append(let frames):
         pending.append(.frames(frames))
@@ -113,7 +122,6 @@ final class Following: @unchecked Sendable {
       case .giveBack(let after): giveBack(after)
       case .rewind(let position, let identity): finish(.rewind(position, identity))
       case .bootstrap(let identity): finish(.bootstrap(identity))
-      case .halt(let text): finish(.halt(text))
       case .alarm(let text): onAlarm?(text)
       case .close(let text): finish(.closed(text))
       }
@@ -197,7 +205,7 @@ final class Following: @unchecked Sendable {
 extension Following: WireConnectionDelegate {
   func received(_ message: Message, on connection: WireConnection) {
     perform(
-      session.received(message, fence: fence.epoch, history: view, now: Shipper.now()))
+      session.received(message, fence: fence, history: view, now: Shipper.now()))
   }
 
   func closed(_ connection: WireConnection, reason: String) { finish(.closed(reason)) }

@@ -43,6 +43,21 @@ public struct NodeStatus: Sendable, Codable {
   public var degradedWrites: Int
   public var isDegraded: Bool
   public var waitingWrites: Int
+  /// What a write waits for; nil while the copy is being fetched.
+  public var acknowledgement: AcknowledgementInfo?
+  /// Of the replicas that count, those that were heard since the start.
+  public var heardReplicas: [String]?
+  /// Whether a write is accepted now.
+  public var isWritable: Bool?
+  /// Whether a failed write stopped all writing; the node opens the database again by itself.
+  public var isPoisoned: Bool?
+  /// How often it did so.
+  public var reopenings: Int?
+  /// Whether a copy is being fetched.
+  public var isFetching: Bool?
+  /// Whether the node that is followed is the primary, and not a replica itself: writes wait for
+  /// those alone that follow the primary.
+  public var followsPrimary: Bool?
   /// Digests that differ from the primary's, and whatever else needs somebody.
   public var alarms: [String]
   public var savedTails: [DivergentTailInfo]
@@ -70,14 +85,17 @@ extension ReplicationNode {
     let state = state.withLock {
       (
         database: $0.database, shipper: $0.shipper, record: $0.record, following: $0.following,
-        lag: $0.lag, peer: $0.peer, alarms: $0.alarms, tails: $0.tails, error: $0.lastError
+        lag: $0.lag, peer: $0.peer, alarms: $0.alarms.values.sorted(), tails: $0.tails,
+        error: $0.lastError, isFetching: $0.isFetching, reopenings: $0.reopenings
       )
     }
+    let isWritable = await isWritable
     let now = Shipper.now()
-    let (lag, isStreaming, received) = await onQueue {
+    let (lag, isStreaming, received, isOfPrimary) = await onQueue {
       (
         state.following?.session.lag ?? state.lag,
-        state.following?.session.state == .streaming, state.following?.session.receivedLSN
+        state.following?.session.state == .streaming, state.following?.session.receivedLSN,
+        state.following?.session.isOfPrimary
       )
     }
     let (followers, acknowledgement, refusals) = await onQueue {
@@ -94,7 +112,7 @@ extension ReplicationNode {
       databaseID: (state.database?.logIdentity.databaseID).map { "\($0)" },
       epoch: state.database?.logIdentity.currentEpoch.counter ?? 0,
       highestEpoch: max(
-        state.record.epochCounter, state.database?.logIdentity.currentEpoch.counter ?? 0),
+        state.record.fence.epoch.counter, state.database?.logIdentity.currentEpoch.counter ?? 0),
       lsn: lsn, chain: state.database?.logEnd.chain.hex ?? "",
       dataDigest: figures?.dataDigest.hex ?? "", checkpointLSN: figures?.checkpointLSN ?? 0,
       followers: followers.map {
@@ -111,7 +129,12 @@ extension ReplicationNode {
       lagSeconds: isFollower ? lag.milliseconds(now: now).map { Double($0) / 1_000 } : nil,
       degradedWrites: acknowledgement?.degradedCount ?? 0,
       isDegraded: acknowledgement?.isDegraded ?? false,
-      waitingWrites: acknowledgement?.waitingCount ?? 0, alarms: state.alarms,
+      waitingWrites: acknowledgement?.waitingCount ?? 0,
+      acknowledgement: state.database?.acknowledgement,
+      heardReplicas: acknowledgement?.heardMembers.sorted(), isWritable: isWritable,
+      isPoisoned: state.database?.isPoisoned ?? false, reopenings: state.reopenings,
+      isFetching: state.isFetching, followsPrimary: isFollower && isStreaming ? isOfPrimary : nil,
+      alarms: state.alarms,
       savedTails: state.tails.map {
         DivergentTailInfo(
           afterLSN: $0.afterLSN, throughLSN: $0.throughLSN, frames: $0.frames,

@@ -10,6 +10,8 @@ import VecDB
 extension ReplicationNode {
   /// One attempt to follow, or for a primary one look at whether it has been replaced.
   func runOnce() async {
+    await saveRecord()
+    await reopenIfPoisoned()
     let isFollower = state.withLock { $0.record.isFollower }
     let isPromoting = state.withLock { $0.isPromoting }
     guard let peer = nextPeer(), !isPromoting else { return await pause(200) }
@@ -19,11 +21,13 @@ extension ReplicationNode {
       try await handle(end, peer: peer)
       if case .closed(let text) = end, isFollower {
         state.withLock { $0.lastError = text }
+        if !isStopping { tell(text, from: "\(peer)") }
         await pause(backoffMilliseconds())
       }
     } catch {
       let failure = "\(peer): \(error)"
       state.withLock { $0.lastError = failure }
+      if isFollower { tell("\(error)", from: "\(peer)") }
       options.logger.info("following failed", metadata: ["error": "\(failure)"])
       await pause(backoffMilliseconds())
     }
@@ -40,45 +44,57 @@ extension ReplicationNode {
     }
   }
 
+  /// All in turn, beginning with the first; the one that worked last is tried first.
   private func nextPeer() -> NodeAddress? {
     state.withLock { state in
-      guard !options.peers.isEmpty, state.isHalted == nil else { return nil }
-      // The one that worked last is tried first, then all in turn.
-      state.attempt += 1
+      guard !options.peers.isEmpty else { return nil }
       let peer = options.peers[state.attempt % options.peers.count]
+      state.attempt = (state.attempt + 1) % options.peers.count
       state.peer = peer
       return peer
     }
+  }
+
+  func hello(_ history: DatabaseHistory?, _ record: NodeRecord) -> Message.Hello {
+    Message.Hello(
+      name: options.name, identity: history?.identity, end: history?.end ?? .zero,
+      fence: record.fence.known, samples: history?.samples() ?? [],
+      creditBytes: options.limits.creditBytes, nodeID: record.nodeID,
+      promised: record.fence.promised)
   }
 
   private func follow(_ peer: NodeAddress, _ connection: WireConnection) async -> Following.End {
     let (database, shipper, record, lag) = state.withLock {
       ($0.database, $0.shipper, $0.record, $0.lag)
     }
-    let fence = Fence(EpochName(counter: record.epochCounter, id: record.epochID))
-    let history = database.map { DatabaseHistory(database: $0) }
-    let hello = Message.Hello(
-      name: options.name, identity: history?.identity, end: history?.end ?? .zero,
-      fence: fence.epoch, samples: history?.samples() ?? [],
-      creditBytes: options.limits.creditBytes)
+    let hello = hello(database.map { DatabaseHistory(database: $0) }, record)
     let following = Following(
       hello: hello, connection: connection, database: record.isFollower ? database : nil,
-      shipper: shipper, lag: lag, fence: fence, limits: options.limits, logger: options.logger)
-    following.raise = { [weak self] epoch, done in self?.raiseFence(epoch, done) }
-    following.onAlarm = { [weak self] text in self?.alarm(text) }
-    following.onStreaming = { [weak self, weak following] in
+      shipper: shipper, lag: lag, fence: record.fence, limits: options.limits,
+      logger: options.logger)
+    following.raise = { [weak self] epoch, done in
+      Task {
+        do {
+          try await self?.raiseFence(epoch)
+          done(true)
+        } catch { done(false) }
+      }
+    }
+    following.onWithdrawn = { [weak self] epoch in Task { await self?.withdrawn(epoch) } }
+    following.onAlarm = { [weak self] text in
+      let kind: Alarm =
+        text.contains("digest")
+        ? .digest : text.contains("promote this node") ? .giveBack : .peer("\(peer)")
+      self?.alarm(kind, kind == .peer("\(peer)") ? "\(peer): \(text)" : text)
+    }
+    following.onStreaming = { [weak self, weak following] isOfPrimary in
       guard let self else { return }
       guard record.isFollower else {
         // A primary only wanted to know who is there.
         following?.stop()
         return
       }
-      shipper?.feed(true)
-      self.state.withLock {
-        $0.backoff.reset()
-        $0.lastError = nil
-        $0.attempt -= 1
-      }
+      self.streaming(from: peer, shipper, isOfPrimary: isOfPrimary)
     }
     state.withLock { $0.following = following }
     let end = await following.run(hello)
@@ -93,18 +109,80 @@ extension ReplicationNode {
     return end
   }
 
+  private func streaming(from peer: NodeAddress, _ shipper: Shipper?, isOfPrimary: Bool) {
+    shipper?.feed(true)
+    let isFirst = state.withLock { state in
+      state.backoff.reset()
+      let isFirst = state.lastError != nil || state.told.count > 0
+      state.lastError = nil
+      state.told = [:]
+      // This one again, if it is lost.
+      if let index = options.peers.firstIndex(of: peer) { state.attempt = index }
+      return isFirst
+    }
+    if isFirst { options.logger.notice("following \(peer)") }
+    clearAlarm(.peer("\(peer)"))
+    clearAlarm(.giveBack)
+    Task { [weak self] in
+      do { try await self?.proveFollowing() } catch {
+        self?.options.logger.error("this node cannot become a follower: \(error)")
+        self?.state.withLock { $0.following }?.stop()
+      }
+    }
+    if !isOfPrimary { lookForPrimary(instead: peer) }
+  }
+
+  /// A follower of a follower moves to the primary as soon as it can be reached: writes wait for
+  /// those that follow it directly.
+  private func lookForPrimary(instead present: NodeAddress) {
+    let others = options.peers.filter { $0 != present }
+    guard !others.isEmpty else { return }
+    Task { [weak self] in
+      while true {
+        do { try await Task.sleep(nanoseconds: 1_000_000_000) } catch { return }
+        for peer in others {
+          guard let self, !self.isStopping, let following = self.state.withLock({ $0.following }),
+            await self.onQueue({
+              following.session.state == .streaming && !following.session.isOfPrimary
+            })
+          else { return }
+          guard await self.isPrimary(peer) else { continue }
+          self.options.logger.notice("moving to the primary at \(peer)")
+          self.state.withLock { state in
+            if let index = self.options.peers.firstIndex(of: peer) { state.attempt = index }
+          }
+          await self.onQueue { following.stop() }
+          return
+        }
+      }
+    }
+  }
+
+  /// Asks a peer whether it is the primary of this history.
+  private func isPrimary(_ peer: NodeAddress) async -> Bool {
+    let (database, record) = state.withLock { ($0.database, $0.record) }
+    guard let database else { return false }
+    let hello = hello(DatabaseHistory(database: database), record)
+    do {
+      let connection = try await transport.connect(peer)
+      let answer = await Question(connection).ask(
+        .hello(hello), timeoutMilliseconds: Int(options.limits.helloMilliseconds))
+      guard case .welcome(let welcome) = answer else { return false }
+      return welcome.isPrimary && record.fence.admits(welcome.identity.name)
+    } catch { return false }
+  }
+
   private func handle(_ end: Following.End, peer: NodeAddress) async throws {
     guard state.withLock({ $0.record.isFollower }), !isStopping else { return }
     switch end {
     case .closed(let text):
       options.logger.info("following ended", metadata: ["reason": "\(text)"])
     case .rewind(let position, let identity):
+      try await proveFollowing()
       try await rejoin(from: peer, after: position, identity)
     case .bootstrap(let identity):
+      try await proveFollowing()
       try await rejoin(from: peer, after: nil, identity)
-    case .halt(let text):
-      state.withLock { $0.isHalted = text }
-      alarm("this node has stopped following: \(text)")
     }
   }
 
@@ -126,17 +204,23 @@ extension ReplicationNode {
     }
     var record = state.withLock { $0.record }
     let hello = Message.Hello(
-      name: options.name, identity: name, end: end,
-      fence: EpochName(counter: record.epochCounter, id: record.epochID))
+      name: options.name, identity: name, end: end, fence: record.fence.known,
+      nodeID: record.nodeID)
     let snapshot = try await RemoteSnapshot.open(peer, transport: transport, hello: hello)
     defer { snapshot.close() }
-    let fence = EpochName(counter: record.epochCounter, id: record.epochID)
-    guard snapshot.identity.name >= fence else {
-      throw VecDBError(.inputOutput, "\(peer) is of an older epoch than \(fence)")
+    if let name, name.databaseID != snapshot.identity.databaseID {
+      throw VecDBError(.inputOutput, "\(peer) belongs to another database")
+    }
+    var fence = record.fence
+    guard fence.admits(snapshot.identity.name) else {
+      throw VecDBError(.inputOutput, "\(peer) is of an older epoch than \(fence.epoch)")
     }
     record.isFollower = true
-    record.epochCounter = snapshot.identity.currentEpoch.counter
-    record.epochID = snapshot.identity.currentEpoch.id
+    record.resumes = false
+    _ = fence.raise(to: snapshot.identity.name)
+    record.fence = fence
+    state.withLock { $0.isFetching = true }
+    defer { state.withLock { $0.isFetching = false } }
     try await closeDatabase()
     let run = BootstrapRun(path: path, files: files, configuration: configuration)
     let bound = record
@@ -163,47 +247,5 @@ extension ReplicationNode {
       throw error
     }
     try await openDatabase()
-  }
-
-  /// Makes a higher fence durable; a primary that has been replaced becomes a follower.
-  private func raiseFence(_ epoch: EpochName, _ done: @escaping @Sendable () -> Void) {
-    let shipper = shipper
-    queue.async {
-      if let shipper { shipper.stepDownOrRaise(epoch) }
-    }
-    bind(epoch, then: done)
-  }
-
-  /// A fence that was raised in one connection binds all others of the node.
-  func steppedDown(_ epoch: EpochName) {
-    bind(epoch) {}
-    let following = state.withLock { $0.following }
-    queue.async { following?.fenceRaised(to: Fence(epoch)) }
-  }
-
-  /// Makes the fence durable, and a follower of whoever is not of that epoch.
-  func bind(_ epoch: EpochName, then done: @escaping @Sendable () -> Void) {
-    let (database, record) = state.withLock { state -> (Database?, NodeRecord) in
-      let known = EpochName(counter: state.record.epochCounter, id: state.record.epochID)
-      if epoch > known {
-        state.record.epochCounter = epoch.counter
-        state.record.epochID = epoch.id
-      }
-      if let database = state.database, database.logIdentity.name < epoch {
-        state.record.isFollower = true
-      }
-      return (state.database, state.record)
-    }
-    let (logger, files, path) = (options.logger, files, path)
-    Task {
-      do {
-        if let database {
-          try await database.bind(record)
-        } else if try files.exists(path) {
-          try record.write(in: path, files)
-        }
-      } catch { logger.error("the node's record cannot be written: \(error)") }
-      done()
-    }
   }
 }

@@ -21,6 +21,8 @@ public struct PromotionReport: Sendable, Hashable, Codable {
   /// The nodes that bound themselves to the new epoch, beside this one.
   public var heard: [String]
   public var seconds: Double
+  /// When the new primary acknowledges writes; nil from a node of an older version.
+  public var acknowledgement: String?
 }
 
 extension ReplicationNode {
@@ -40,7 +42,6 @@ extension ReplicationNode {
     planned: Bool = false, force: Bool = false, timeoutMilliseconds: Int = 3_000
   ) async throws -> PromotionReport {
     let started = ContinuousClock.now
-    let database = try database
     guard role == .follower else {
       throw VecDBError(
         .invalidArgument, "this node is the primary already", at: path,
@@ -55,99 +56,218 @@ extension ReplicationNode {
       throw VecDBError(.invalidArgument, "a promotion is under way", at: path)
     }
     defer { state.withLock { $0.isPromoting = false } }
+    let database = try database
     let record = state.withLock { $0.record }
-    let policy = try Self.policy(try await database.acknowledgementPolicy())
-    var id = SystemRandomNumberGenerator()
+    let standing = try await database.standing()
+    var random = SystemRandomNumberGenerator()
     var machine = Promotion(
-      candidate: options.name, identity: database.logIdentity, end: database.logEnd,
-      fence: Fence(EpochName(counter: record.epochCounter, id: record.epochID)).epoch,
-      policy: policy, id: UniqueID(high: id.next(), low: id.next()))
-    if !planned { try await bindOwn(machine.epoch, database) }
-    for promise in await ask(machine.request(isPlanned: planned), timeoutMilliseconds) {
-      machine.received(promise)
+      candidate: options.name, nodeID: record.nodeID, identity: standing.identity,
+      end: standing.end, fence: record.fence, terms: try Self.terms(standing.policy),
+      counterAbove: state.withLock { $0.counterHint }, random: random.next())
+    if !planned {
+      // Whether it would come about, before anybody is bound: a promotion that is refused has
+      // changed nothing.
+      await gather(.probe(machine.request()), timeoutMilliseconds, into: &machine)
+      let outcome = machine.decide(isForced: force)
+      guard case .promote = outcome else { throw failure(of: outcome, standing.end) }
     }
-    if planned { try await bindOwn(machine.epoch, database) }
-    let end = database.logEnd
-    machine.reached(end)
-    return try await finish(
-      machine.decide(isForced: force), database, end, started: started)
-  }
-
-  /// This node's own promise: from here on it follows nobody of a lower epoch.
-  private func bindOwn(_ epoch: EpochName, _ database: Database) async throws {
-    var record = state.withLock { state -> NodeRecord in
-      state.record.epochCounter = epoch.counter
-      state.record.epochID = epoch.id
-      return state.record
-    }
-    record.isFollower = true
-    try await database.bind(record)
-    let (following, shipper) = state.withLock { ($0.following, $0.shipper) }
-    await onQueue {
-      shipper?.raise(Fence(epoch))
-      following?.fenceRaised(to: Fence(epoch))
-      following?.stop()
+    let epoch = machine.beginAsking()
+    do {
+      if !planned { try await bindOwn(epoch, &machine) }
+      await gather(
+        .requestPromise(machine.request(isPlanned: planned)), timeoutMilliseconds, into: &machine)
+      if planned { try await bindOwn(epoch, &machine) }
+      let outcome = machine.decide(isForced: force)
+      guard case .promote(let certificate, let opened) = outcome else {
+        throw failure(of: outcome, machine.end)
+      }
+      return try await begin(opened, certificate, started: started)
+    } catch {
+      await giveUp(epoch, above: machine.highest.counter, database)
+      throw error
     }
   }
 
-  private func finish(
-    _ outcome: Promotion.Outcome, _ database: Database, _ end: LogPosition,
-    started: ContinuousClock.Instant
+  /// This node's own promise: from here on it follows nobody of a lower epoch. What its log has, and
+  /// under which policy, is read after that.
+  private func bindOwn(_ epoch: EpochName, _ machine: inout Promotion) async throws {
+    let database = try database
+    try await changeRecord(evenIfNotDurable: false) { [self] record in
+      var fence = record.fence
+      guard record.isFollower, fence.promise(epoch) else { return false }
+      record.fence = fence
+      state.withLock { $0.candidacy = epoch }
+      return true
+    }
+    guard state.withLock({ $0.record.fence.epoch == epoch }) else {
+      throw VecDBError(
+        .notReached, "this node has promised itself to another candidate", at: path,
+        remedy: "Look at the status of the other nodes; otherwise try again.")
+    }
+    let following = state.withLock { $0.following }
+    await onQueue { following?.stop() }
+    let standing = try await database.standing()
+    machine.bound(
+      identity: standing.identity, end: standing.end, terms: try Self.terms(standing.policy))
+  }
+
+  /// Opens the epoch: the node's own record first, then the log.
+  private func begin(
+    _ epoch: Epoch, _ certificate: PromotionCertificate, started: ContinuousClock.Instant
   ) async throws -> PromotionReport {
-    switch outcome {
-    case .promote(let certificate, let epoch):
-      let policy = options.acknowledgement?.policy ?? .asynchronous
+    let database = try database
+    let name = EpochName(epoch)
+    let policy = options.acknowledgement?.policy ?? .asynchronous
+    let terms = AcknowledgementTerms(policy)
+    await turnstile.enter()
+    defer { turnstile.leave() }
+    var record = state.withLock { $0.record }
+    // Meanwhile another candidate may have been promised something.
+    guard record.fence.epoch == name else {
+      throw VecDBError(
+        .notReached, "this node has promised itself to another candidate", at: path,
+        remedy: "Look at the status of the other nodes; otherwise try again.")
+    }
+    record.isFollower = false
+    record.resumes = false
+    do {
       try await database.openEpoch(
-        epoch, at: end, policy: policy == .asynchronous ? [] : policy.encoded())
-      let record = try database.nodeRecord()
-      let shipper = state.withLock { state -> Shipper? in
-        state.record = record
-        return state.shipper
+        epoch, at: certificate.position, policy: terms.encoded(), record: record)
+    } catch {
+      // What the disk has is not known; what counts is that this process goes on following.
+      state.withLock { $0.isUnsaved = true }
+      throw error
+    }
+    var fence = record.fence
+    _ = fence.raise(to: name)
+    record.fence = fence
+    let bound = record
+    let shipper = state.withLock { state -> Shipper? in
+      state.record = bound
+      state.candidacy = nil
+      state.isUnsaved = true
+      return state.shipper
+    }
+    await onQueue { shipper?.epochsChanged(fence: bound.fence, terms: terms) }
+    roleChanged()
+    var report = PromotionReport(
+      certificate, isPromoted: true, seconds: (ContinuousClock.now - started) / .seconds(1))
+    report.acknowledgement =
+      policy.isAsynchronous
+      ? "asynchronous" : "waits for \(policy.needed) of \(policy.members.joined(separator: ", "))"
+    options.logger.notice(
+      "primary of epoch \(epoch.counter) from LSN \(certificate.position.lsn); loss: \(report.loss)"
+    )
+    return report
+  }
+
+  /// The epoch will never begin: this node and those who promised themselves to it are free again.
+  /// Unless the log has it, in whatever way that came about.
+  private func giveUp(_ epoch: EpochName, above counter: UInt64, _ database: Database) async {
+    state.withLock { state in
+      state.candidacy = nil
+      state.counterHint = max(state.counterHint, epoch.counter, counter)
+    }
+    guard !database.logIdentity.epochs.contains(where: { EpochName($0) == epoch }),
+      !database.isPoisoned
+    else { return }
+    do {
+      try await changeRecord(evenIfNotDurable: true) { record in
+        var fence = record.fence
+        fence.giveUp(epoch)
+        record.fence = fence
+        record.resumeIfFree(database.logIdentity)
+        return true
       }
-      await onQueue {
-        shipper?.epochsChanged(
-          isWriter: true, fence: Fence(EpochName(epoch)), policy: policy)
+    } catch { options.logger.error("an epoch that was given up cannot be written down: \(error)") }
+    for peer in options.peers {
+      Task { [weak self, transport, options] in
+        // Who is not reached now asks when it is back.
+        for pause in [0, 200, 1_000, 3_000, 10_000] as [UInt64] {
+          guard self?.isStopping == false else { return }
+          do {
+            try await Task.sleep(nanoseconds: pause * 1_000_000)
+            let connection = try await transport.connect(peer)
+            connection.queue.async {
+              connection.send(.withdraw(epoch))
+              connection.close("that was all")
+            }
+            return
+          } catch {
+            options.logger.info("\(peer) cannot be told that an epoch was given up: \(error)")
+          }
+        }
       }
-      let report = PromotionReport(
-        certificate, isPromoted: true, seconds: (ContinuousClock.now - started) / .seconds(1))
-      options.logger.notice(
-        "primary of epoch \(epoch.counter) from LSN \(end.lsn); loss: \(report.loss)")
-      return report
+    }
+  }
+
+  private func failure(of outcome: Promotion.Outcome, _ end: LogPosition) -> VecDBError {
+    switch outcome {
+    case .promote: VecDBError(.notReached, "the promotion was broken off", at: path)
     case .behind(let name, let position):
-      throw VecDBError(
+      VecDBError(
         .notReached, "'\(name)' has more: it is at LSN \(position.lsn), this node at \(end.lsn)",
-        at: path, remedy: "Promote '\(name)'.")
+        at: path, remedy: "Promote '\(name)'. While the primary runs, promote with --planned.")
     case .refused(let certificate):
-      throw VecDBError(
+      VecDBError(
         .notReached, "it is not certain that nothing is lost: \(certificate.reason)", at: path,
         remedy: "Start more of the replicas and try again, or promote with --force.")
     case .stale(let epoch):
-      throw VecDBError(
+      VecDBError(
         .notReached, "a higher epoch is known: \(epoch)", at: path,
         remedy: "Another node is being promoted. Look at its status; otherwise try again.")
     }
   }
 
-  /// Asks all peers at the same time, and waits for those that answer.
-  private func ask(
-    _ request: Message.PromiseRequest, _ timeoutMilliseconds: Int
-  ) async -> [Message.Promise] {
-    await withTaskGroup(of: Message.Promise?.self) { tasks in
-      for peer in options.peers {
-        tasks.addTask { [transport, options] in
-          do {
-            let connection = try await transport.connect(peer)
-            return await PromiseQuestion(connection).ask(
-              request, timeoutMilliseconds: timeoutMilliseconds)
-          } catch {
-            options.logger.info("\(peer) cannot be asked: \(error)")
-            return nil
-          }
+  /// After this long nobody is waited for whose answer changes nothing.
+  private static let courtesyMilliseconds = 300
+
+  /// Asks all peers, and waits for their answers until those that came are enough.
+  private func gather(
+    _ message: Message, _ timeoutMilliseconds: Int, into machine: inout Promotion
+  ) async {
+    let started = ContinuousClock.now
+    for await promise in ask(message, timeoutMilliseconds) {
+      if let promise { machine.received(promise) }
+      guard ContinuousClock.now - started > .milliseconds(Self.courtesyMilliseconds),
+        case .promote(let certificate, _) = machine.decide(isForced: false),
+        certificate.loss == .none
+      else { continue }
+      return
+    }
+  }
+
+  /// Asks all peers at the same time, and gives their answers as they come; nil now and then.
+  private func ask(_ message: Message, _ timeoutMilliseconds: Int) -> AsyncStream<Message.Promise?>
+  {
+    AsyncStream { continuation in
+      let (transport, options) = (transport, options)
+      let clock = Task {
+        while !Task.isCancelled {
+          do { try await Task.sleep(nanoseconds: 50_000_000) } catch { return }
+          continuation.yield(nil)
         }
       }
-      var promises: [Message.Promise] = []
-      for await promise in tasks { if let promise { promises.append(promise) } }
-      return promises
+      let asking = Task {
+        await withTaskGroup(of: Void.self) { tasks in
+          for peer in options.peers {
+            tasks.addTask {
+              do {
+                let connection = try await transport.connect(
+                  peer, timeoutMilliseconds: timeoutMilliseconds)
+                let answer = await Question(connection).ask(
+                  message, timeoutMilliseconds: timeoutMilliseconds)
+                if case .promise(let promise) = answer { continuation.yield(promise) }
+              } catch { options.logger.info("\(peer) cannot be asked: \(error)") }
+            }
+          }
+        }
+        continuation.finish()
+      }
+      continuation.onTermination = { _ in
+        clock.cancel()
+        asking.cancel()
+      }
     }
   }
 
@@ -155,52 +275,97 @@ extension ReplicationNode {
 
   /// Answers a candidate. On the node's queue.
   func judge(
-    _ request: Message.PromiseRequest, _ answer: @escaping @Sendable (Message) -> Void
+    _ request: Message.PromiseRequest, isProbe: Bool,
+    _ answer: @escaping @Sendable (Message) -> Void
   ) {
     Task { [weak self] in
       guard let self else { return }
-      do { answer(.promise(try await self.judge(request))) } catch {
-        options.logger.error("a candidate cannot be answered: \(error)")
-      }
+      do {
+        let promise = isProbe ? try await self.probed(request) : try await self.judge(request)
+        answer(.promise(promise))
+      } catch { options.logger.error("a candidate cannot be answered: \(error)") }
     }
+  }
+
+  /// How this node would answer; nothing changes.
+  private func probed(_ request: Message.PromiseRequest) async throws -> Message.Promise {
+    let database = try database
+    let (shipper, record) = state.withLock { ($0.shipper, $0.record) }
+    let isPrimary = await onQueue {
+      shipper.map { $0.isWriter && !$0.isHoldingWrites } ?? false
+    }
+    var fence = record.fence
+    return fence.judge(
+      request, name: options.name, nodeID: record.nodeID, isPrimary: isPrimary,
+      history: DatabaseHistory(database: database))
   }
 
   private func judge(_ request: Message.PromiseRequest) async throws -> Message.Promise {
     let database = try database
     guard let shipper else { throw VecDBError.nothingServed(path) }
-    let wasWriter = await onQueue { shipper.isWriter && shipper.acknowledgement.isReadyToWrite }
+    let first = try await probed(request)
+    guard first.isGranted else { return first }
+    let wasWriter = await onQueue { shipper.isWriter && !shipper.isHoldingWrites }
+    let isHeld = wasWriter || request.isPlanned
     if request.isPlanned, wasWriter {
-      let isReady = try await handOver(request, database, shipper)
-      guard isReady else {
-        _ = try await database.holdWrites(nil)
-        return Message.Promise(
-          name: options.name, isGranted: false, identity: database.logIdentity,
-          end: database.logEnd, fence: .none, isPrimary: true,
-          text: "the candidate did not take what is left in time")
+      guard try await handOver(request, database, shipper) else {
+        await letWritesIn(database, shipper)
+        var promise = first
+        promise.isGranted = false
+        promise.fence = .none
+        promise.text = "the candidate did not take what is left in time"
+        return promise
       }
     } else if wasWriter {
       _ = try await database.holdWrites(
-        VecDBError(.readOnly, "another node is becoming the primary", at: path))
+        VecDBError(.notPrimary, "another node is becoming the primary", at: path))
     }
-    let history = DatabaseHistory(database: database)
+    let promise = try await bind(to: request, database, shipper, wasWriter: wasWriter)
+    if !promise.isGranted, isHeld { await letWritesIn(database, shipper) }
+    return promise
+  }
+
+  private func letWritesIn(_ database: Database, _ shipper: Shipper) async {
+    guard await onQueue({ shipper.isWriter && !shipper.isHoldingWrites }) else { return }
+    do { _ = try await database.holdWrites(nil) } catch {
+      options.logger.error("writes cannot be let in: \(error)")
+    }
+  }
+
+  /// Stops following first, so that nothing more is confirmed to a primary that the candidate does
+  /// not hear of; then makes the promise durable. What cannot be made durable is not granted.
+  private func bind(
+    to request: Message.PromiseRequest, _ database: Database, _ shipper: Shipper, wasWriter: Bool
+  ) async throws -> Message.Promise {
+    let following = state.withLock { $0.following }
+    await onQueue { following?.stop() }
+    _ = try await database.standing()
     let name = options.name
-    let (promise, fence) = await onQueue { () -> (Message.Promise, Fence) in
-      var fence = shipper.fenced
-      let promise = fence.judge(request, name: name, isPrimary: wasWriter, history: history)
-      return (promise, fence)
-    }
-    guard promise.isGranted else {
-      if wasWriter { _ = try await database.holdWrites(nil) }
+    let answer = Guarded<Message.Promise?>(nil)
+    do {
+      try await changeRecord(evenIfNotDurable: false) { [self] record in
+        var fence = record.fence
+        let promise = fence.judge(
+          request, name: name, nodeID: record.nodeID, isPrimary: wasWriter,
+          history: DatabaseHistory(database: database))
+        answer.withLock { $0 = promise }
+        guard promise.isGranted else { return false }
+        // Its own candidacy ends with that.
+        if let own = state.withLock({ $0.candidacy }) { fence.giveUp(own) }
+        record.fence = fence
+        if !record.isFollower {
+          record.isFollower = true
+          record.resumes = true
+        }
+        return true
+      }
+    } catch {
+      guard var promise = answer.withLock({ $0 }) else { throw error }
+      promise.isGranted = false
+      promise.text = "this node cannot write its record: \(error)"
       return promise
     }
-    await withCheckedContinuation { continuation in
-      bind(fence.epoch) { continuation.resume() }
-    }
-    let following = state.withLock { $0.following }
-    await onQueue {
-      shipper.stepDownQuietly(for: fence.epoch)
-      following?.fenceRaised(to: fence)
-    }
+    guard let promise = answer.withLock({ $0 }) else { throw VecDBError.nothingServed(path) }
     return promise
   }
 
@@ -209,7 +374,9 @@ extension ReplicationNode {
     _ request: Message.PromiseRequest, _ database: Database, _ shipper: Shipper
   ) async throws -> Bool {
     let end = try await database.holdWrites(
-      VecDBError(.readOnly, "this primary is handing over to '\(request.candidate)'", at: path))
+      VecDBError(
+        .notPrimary, "this primary is handing over to '\(request.candidate)'", at: path,
+        remedy: "Write to that node in a moment."))
     let deadline = ContinuousClock.now + .milliseconds(2_500)
     while ContinuousClock.now < deadline {
       let held = await onQueue {
@@ -244,21 +411,20 @@ extension PromotionReport {
   }
 }
 
-/// Asks one peer for its promise.
-private final class PromiseQuestion: WireConnectionDelegate, @unchecked Sendable {
+/// Asks one peer one thing, and takes the first answer.
+final class Question: WireConnectionDelegate, @unchecked Sendable {
   private let connection: WireConnection
-  private var continuation: CheckedContinuation<Message.Promise?, Never>?
+  private var continuation: CheckedContinuation<Message?, Never>?
 
   init(_ connection: WireConnection) { self.connection = connection }
 
-  func ask(
-    _ request: Message.PromiseRequest, timeoutMilliseconds: Int
-  ) async -> Message.Promise? {
+  /// Nil if there is none in time.
+  func ask(_ message: Message, timeoutMilliseconds: Int) async -> Message? {
     await withCheckedContinuation { continuation in
       connection.queue.async { [self] in
         self.continuation = continuation
         connection.delegate = self
-        connection.send(.requestPromise(request))
+        connection.send(message)
       }
       connection.queue.asyncAfter(deadline: .now() + .milliseconds(timeoutMilliseconds)) {
         self.connection.close("no answer in time")
@@ -267,14 +433,16 @@ private final class PromiseQuestion: WireConnectionDelegate, @unchecked Sendable
   }
 
   func received(_ message: Message, on connection: WireConnection) {
-    if case .promise(let promise) = message { finish(promise) }
+    // Somebody else's business.
+    if case .withdraw = message { return }
+    finish(message)
     connection.close("answered")
   }
 
   func closed(_ connection: WireConnection, reason: String) { finish(nil) }
 
-  private func finish(_ promise: Message.Promise?) {
-    continuation?.resume(returning: promise)
+  private func finish(_ message: Message?) {
+    continuation?.resume(returning: message)
     continuation = nil
   }
 }

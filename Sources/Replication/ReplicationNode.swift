@@ -33,29 +33,46 @@ public final class ReplicationNode: @unchecked Sendable {
   let queue = DispatchQueue(label: "vecdb.replication", qos: .userInitiated)
   let transport: WireTransport
   let generator = Guarded(SystemRandomNumberGenerator())
+  /// Changes of the record go through it.
+  let turnstile = Turnstile()
 
   struct State {
     var database: Database?
     var shipper: Shipper?
     var record: NodeRecord
+    /// The record on the disk is an older one.
+    var isUnsaved = false
+    /// The directory is a primary's, and follows as soon as somebody of its database was reached.
+    var isUnproven = false
     var following: Following?
     var lag = Lag()
     var peer: NodeAddress?
-    var alarms: [String] = []
+    var alarms: [Alarm: String] = [:]
     var tails: [DivergentTail] = []
-    var isHalted: String?
     var isStopping = false
     var isPromoting = false
+    /// The epoch that this node asks promises for.
+    var candidacy: EpochName?
+    /// Above what was heard of when a promotion failed.
+    var counterHint: UInt64 = 0
     var lastError: String?
     var attempt = 0
     var backoff = Backoff()
+    var reopening = Backoff(firstMilliseconds: 500, maximumMilliseconds: 60_000)
+    var reopenings = 0
+    var isFetching = false
     var lastBootstrap: BootstrapRun.Report?
     var channel: (any Channel)?
+    var roleListeners: [UInt64: AsyncStream<Role>.Continuation] = [:]
+    var nextListener: UInt64 = 0
+    /// Failures of following that were said already, and how often each came.
+    var told: [String: Int] = [:]
   }
 
   let state: Guarded<State>
   private var loop: Task<Void, Never>?
-  private let timer: any DispatchSourceTimer
+  /// Made where it is started: a timer that was never resumed must not go away.
+  private var timer: (any DispatchSourceTimer)?
 
   init(
     path: String, options: ReplicationOptions, configuration: Configuration, files: any FileSystem,
@@ -65,9 +82,9 @@ public final class ReplicationNode: @unchecked Sendable {
     self.options = options
     self.configuration = configuration
     self.files = files
-    transport = WireTransport(security: options.security, queue: queue)
+    transport = WireTransport(
+      security: options.security, queue: queue, connectionsMaximum: options.connectionsMaximum)
     state = Guarded(State(record: record))
-    timer = DispatchSource.makeTimerSource(queue: queue)
   }
 
   // MARK: Starting and stopping
@@ -80,6 +97,9 @@ public final class ReplicationNode: @unchecked Sendable {
   }
 
   /// Follows one of the peers with the copy at `path`, which is made if it is not there.
+  ///
+  /// A database that was a primary until now stays one on the disk until a peer of the same database
+  /// has been reached: a wrong address changes nothing.
   public static func follow(
     _ path: String, options: ReplicationOptions, configuration: Configuration = Configuration()
   ) async throws -> ReplicationNode {
@@ -97,6 +117,8 @@ public final class ReplicationNode: @unchecked Sendable {
       throw VecDBError(.invalidArgument, "the node's name is '\(options.name)'")
     }
     try options.acknowledgement?.validate()
+    if let listen = options.listen { try options.security.require(listen) }
+    for peer in options.peers { try options.security.require(peer) }
     let files = PosixFileSystem()
     let path = try Database.place(of: path)
     let bootstrap = BootstrapRun(path: path, files: files, configuration: configuration)
@@ -110,19 +132,22 @@ public final class ReplicationNode: @unchecked Sendable {
       throw VecDBError(
         .notFound, "there is no database", at: path, remedy: "Create one with `vecdb create`.")
     }
-    if asFollower, isThere, !record.isFollower {
-      record.isFollower = true
-      try VecDBError.translating { try record.write(in: path, files) }
-    }
     if !isThere { record.isFollower = true }
+    if record.nodeID == .zero {
+      var random = SystemRandomNumberGenerator()
+      record.nodeID = UniqueID(high: random.next(), low: random.next())
+    }
     let node = ReplicationNode(
       path: path, options: options, configuration: configuration, files: files, record: record)
-    try await node.begin(isThere: isThere)
+    do { try await node.begin(isThere: isThere, asFollower: asFollower) } catch {
+      await node.abandon()
+      throw error
+    }
     return node
   }
 
-  private func begin(isThere: Bool) async throws {
-    if isThere { try await openDatabase() }
+  private func begin(isThere: Bool, asFollower: Bool) async throws {
+    if isThere { try await openDatabase(asFollower: asFollower) }
     if let listen = options.listen {
       let channel = try await transport.listen(listen) { [weak self] connection in
         guard let shipper = self?.shipper else {
@@ -133,82 +158,23 @@ public final class ReplicationNode: @unchecked Sendable {
       }
       state.withLock { $0.channel = channel }
     }
+    let timer = DispatchSource.makeTimerSource(queue: queue)
     timer.schedule(deadline: .now() + .milliseconds(100), repeating: .milliseconds(100))
     timer.setEventHandler { [weak self] in self?.tick() }
     timer.resume()
+    self.timer = timer
     loop = Task { [weak self] in
       while let self, !self.isStopping { await self.runOnce() }
     }
   }
 
-  /// Opens the database and plugs the shipper in.
-  func openDatabase() async throws {
-    var configuration = configuration
-    configuration.createIfMissing = false
-    let database = try await Database.open(at: path, configuration: configuration)
-    let record = try database.nodeRecord()
-    let policy = try Self.policy(try await database.acknowledgementPolicy())
-    let shipper = Shipper(
-      database: database, queue: queue, options: options, record: record, policy: policy)
-    shipper.onStepDown = { [weak self] epoch in self?.steppedDown(epoch) }
-    shipper.judge = { [weak self] request, answer in self?.judge(request, answer) }
-    state.withLock {
-      $0.database = database
-      $0.shipper = shipper
-      $0.record = record
-    }
-    let mustHold = await onQueue { () -> Bool in
-      shipper.isHoldingWrites = shipper.mustHoldWrites
-      return shipper.isHoldingWrites
-    }
-    if mustHold {
-      _ = try await database.holdWrites(
-        VecDBError(
-          .readOnly, "this primary has just started and has not heard enough replicas yet",
-          at: path, remedy: "Start the replicas."))
-    }
-    try await database.attach(shipper)
-    database.nodeHandler.withLock { handler in
-      handler = { [weak self] text in
-        guard let self else { throw VecDBError.nothingServed(database.path) }
-        return try await self.answer(text)
-      }
-    }
-    guard !record.isFollower, let wanted = options.acknowledgement?.policy, wanted != policy
-    else { return }
-    if policy.isAsynchronous {
-      try await Self.replacePolicy(of: database, shipper, by: wanted)
-      return
-    }
-    // The record of the new policy is the last write of the old one, and waits like it.
-    let logger = options.logger
-    Task { [weak self] in
-      do {
-        while let self, !self.isStopping, !(await self.isWritable) {
-          try await Task.sleep(nanoseconds: 50_000_000)
-        }
-        try await Self.replacePolicy(of: database, shipper, by: wanted)
-      } catch { logger.error("the acknowledgement policy cannot be changed: \(error)") }
-    }
-  }
-
-  private static func replacePolicy(
-    of database: Database, _ shipper: Shipper, by policy: AcknowledgementPolicy
-  ) async throws {
-    try await database.setAcknowledgementPolicy(policy.encoded())
-    await withCheckedContinuation { continuation in
-      shipper.queue.async {
-        shipper.replacePolicy(policy)
-        continuation.resume()
-      }
-    }
-  }
-
-  static func policy(_ bytes: [UInt8]) throws -> AcknowledgementPolicy {
-    if bytes.isEmpty { return .asynchronous }
-    do { return try AcknowledgementPolicy(decoding: bytes) } catch {
-      throw VecDBError(.corrupt, "the acknowledgement policy cannot be read: \(error)")
-    }
+  /// Gives back what a start that failed has taken.
+  private func abandon() async {
+    state.withLock { $0.isStopping = true }
+    do {
+      try await state.withLock({ $0.channel })?.close().get()
+      try await closeDatabase()
+    } catch { options.logger.error("closing failed: \(error)") }
   }
 
   /// Stops following and serving and closes the database.
@@ -216,13 +182,15 @@ public final class ReplicationNode: @unchecked Sendable {
     state.withLock { $0.isStopping = true }
     let (channel, following) = state.withLock { ($0.channel, $0.following) }
     await onQueue { following?.stop() }
-    timer.cancel()
+    timer?.cancel()
     do { try await channel?.close().get() } catch {
       options.logger.info("the listener was closed already")
     }
     loop?.cancel()
     await loop?.value
     try await closeDatabase()
+    let listeners = state.withLock { Array($0.roleListeners.values) }
+    for listener in listeners { listener.finish() }
   }
 
   func closeDatabase() async throws {
@@ -268,23 +236,35 @@ public final class ReplicationNode: @unchecked Sendable {
 
   public var role: Role { state.withLock { $0.record.isFollower ? .follower : .primary } }
 
+  /// The role now, and every time it changes, until the node stops.
+  public var roles: AsyncStream<Role> {
+    AsyncStream(bufferingPolicy: .bufferingNewest(16)) { continuation in
+      let id = state.withLock { state in
+        state.nextListener += 1
+        state.roleListeners[state.nextListener] = continuation
+        continuation.yield(state.record.isFollower ? .follower : .primary)
+        return state.nextListener
+      }
+      continuation.onTermination = { [weak self] _ in
+        self?.state.withLock { $0.roleListeners[id] = nil }
+      }
+    }
+  }
+
+  func roleChanged() {
+    let listeners = state.withLock { Array($0.roleListeners.values) }
+    for listener in listeners { listener.yield(role) }
+  }
+
   /// Whether writes are accepted now: on a primary that has heard enough replicas.
   public var isWritable: Bool {
     get async {
-      guard let shipper, role == .primary else { return false }
+      let (shipper, database) = state.withLock { ($0.shipper, $0.database) }
+      guard let shipper, let database, role == .primary, !database.isPoisoned else { return false }
       return await onQueue { shipper.isWriter && !shipper.isHoldingWrites }
     }
   }
 
   /// Where others reach this node; the port is that which the system chose, if 0 was asked for.
   public var listeningPort: Int? { state.withLock { $0.channel?.localAddress?.port } }
-
-  func alarm(_ text: String) {
-    let isNew = state.withLock { state in
-      guard state.alarms.count < 100, !state.alarms.contains(text) else { return false }
-      state.alarms.append(text)
-      return true
-    }
-    if isNew { options.logger.critical("\(text)") }
-  }
 }

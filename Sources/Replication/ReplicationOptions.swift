@@ -26,13 +26,19 @@ public struct AcknowledgementOptions: Sendable, Hashable {
     self.degrades = degrades
   }
 
+  /// Writes wait for nobody. Where the database's policy waits until now, the replicas of that have
+  /// to confirm the change first, so that none of them is promoted without knowing of it.
+  public static let asynchronous = AcknowledgementOptions(replicas: [], needed: 0)
+
   var policy: AcknowledgementPolicy {
-    AcknowledgementPolicy(
+    if self == .asynchronous { return .asynchronous }
+    return AcknowledgementPolicy(
       members: replicas, needed: needed, maximumLag: maximumLag,
       timeoutMilliseconds: timeoutMilliseconds, degrades: degrades)
   }
 
   func validate() throws {
+    if self == .asynchronous { return }
     guard (1...64).contains(replicas.count), Set(replicas).count == replicas.count,
       (1...replicas.count).contains(needed), timeoutMilliseconds > 0
     else {
@@ -64,8 +70,13 @@ public struct ReplicationOptions: Sendable {
   /// serves followers); a primary asks them now and then whether it has been replaced.
   public var peers: [NodeAddress]
   public var security: TransportSecurity
-  /// Nil leaves the policy as it is in the database; a new database is asynchronous.
+  /// Nil leaves the policy as it is in the database; a new database is asynchronous, and so is a
+  /// new primary that was told nothing.
   public var acknowledgement: AcknowledgementOptions?
+  /// A primary that starts does not write before it has heard so many replicas that it knows what it
+  /// acknowledged once, in case its disk was set back. After this long it takes its own disk for
+  /// right, raises an alarm, and goes on with as many as a write needs. Nil waits for ever.
+  public var startPatienceMilliseconds: Int? = 5_000
   /// Log that is kept for followers that are away, at most.
   public var retainedLogBytes = 256 << 20
   /// Newest log that is kept in memory for followers that keep up.

@@ -28,6 +28,7 @@ final class Shipper: @unchecked Sendable {
   private var identity: LogIdentity
   private var end: LogPosition
   private var fence: Fence
+  private let nodeID: UniqueID
   private(set) var isWriter: Bool
   private(set) var acknowledgement: Acknowledgement
   private var served: [ObjectIdentifier: (connection: WireConnection, served: Served)] = [:]
@@ -36,7 +37,9 @@ final class Shipper: @unchecked Sendable {
   private var nextTicket: UInt64 = 0
   private var lastDigest: UInt64 = 0
   private var isAwaitingDigest = false
-  private var isReady = false
+  private var isLettingIn = false
+  private var isUnconfirmed = false
+  private var lettingInAfter = 0
   /// Whether this follower hears a primary itself, and so may be followed.
   private(set) var isFed = false
   /// Whether clients' writes are refused until enough replicas were heard.
@@ -47,23 +50,38 @@ final class Shipper: @unchecked Sendable {
   private(set) var stepDowns = 0
   /// Peers that were not let in, and why the last one was not.
   private(set) var refusals = (count: 0, last: String?.none)
+  /// Refusals that were said in the log: the first one, and then at most one in ten seconds.
+  private var saidRefusals = (count: 0, at: UInt64(0))
+  /// When a name was last used by somebody who was let in.
+  private var namesSeen: [String: UInt64] = [:]
+  private var beganHolding: UInt64?
   var onStepDown: (@Sendable (EpochName) -> Void)?
-  /// Answers a candidate; set by the node.
-  var judge: (@Sendable (Message.PromiseRequest, @escaping @Sendable (Message) -> Void) -> Void)?
+  var onWithdrawn: (@Sendable (EpochName) -> Void)?
+  /// Raises an alarm, or with nil takes it back.
+  var onAlarm: (@Sendable (Alarm, String?) -> Void)?
+  /// Answers a candidate, or says how it would be answered; set by the node.
+  var judge:
+    (
+      @Sendable (Message.PromiseRequest, _ isProbe: Bool, @escaping @Sendable (Message) -> Void) ->
+        Void
+    )?
 
   init(
     database: Database, queue: DispatchQueue, options: ReplicationOptions, record: NodeRecord,
-    policy: AcknowledgementPolicy
+    terms: AcknowledgementTerms
   ) {
     self.database = database
     self.queue = queue
     self.options = options
     identity = database.logIdentity
     end = database.logEnd
-    fence = Fence(EpochName(counter: record.epochCounter, id: record.epochID))
+    fence = record.fence
+    nodeID = record.nodeID
     isWriter = !record.isFollower
-    acknowledgement = Acknowledgement(policy: policy)
-    isAsynchronous = Guarded(policy.isAsynchronous)
+    acknowledgement = Acknowledgement(
+      terms: terms, patienceEnd: options.startPatienceMilliseconds.map { Self.now() + UInt64($0) })
+    isAsynchronous = Guarded(terms.isAsynchronous)
+    isHoldingWrites = isWriter && !acknowledgement.isReadyToWrite
     window = LogWindow(bytesMaximum: options.windowBytes)
   }
 
@@ -117,26 +135,37 @@ final class Shipper: @unchecked Sendable {
     case .send(let message):
       switch message {
       case .welcome, .pull: connection.allowLongMessages()
-      case .refuse(let refusal): refused(connection, refusal.text)
+      // Who only came at the wrong moment is no stranger.
+      case .refuse(let refusal) where ![.notServing, .staleEpoch].contains(refusal.reason):
+        refused(connection, refusal.text)
       default: break
       }
       connection.send(message)
     case .ship(let after, let bytesMaximum): ship(after, bytesMaximum, on: connection)
-    case .holds(let name, let lsn, let isHello):
+    case .holds(let name, let node, let lsn, let isHello):
+      if isHello { greeted(connection, as: name) }
       guard isWriter else { break }
-      settle(acknowledgement.holds(name, lsn: lsn, isHello: isHello))
+      settle(acknowledgement.holds(name, node, lsn: lsn, isHello: isHello))
+      if isHello, acknowledgement.hasHeardAll { onAlarm?(.startedWithout, nil) }
       checkReady()
     case .stepDown(let epoch): stepDown(for: epoch)
+    case .withdraw(let epoch): onWithdrawn?(epoch)
     case .restore(let frames): restore(frames, on: connection)
-    case .judge(let request):
-      judge?(request) { message in
-        connection.queue.async { connection.send(message) }
-      }
+    case .judge(let request): judge(request, isProbe: false, for: connection)
+    case .probe(let request): judge(request, isProbe: true, for: connection)
     case .openSnapshot: openSnapshot(on: connection)
     case .sendBlocks(let hashes): sendBlocks(hashes, on: connection)
     case .close(let reason):
       options.logger.info("a connection ends", metadata: ["reason": "\(reason)"])
       connection.close(reason)
+    }
+  }
+
+  private func judge(
+    _ request: Message.PromiseRequest, isProbe: Bool, for connection: WireConnection
+  ) {
+    judge?(request, isProbe) { message in
+      connection.queue.async { connection.send(message) }
     }
   }
 
@@ -183,16 +212,23 @@ final class Shipper: @unchecked Sendable {
     needed.withLock { $0 = least }
   }
 
-  /// The epochs of the log have changed; `isWriter` says whether this node writes from now on.
-  func epochsChanged(isWriter: Bool, fence: Fence, policy: AcknowledgementPolicy) {
+  /// This node writes from now on, in an epoch that has just begun.
+  func epochsChanged(fence: Fence, terms: AcknowledgementTerms) {
+    acknowledgement = Acknowledgement(terms: terms)
+    isAsynchronous.withLock { $0 = terms.isAsynchronous }
+    self.fence = fence
+    becomeWriter()
+    // What its history has it has seen itself: nobody has to be heard first.
+    isHoldingWrites = false
+    onAlarm?(.missingReplicas, nil)
+  }
+
+  /// This node writes from now on. Who writes has changed: sessions begin anew.
+  func becomeWriter() {
     guard let database else { return }
     identity = database.logIdentity
     end = database.logEnd
-    self.fence = fence
-    if isWriter, !self.isWriter { acknowledgement = Acknowledgement(policy: policy) }
-    self.isWriter = isWriter
-    isAsynchronous.withLock { $0 = policy.isAsynchronous }
-    // Who writes has changed: sessions begin anew.
+    isWriter = true
     for (_, entry) in served where entry.served.session.state != .fetching {
       entry.connection.close("this node has changed its part")
     }
@@ -212,16 +248,53 @@ final class Shipper: @unchecked Sendable {
     }
     settle(acknowledgement.tick(now: Self.now()))
     noteNeeded()
+    checkReady()
+    watchHolding()
+    if isUnconfirmed, acknowledgement.isEverythingHeld {
+      isUnconfirmed = false
+      onAlarm?(.unconfirmed, nil)
+    }
+  }
+
+  /// Writes that cannot be let in are no secret.
+  private func watchHolding() {
+    guard isWriter, isHoldingWrites else {
+      beganHolding = nil
+      return
+    }
+    let began = beganHolding ?? Self.now()
+    beganHolding = began
+    guard Self.now() > began + 10_000 else { return }
+    let heard = acknowledgement.heardMembers.sorted().joined(separator: ", ")
+    let asked = acknowledgement.terms.waiting.map {
+      "\($0.needed) of \($0.members.joined(separator: ", "))"
+    }.joined(separator: " and ")
+    onAlarm?(
+      .missingReplicas,
+      "nothing can be written: writes wait for \(asked), and heard is "
+        + "\(heard.isEmpty ? "nobody" : heard) since the start; start the replicas, or serve with "
+        + "--asynchronous once enough of them are back")
   }
 
   // MARK: Fencing
 
-  func raise(_ new: Fence) { fence = new }
-  var fenced: Fence { fence }
+  /// The node is bound to this now.
+  func raise(_ new: Fence) {
+    fence = new
+    guard isWriter, !new.admits(identity.name) else { return }
+    stepDowns += 1
+    isWriter = false
+    settle(acknowledgement.abandon())
+    // The connection over which a promise goes ends by itself.
+    for (_, entry) in served where entry.served.session.state != .greeting {
+      entry.connection.close("this node is not the primary any more")
+    }
+  }
 
   /// Somebody knows a higher epoch. Writes are refused at once, and those that wait end.
   func stepDown(for epoch: EpochName) {
-    guard fence.raise(to: epoch) || isWriter else { return }
+    let isNew = fence.raise(to: epoch)
+    guard isNew || isWriter else { return }
     stepDowns += 1
     isWriter = false
     options.logger.warning("stepping down for \(epoch)")
@@ -230,40 +303,28 @@ final class Shipper: @unchecked Sendable {
     for (_, entry) in served { entry.connection.close("this node has stepped down") }
   }
 
+  /// Lets writes in when enough replicas were heard, and after a promise that was given back.
   private func checkReady() {
-    let ready = isWriter && acknowledgement.isReadyToWrite
-    guard ready, !isReady, let database else { return }
-    isReady = true
-    let (logger, queue) = (options.logger, queue)
+    guard isWriter, acknowledgement.isReadyToWrite, !isLettingIn, let database else { return }
+    guard isHoldingWrites || stepDowns != lettingInAfter else { return }
+    isLettingIn = true
+    let (logger, queue, stepDowns) = (options.logger, queue, stepDowns)
     Task { [weak self] in
-      do {
-        _ = try await database.holdWrites(nil)
-        queue.async { [weak self] in self?.isHoldingWrites = false }
-      } catch { logger.error("writes cannot be let in: \(error)") }
+      do { _ = try await database.holdWrites(nil) } catch {
+        logger.error("writes cannot be let in: \(error)")
+      }
+      queue.async { [weak self] in
+        self?.isLettingIn = false
+        self?.isHoldingWrites = false
+        self?.lettingInAfter = stepDowns
+        self?.onAlarm?(.missingReplicas, nil)
+      }
     }
   }
 
-  /// As `stepDown`, but a node that follows anyway only remembers.
-  func stepDownOrRaise(_ epoch: EpochName) {
-    if isWriter, epoch > identity.name { stepDown(for: epoch) } else { _ = fence.raise(to: epoch) }
-  }
-
-  /// As `stepDown`, where the node has bound itself already. The connection over which the
-  /// promise goes ends by itself.
-  func stepDownQuietly(for epoch: EpochName) {
-    _ = fence.raise(to: epoch)
-    guard isWriter else { return }
-    stepDowns += 1
-    isWriter = false
-    settle(acknowledgement.abandon())
-    for (_, entry) in served where entry.served.session.state != .greeting {
-      entry.connection.close("this node has handed over")
-    }
-  }
-
-  func replacePolicy(_ policy: AcknowledgementPolicy) {
-    isAsynchronous.withLock { $0 = policy.isAsynchronous }
-    settle(acknowledgement.replace(policy: policy))
+  func replaceTerms(_ terms: AcknowledgementTerms) {
+    isAsynchronous.withLock { $0 = terms.isAsynchronous }
+    settle(acknowledgement.replace(terms: terms))
   }
 
   /// From here on nothing is acknowledged that waits for replicas.
@@ -283,7 +344,7 @@ final class Shipper: @unchecked Sendable {
   }
 
   /// Whether writes have to wait until enough replicas were heard.
-  var mustHoldWrites: Bool { isWriter && !acknowledgement.isReadyToWrite }
+  var holdsWritesAtStart: Bool { isHoldingWrites }
 
   private func restore(_ frames: [LogFrame], on connection: WireConnection) {
     guard let database else { return }
@@ -351,12 +412,26 @@ final class Shipper: @unchecked Sendable {
 
 extension Shipper: WireConnectionDelegate {
   func received(_ message: Message, on connection: WireConnection) {
+    switch message {
+    case .hello(let hello), .openSnapshot(let hello):
+      for epoch in fence.withdrawn(of: hello.promised) { connection.send(.withdraw(epoch)) }
+      if let refusal = refusal(of: hello, on: connection) {
+        connection.send(.refuse(.init(.notAllowed, refusal)))
+        refused(connection, refusal)
+        return connection.close(refusal)
+      }
+    default: break
+    }
     if !isWriter, !isFed {
       // Two nodes that follow each other would believe that they lack nothing.
       switch message {
       case .hello, .openSnapshot:
+        served[ObjectIdentifier(connection)]?.served.hasSpoken = true
         connection.send(
-          .refuse(.init(.notServing, "this node hears no primary", fence: fence.epoch)))
+          .refuse(
+            .init(
+              .notServing, "this node hears no primary", fence: fence.known,
+              databaseID: identity.databaseID)))
         return connection.close("this node hears no primary")
       default: break
       }
@@ -365,12 +440,17 @@ extension Shipper: WireConnectionDelegate {
     case .refuse: break
     default: served[ObjectIdentifier(connection)]?.served.hasSpoken = true
     }
-    let fence = fence.epoch
+    let fence = fence
     update(connection) { $0.received(message, fence: fence, history: $1, now: $2) }
   }
 
   func closed(_ connection: WireConnection, reason: String) {
     let entry = served.removeValue(forKey: ObjectIdentifier(connection))
+    if let name = entry?.served.session.name, namesSeen[name] != nil,
+      acknowledgement.isOwner(entry?.served.session.nodeID ?? .zero, of: name)
+    {
+      namesSeen[name] = Self.now()
+    }
     if let entry, !entry.served.hasSpoken { refused(connection, reason) }
     noteNeeded()
   }
@@ -379,7 +459,49 @@ extension Shipper: WireConnectionDelegate {
     served[ObjectIdentifier(connection)]?.served.hasSpoken = true
     let text = "\(connection.peer): \(reason)"
     refusals = (refusals.count + 1, text)
-    options.logger.notice("a peer was not let in", metadata: ["reason": "\(text)"])
+    saidRefusals.count += 1
+    let now = Self.now()
+    guard saidRefusals.at == 0 || now > saidRefusals.at + 10_000 else { return }
+    options.logger.notice(
+      "a peer was not let in", metadata: ["reason": "\(text)", "count": "\(saidRefusals.count)"])
+    saidRefusals = (0, now)
+  }
+
+  /// A peer is known by now, and its connection is kept.
+  private func greeted(_ connection: WireConnection, as name: String) {
+    connection.confirm()
+    namesSeen[name] = Self.now()
+  }
+
+  /// How long after its last word a name may be used by another node.
+  private static let nameMilliseconds: UInt64 = 30_000
+
+  /// Why a node may not use the name that it says; nil if it may. Two nodes with one name would
+  /// confirm for each other what only one of them has.
+  private func refusal(of hello: Message.Hello, on connection: WireConnection) -> String? {
+    let name = hello.name
+    guard hello.nodeID != .zero else { return nil }
+    if name == options.name, hello.nodeID != nodeID {
+      return "this node itself is called '\(name)'"
+    }
+    let isConnected = served.values.contains {
+      $0.connection !== connection && $0.served.session.name == name
+        && $0.served.session.nodeID != .zero && $0.served.session.nodeID != hello.nodeID
+    }
+    if isConnected {
+      onAlarm?(.name(name), "two nodes are called '\(name)': the second one is not let in")
+      return "another node that is called '\(name)' is connected"
+    }
+    guard !acknowledgement.isOwner(hello.nodeID, of: name) else { return nil }
+    let seen = namesSeen[name] ?? 0
+    guard Self.now() > seen + Self.nameMilliseconds else {
+      return "another node was called '\(name)' less than "
+        + "\(Self.nameMilliseconds / 1_000) s ago"
+    }
+    options.logger.warning("'\(name)' is another node from now on")
+    acknowledgement.forget(owner: name)
+    onAlarm?(.name(name), nil)
+    return nil
   }
 }
 
@@ -440,14 +562,29 @@ extension Shipper: ReplicationHooks {
     for action in actions {
       switch action {
       case .release(let tickets):
+        if isUnconfirmed {
+          isUnconfirmed = false
+          onAlarm?(.unconfirmed, nil)
+        }
         for ticket in tickets { completions.removeValue(forKey: ticket)?.body(nil) }
       case .giveUp(let tickets):
+        if isWriter, !isUnconfirmed {
+          isUnconfirmed = true
+          onAlarm?(
+            .unconfirmed,
+            "replicas do not confirm writes in time: these end with an unknown outcome")
+        }
         for ticket in tickets {
           guard let (lsn, body) = completions.removeValue(forKey: ticket) else { continue }
           body(outcomeUnknown(lsn))
         }
       case .degraded: options.logger.error("acknowledging writes without replicas")
       case .restored: options.logger.notice("enough replicas have caught up again")
+      case .startedWithout(let missing):
+        onAlarm?(
+          .startedWithout,
+          "writing began without having heard \(missing.joined(separator: ", ")) since the start: "
+            + "if this host's disk was set back, what only they have is not here")
       }
     }
   }

@@ -11,13 +11,14 @@ import VecDB
 /// |---|---|
 /// | `/` | a page for people |
 /// | `/status` | ``NodeStatus`` as JSON |
-/// | `/health` | 200 while the process answers and has raised no alarm, else 503 |
+/// | `/health` | 200 while the process answers; 503 if a failed write stopped all writing |
 /// | `/ready` | 200 if searches are worth sending here: open, and no further behind than asked for |
-/// | `/primary` | 200 on the primary, else 503 |
+/// | `/primary` | 200 where a write is accepted now, else 503 |
 /// | `/metrics` | Prometheus text |
 public final class StatusServer: Sendable {
   /// A follower that is further behind is not ready.
   public static let defaultReadyLagSeconds = 10.0
+  private static let connectionsMaximum = 64
 
   private let channel: any Channel
 
@@ -26,9 +27,18 @@ public final class StatusServer: Sendable {
     _ node: ReplicationNode, at address: NodeAddress,
     readyLagSeconds: Double = StatusServer.defaultReadyLagSeconds
   ) async throws -> StatusServer {
+    let limiter = ConnectionLimiter(
+      maximum: DescriptorBudget.connections(wanted: connectionsMaximum, share: 3))
     let channel = try await ServerBootstrap(group: WireTransport.group)
       .serverChannelOption(ChannelOptions.backlog, value: 64)
       .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelOption(ChannelOptions.maxMessagesPerRead, value: 1)
+      .serverChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(
+            AcceptGate(limiter: limiter), name: "vecdb.accept")
+        }
+      }
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           let operations = channel.pipeline.syncOperations
@@ -37,7 +47,7 @@ public final class StatusServer: Sendable {
           try operations.addHandler(StatusHandler(node: node, readyLagSeconds: readyLagSeconds))
         }
       }
-      .bind(host: address.host, port: address.port).get()
+      .bind(listening: address)
     return StatusServer(channel)
   }
 
@@ -56,10 +66,28 @@ private final class StatusHandler: ChannelInboundHandler, @unchecked Sendable {
   private let readyLagSeconds: Double
   private var head: HTTPRequestHead?
   private var bodyBytes = 0
+  private var deadline: Scheduled<Void>?
+  /// How long a whole request may take to come, however lively its sender is.
+  private static let patience = TimeAmount.seconds(10)
 
   init(node: ReplicationNode, readyLagSeconds: Double) {
     self.node = node
     self.readyLagSeconds = readyLagSeconds
+  }
+
+  func channelActive(context: ChannelHandlerContext) {
+    awaitRequest(context.channel)
+    context.fireChannelActive()
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    deadline?.cancel()
+    context.fireChannelInactive()
+  }
+
+  private func awaitRequest(_ channel: any Channel) {
+    deadline?.cancel()
+    deadline = channel.eventLoop.scheduleTask(in: Self.patience) { channel.close(promise: nil) }
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -79,6 +107,8 @@ private final class StatusHandler: ChannelInboundHandler, @unchecked Sendable {
     case .end:
       guard let head else { return }
       self.head = nil
+      bodyBytes = 0
+      awaitRequest(context.channel)
       let (channel, node, limit) = (context.channel, node, readyLagSeconds)
       Task {
         let answer = await StatusAnswer.make(head, node: node, readyLagSeconds: limit)
@@ -119,8 +149,15 @@ struct StatusAnswer {
     switch path {
     case "/": return StatusAnswer(contentType: "text/html; charset=utf-8", body: page(status))
     case "/status": return StatusAnswer(body: json(status))
-    case "/health": return check(status.alarms.isEmpty, status.alarms.first ?? "healthy")
-    case "/primary": return check(status.role == .primary, status.role.rawValue)
+    case "/health":
+      let isPoisoned = status.isPoisoned == true
+      return check(!isPoisoned, isPoisoned ? "nothing can be written" : "alive")
+    case "/primary":
+      let isWritable = status.isWritable == true
+      return check(
+        isWritable,
+        isWritable || status.role == .follower
+          ? status.role.rawValue : "primary, but nothing can be written now")
     case "/ready":
       let isOpen = status.databaseID != nil
       let lag = status.role == .primary ? 0 : status.lagSeconds ?? .infinity
@@ -128,7 +165,9 @@ struct StatusAnswer {
         isOpen && lag <= readyLagSeconds,
         isOpen ? "\(lag) s behind" : "the copy is being fetched")
     case "/metrics":
-      return StatusAnswer(contentType: "text/plain; version=0.0.4", body: metrics(status))
+      let activity = node.state.withLock { $0.database }?.activity
+      return StatusAnswer(
+        contentType: "text/plain; version=0.0.4", body: MetricsPage(status, activity).text)
     default:
       return StatusAnswer(status: .notFound, contentType: "text/plain", body: "not found\n")
     }
@@ -145,54 +184,6 @@ struct StatusAnswer {
     do { return String(decoding: try encoder.encode(status), as: UTF8.self) + "\n" } catch {
       return "{}\n"
     }
-  }
-
-  static func metrics(_ status: NodeStatus) -> String {
-    var text = ""
-    func gauge(_ name: String, _ help: String, _ values: [(labels: String, value: String)]) {
-      guard !values.isEmpty else { return }
-      text += "# HELP vecdb_\(name) \(help)\n# TYPE vecdb_\(name) gauge\n"
-      for (labels, value) in values { text += "vecdb_\(name)\(labels) \(value)\n" }
-    }
-    func escaped(_ name: String) -> String {
-      name.replacingOccurrences(of: "\\", with: "\\\\")
-        .replacingOccurrences(of: "\"", with: "\\\"").replacingOccurrences(of: "\n", with: "\\n")
-    }
-    gauge("is_primary", "1 on the primary", [("", status.role == .primary ? "1" : "0")])
-    gauge("epoch", "Counter of the current epoch", [("", "\(status.epoch)")])
-    gauge("lsn", "Last searchable LSN", [("", "\(status.lsn)")])
-    gauge("checkpoint_lsn", "LSN of the newest checkpoint", [("", "\(status.checkpointLSN)")])
-    gauge("alarms", "Findings that need somebody", [("", "\(status.alarms.count)")])
-    gauge(
-      "degraded", "1 while writes are acknowledged without replicas",
-      [("", status.isDegraded ? "1" : "0")])
-    gauge(
-      "degraded_writes", "Writes acknowledged without replicas",
-      [("", "\(status.degradedWrites)")])
-    gauge("waiting_writes", "Writes that wait for replicas", [("", "\(status.waitingWrites)")])
-    gauge(
-      "refused_connections", "Peers that were not let in since the start",
-      [("", "\(status.refusals)")])
-    if let expires = status.certificateExpires {
-      gauge(
-        "certificate_expires_seconds", "When this node's certificate ends, in seconds since 1970",
-        [("", "\(expires)")])
-    }
-    gauge(
-      "follower_lag_lsn", "Batches that a follower is behind",
-      status.followers.map { ("{follower=\"\(escaped($0.name))\"}", "\($0.lagLSN)") })
-    gauge(
-      "follower_lag_bytes", "Bytes of log that a follower is behind",
-      status.followers.map { ("{follower=\"\(escaped($0.name))\"}", "\($0.lagBytes)") })
-    if status.role == .follower {
-      gauge("connected", "1 while the primary is heard", [("", status.isConnected ? "1" : "0")])
-      gauge("lag_lsn", "Batches behind the primary", [("", "\(status.lagLSN ?? 0)")])
-      gauge("lag_bytes", "Bytes of log behind the primary", [("", "\(status.lagBytes ?? 0)")])
-      gauge(
-        "lag_seconds", "Seconds behind the primary; NaN if it was never heard",
-        [("", status.lagSeconds.map { "\($0)" } ?? "NaN")])
-    }
-    return text
   }
 
   private static func page(_ status: NodeStatus) -> String {
@@ -223,6 +214,10 @@ struct StatusAnswer {
             : "applied \(follower.appliedLSN), behind \(follower.lagLSN) batches, "
               + "\(follower.lagBytes) bytes"
         ))
+    }
+    rows.append(("writes", status.isWritable == true ? "accepted" : "not accepted"))
+    if let acknowledgement = status.acknowledgement {
+      rows.append(("acknowledgement", "\(acknowledgement)"))
     }
     for alarm in status.alarms { rows.append(("ALARM", alarm)) }
     if let error = status.lastError { rows.append(("last error", error)) }

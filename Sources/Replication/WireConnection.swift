@@ -19,6 +19,8 @@ final class WireConnection: @unchecked Sendable {
   weak var delegate: (any WireConnectionDelegate)?
   private var sequence: UInt64 = 0
   private var isClosed = false
+  /// Set on the side that accepts.
+  var limiter: ConnectionLimiter?
 
   init(channel: any Channel, queue: DispatchQueue) {
     self.channel = channel
@@ -65,6 +67,9 @@ final class WireConnection: @unchecked Sendable {
     delegate?.closed(self, reason: reason)
     delegate = nil
   }
+
+  /// The peer is known: it does not make way for others.
+  func confirm() { limiter?.confirm(channel) }
 
   /// From here on the peer is known, and may send more.
   func allowLongMessages() {
@@ -148,6 +153,7 @@ final class WireHandler: ChannelInboundHandler, @unchecked Sendable {
 struct WireTransport: Sendable {
   let security: TransportSecurity
   let queue: DispatchQueue
+  var connectionsMaximum = 64
   static let group = MultiThreadedEventLoopGroup.singleton
   /// How long a server may take to prove who it is.
   private static let handshakeSeconds: Int64 = 5
@@ -157,30 +163,44 @@ struct WireTransport: Sendable {
     _ address: NodeAddress, accept: @escaping @Sendable (WireConnection) -> Void
   ) async throws -> any Channel {
     try security.require(address)
+    // Half as many again may be on the way to say who they are.
+    let limiter = ConnectionLimiter(
+      maximum: DescriptorBudget.connections(
+        wanted: connectionsMaximum + connectionsMaximum / 2, share: 2))
     return try await ServerBootstrap(group: Self.group)
       .serverChannelOption(ChannelOptions.backlog, value: 64)
       .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelOption(ChannelOptions.maxMessagesPerRead, value: 1)
+      .serverChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(
+            AcceptGate(limiter: limiter), name: "vecdb.accept")
+        }
+      }
       .childChannelOption(ChannelOptions.socketOption(.tcp_nodelay), value: 1)
       .childChannelOption(ChannelOptions.autoRead, value: false)
       .childChannelOption(ChannelOptions.recvAllocator, value: Self.allocator)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           let connection = try install(in: channel, isServer: true, proven: nil)
+          connection.limiter = limiter
           queue.async { accept(connection) }
         }
       }
-      .bind(host: address.host, port: address.port).get()
+      .bind(listening: address)
   }
 
   /// Connects, and waits until the peer has proven who it is.
-  func connect(_ address: NodeAddress) async throws -> WireConnection {
+  func connect(
+    _ address: NodeAddress, timeoutMilliseconds: Int = 3_000
+  ) async throws -> WireConnection {
     try security.require(address)
     let loop = Self.group.next()
     let proven = loop.makePromise(of: Void.self)
     do {
       let connection = Guarded<WireConnection?>(nil)
       let channel = try await ClientBootstrap(group: loop)
-        .connectTimeout(.seconds(3))
+        .connectTimeout(.milliseconds(Int64(timeoutMilliseconds)))
         .channelOption(ChannelOptions.socketOption(.tcp_nodelay), value: 1)
         .channelOption(ChannelOptions.autoRead, value: false)
         .channelOption(ChannelOptions.recvAllocator, value: Self.allocator)
@@ -203,8 +223,23 @@ struct WireTransport: Sendable {
       return connection
     } catch {
       proven.fail(error)
-      throw VecDBError(.inputOutput, security.explain(error), at: "\(address)")
+      throw VecDBError(
+        .inputOutput, Self.explain(error) ?? security.explain(error), at: "\(address)",
+        remedy: "Check the address, and that the node there runs. It is tried again.")
     }
+  }
+
+  /// The usual failures in words.
+  private static func explain(_ error: any Error) -> String? {
+    let text = "\(error)"
+    let known = [
+      ("Connection refused", "nobody listens there"), ("connectTimeout", "no answer in time"),
+      ("No route to host", "there is no route to that host"),
+      ("Network is unreachable", "that network cannot be reached"),
+      ("EAI_", "the host's name cannot be resolved"), ("NIODNS", "the host's name is not known"),
+      ("unknown host", "the host's name is not known"),
+    ]
+    return known.first { text.contains($0.0) }?.1
   }
 
   private static let allocator = AdaptiveRecvByteBufferAllocator(

@@ -35,6 +35,10 @@ package struct AcknowledgementPolicy: Sendable, Hashable {
   /// `needed` of them have one in common with those.
   package var hearingNeeded: Int { members.count - needed + 1 }
 
+  /// How many members must have promised themselves to a new epoch. Also more than half of them, so
+  /// that of two promotions the later one hears of the earlier.
+  package var promisesNeeded: Int { max(hearingNeeded, members.count / 2 + 1) }
+
   // Layout: UInt8 version 1, UInt32 needed, UInt64 maximum lag (all ones: not limited), UInt32
   // timeout, UInt8 degrades, UInt32 count of members, each a counted name.
   private static let version: UInt8 = 1

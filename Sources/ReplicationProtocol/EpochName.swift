@@ -33,21 +33,3 @@ extension LogIdentity {
     return LogIdentity(databaseID: databaseID, epochs: Array(kept))
   }
 }
-
-/// The highest epoch that a node has heard of or promised itself to. It never goes down and is
-/// kept durably: whoever it belongs to accepts nothing of a lower epoch, and acknowledges nothing
-/// to a primary of one.
-package struct Fence: Sendable, Hashable {
-  package private(set) var epoch: EpochName
-
-  package init(_ epoch: EpochName = .none) { self.epoch = epoch }
-
-  package func admits(_ other: EpochName) -> Bool { other >= epoch }
-
-  /// Returns whether the fence moved, and so has to be made durable.
-  package mutating func raise(to other: EpochName) -> Bool {
-    guard other > epoch else { return false }
-    epoch = other
-    return true
-  }
-}

@@ -36,8 +36,10 @@ package struct Lag: Sendable {
     marks.append(Mark(lsn: lsn, heardAt: now))
   }
 
-  package mutating func applied(_ lsn: UInt64) {
+  /// - Parameter bytesBehind: log that is still missing; nil if that is not known anew.
+  package mutating func applied(_ lsn: UInt64, bytesBehind: UInt64? = nil) {
     appliedLSN = lsn
+    if let bytesBehind { bytes = bytesBehind }
     let kept = marks.firstIndex { $0.lsn > lsn } ?? marks.count
     marks.removeFirst(kept)
     if lsn >= primaryLSN { bytes = 0 }

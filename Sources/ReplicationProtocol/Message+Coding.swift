@@ -25,6 +25,11 @@ extension Message {
     case snapshot = 18
     case requestBlocks = 19
     case block = 20
+    case probe = 21
+    case withdraw = 22
+
+    /// Those that came later: who does not know them goes on without.
+    var isSkippable: Bool { self == .probe || self == .withdraw }
   }
 
   private static let samplesMaximum = 64
@@ -38,7 +43,9 @@ extension Message {
   package func encoded(sequence: UInt64) -> [UInt8] {
     var writer = ByteWriter()
     let kind = write(to: &writer)
-    return WireFrame(kind: kind.rawValue, sequence: sequence, payload: writer.bytes).encoded()
+    return WireFrame(
+      kind: kind.rawValue, sequence: sequence, payload: writer.bytes, isSkippable: kind.isSkippable
+    ).encoded()
   }
 
   private func write(to writer: inout ByteWriter) -> Kind {
@@ -53,6 +60,7 @@ extension Message {
       writer.write(counted: welcome.identity.encoded())
       writer.write(welcome.primaryEnd)
       writer.write(welcome.heartbeatMilliseconds)
+      writer.write(UInt8(welcome.isPrimary ? 1 : 0))
       return .welcome
     case .snapshotNeeded(let identity):
       writer.write(counted: identity.encoded())
@@ -65,6 +73,7 @@ extension Message {
       writer.write(refusal.reason.rawValue)
       writer.write(refusal.text)
       writer.write(refusal.fence)
+      writer.write(refusal.databaseID)
       return .refuse
     case .data(let data):
       writer.write(data.primaryEnd)
@@ -107,6 +116,12 @@ extension Message {
     case .promise(let promise):
       promise.write(to: &writer)
       return .promise
+    case .probe(let request):
+      request.write(to: &writer)
+      return .probe
+    case .withdraw(let epoch):
+      writer.write(epoch)
+      return .withdraw
     case .snapshot(let snapshot):
       writer.write(counted: snapshot.manifest)
       writer.write(counted: snapshot.identity.encoded())
@@ -149,7 +164,8 @@ extension Message {
       self = .welcome(
         Welcome(
           identity: try reader.readIdentity(), primaryEnd: try reader.read("end"),
-          heartbeatMilliseconds: try reader.read("heartbeat")))
+          heartbeatMilliseconds: try reader.read("heartbeat"),
+          isPrimary: try reader.remaining == 0 || reader.read(UInt8.self, "part") == 1))
     case .snapshotNeeded: self = .snapshotNeeded(try reader.readIdentity())
     case .diverged:
       self = .diverged(try reader.readPosition("position"), try reader.readIdentity())
@@ -157,7 +173,8 @@ extension Message {
       let reason = Refusal.Reason(rawValue: try reader.read("reason")) ?? .protocolViolation
       self = .refuse(
         Refusal(
-          reason, try reader.readString(maximum: 4_096, "text"), fence: try reader.readEpochName()))
+          reason, try reader.readString(maximum: 4_096, "text"),
+          fence: try reader.readEpochName(), databaseID: try reader.readLateID("database id")))
     case .data:
       let end: UInt64 = try reader.read("end")
       let behind: UInt64 = try reader.read("bytes behind")
@@ -185,6 +202,8 @@ extension Message {
     case .pullRefused: self = .pullRefused(try reader.readString(maximum: 4_096, "text"))
     case .requestPromise: self = .requestPromise(try PromiseRequest(from: &reader))
     case .promise: self = .promise(try Promise(from: &reader))
+    case .probe: self = .probe(try PromiseRequest(from: &reader))
+    case .withdraw: self = .withdraw(try reader.readEpochName())
     case .snapshot:
       self = .snapshot(
         Snapshot(
@@ -211,6 +230,8 @@ extension Message.Hello {
     writer.write(UInt32(samples.count))
     for sample in samples { writer.write(sample) }
     writer.write(creditBytes)
+    writer.write(nodeID)
+    writer.write(promised)
   }
 
   init(from reader: inout ByteReader) throws {
@@ -224,6 +245,8 @@ extension Message.Hello {
     samples = []
     for _ in 0..<count { samples.append(try reader.readPosition("sample")) }
     creditBytes = try reader.read("credit")
+    nodeID = try reader.readLateID("node id")
+    promised = try reader.readLateEpochNames()
   }
 }
 
@@ -254,6 +277,8 @@ extension Message.Promise {
     writer.write(end)
     writer.write(fence)
     writer.write(text)
+    writer.write(nodeID)
+    writer.write(promised)
   }
 
   init(from reader: inout ByteReader) throws {
@@ -264,10 +289,17 @@ extension Message.Promise {
     end = try reader.readPosition("end")
     fence = try reader.readEpochName()
     text = try reader.readString(maximum: 4_096, "text")
+    nodeID = try reader.readLateID("node id")
+    promised = try reader.readLateEpochNames()
   }
 }
 
 extension ByteWriter {
+  mutating func write(_ epochs: [EpochName]) {
+    write(UInt32(epochs.count))
+    for epoch in epochs { write(epoch) }
+  }
+
   mutating func write(_ epoch: EpochName) {
     write(epoch.counter)
     write(epoch.id)
@@ -282,6 +314,18 @@ extension ByteWriter {
 extension ByteReader {
   mutating func readEpochName() throws -> EpochName {
     EpochName(counter: try read("epoch counter"), id: try readUniqueID("epoch id"))
+  }
+
+  /// A field that came later.
+  mutating func readLateID(_ what: String) throws -> UniqueID {
+    remaining == 0 ? .zero : try readUniqueID(what)
+  }
+
+  mutating func readLateEpochNames() throws -> [EpochName] {
+    guard remaining > 0 else { return [] }
+    let count = Int(try read(UInt32.self, "promises"))
+    guard count <= Fence.promisesMaximum + 1 else { throw failure("promises") }
+    return try (0..<count).map { _ in try readEpochName() }
   }
 
   mutating func readIdentity() throws -> LogIdentity {

@@ -26,6 +26,10 @@ package enum Message: Sendable, Hashable {
   case pullRefused(String)
   case requestPromise(PromiseRequest)
   case promise(Promise)
+  /// As a request for a promise, but nothing is promised: how would it be answered?
+  case probe(PromiseRequest)
+  /// This epoch, which the sender wanted to begin, will never begin.
+  case withdraw(EpochName)
   case openSnapshot(Hello)
   case snapshot(Snapshot)
   case requestBlocks([Digest])
@@ -42,11 +46,18 @@ package enum Message: Sendable, Hashable {
     /// say where two histories parted without asking.
     package var samples: [LogPosition]
     package var creditBytes: UInt64
+    /// Who it is; zero if it does not say.
+    package var nodeID: UniqueID
+    /// Epochs that it has promised itself to, and that have not begun as far as it knows.
+    package var promised: [EpochName]
 
     package init(
       name: String, identity: LogIdentity?, end: LogPosition, fence: EpochName,
-      samples: [LogPosition] = [], creditBytes: UInt64 = 16 << 20
+      samples: [LogPosition] = [], creditBytes: UInt64 = 16 << 20, nodeID: UniqueID = .zero,
+      promised: [EpochName] = []
     ) {
+      self.nodeID = nodeID
+      self.promised = promised
       self.name = name
       self.identity = identity
       self.end = end
@@ -60,8 +71,14 @@ package enum Message: Sendable, Hashable {
     package var identity: LogIdentity
     package var primaryEnd: UInt64
     package var heartbeatMilliseconds: UInt32
+    /// Whether this is the primary, and not a follower that is followed.
+    package var isPrimary: Bool
 
-    package init(identity: LogIdentity, primaryEnd: UInt64, heartbeatMilliseconds: UInt32) {
+    package init(
+      identity: LogIdentity, primaryEnd: UInt64, heartbeatMilliseconds: UInt32,
+      isPrimary: Bool = true
+    ) {
+      self.isPrimary = isPrimary
       self.identity = identity
       self.primaryEnd = primaryEnd
       self.heartbeatMilliseconds = heartbeatMilliseconds
@@ -79,10 +96,15 @@ package enum Message: Sendable, Hashable {
     }
     package var reason: Reason
     package var text: String
-    /// The highest epoch that the refusing side knows.
+    /// The highest epoch that the refusing side knows to have begun.
     package var fence: EpochName
+    /// The database that the fence is of; zero if that is not said.
+    package var databaseID: UniqueID
 
-    package init(_ reason: Reason, _ text: String, fence: EpochName = .none) {
+    package init(
+      _ reason: Reason, _ text: String, fence: EpochName = .none, databaseID: UniqueID = .zero
+    ) {
+      self.databaseID = databaseID
       self.reason = reason
       self.text = text
       self.fence = fence
@@ -156,11 +178,17 @@ package enum Message: Sendable, Hashable {
     /// The node was the primary until now.
     package var isPrimary: Bool
     package var text: String
+    /// Who it is; zero if it does not say.
+    package var nodeID: UniqueID
+    /// Epochs that it knew or had promised itself to before this.
+    package var promised: [EpochName]
 
     package init(
       name: String, isGranted: Bool, identity: LogIdentity, end: LogPosition, fence: EpochName,
-      isPrimary: Bool, text: String
+      isPrimary: Bool, text: String, nodeID: UniqueID = .zero, promised: [EpochName] = []
     ) {
+      self.nodeID = nodeID
+      self.promised = promised
       self.name = name
       self.isGranted = isGranted
       self.identity = identity

@@ -11,13 +11,17 @@ package struct PrimarySession: Sendable {
     /// Read about this many bytes of log after this LSN and hand them to `ship`.
     case ship(after: UInt64, bytesMaximum: Int)
     /// A replica holds the log durably up to here.
-    case holds(name: String, lsn: UInt64, isHello: Bool)
+    case holds(name: String, node: UniqueID, lsn: UInt64, isHello: Bool)
     /// Somebody knows a higher epoch: stop accepting writes, durably.
     case stepDown(EpochName)
     /// Frames that this node had lost come back from a replica.
     case restore([LogFrame])
     /// Somebody wants to be the primary.
     case judge(Message.PromiseRequest)
+    /// Somebody asks how it would be answered if it wanted that; nothing changes.
+    case probe(Message.PromiseRequest)
+    /// An epoch that was promised will never begin.
+    case withdraw(EpochName)
     case openSnapshot(Message.Hello)
     case sendBlocks([Digest])
     case close(String)
@@ -35,6 +39,7 @@ package struct PrimarySession: Sendable {
 
   package private(set) var state = State.greeting
   package private(set) var name = ""
+  package private(set) var nodeID = UniqueID.zero
   /// The last LSN handed to the connection.
   package private(set) var sentLSN: UInt64 = 0
   package private(set) var progress = Message.Progress(
@@ -60,7 +65,7 @@ package struct PrimarySession: Sendable {
 
   /// The peer said something.
   package mutating func received(
-    _ message: Message, fence: EpochName, history: some HistoryReading, now: UInt64
+    _ message: Message, fence: Fence, history: some HistoryReading, now: UInt64
   ) -> [Action] {
     guard state != .closed else { return [] }
     heard = now
@@ -70,15 +75,19 @@ package struct PrimarySession: Sendable {
       name = hello.name
       state = .fetching
       if let identity = hello.identity, identity.databaseID != history.identity.databaseID {
-        return refuse(.foreignDatabase, foreign(identity, history), fence)
+        return refuse(.foreignDatabase, foreign(identity, history), fence, history)
       }
       return [.openSnapshot(hello)]
     case (.requestBlocks(let hashes), .fetching): return [.sendBlocks(hashes)]
-    case (.requestPromise(let request), .greeting), (.requestPromise(let request), .streaming):
+    case (.requestPromise(let request), .greeting), (.requestPromise(let request), .streaming),
+      (.probe(let request), .greeting), (.probe(let request), .streaming):
       guard request.databaseID == history.identity.databaseID else {
-        return refuse(.foreignDatabase, "the candidate belongs to another database", fence)
+        return refuse(
+          .foreignDatabase, "the candidate belongs to another database", fence, history)
       }
+      if case .probe = message { return [.probe(request)] }
       return [.judge(request)]
+    case (.withdraw(let epoch), _): return [.withdraw(epoch)]
     case (.credit(let bytes), .streaming):
       creditLimit = max(creditLimit, bytes)
       return pump(history, now)
@@ -88,55 +97,79 @@ package struct PrimarySession: Sendable {
         return refuse(
           .protocolViolation,
           "replica '\(name)' claims LSN \(max(told.received, told.durable)), but was sent "
-            + "\(sentLSN)", fence)
+            + "\(sentLSN)", fence, history)
       }
       let grew = told.durable > progress.durable
       progress = told
-      return grew ? [.holds(name: name, lsn: told.durable, isHello: false)] : []
+      return grew ? [.holds(name: name, node: nodeID, lsn: told.durable, isHello: false)] : []
     case (.heartbeat(let beat), .streaming), (.heartbeat(let beat), .pulling):
-      guard beat.epoch > history.identity.name, beat.epoch > fence else { return [] }
-      return [.stepDown(beat.epoch)] + refuse(.staleEpoch, "a higher epoch is known", beat.epoch)
+      guard beat.epoch > history.identity.name, beat.epoch > fence.known else { return [] }
+      return [.stepDown(beat.epoch)]
+        + refuse(.staleEpoch, "a higher epoch is known", Fence(beat.epoch), history)
     case (.heartbeat, .fetching): return []
     case (.pulled(let frames, let isLast), .pulling):
       guard
         frames.allSatisfy({ $0.epochCounter == history.identity.currentEpoch.counter })
-      else { return refuse(.protocolViolation, "frames of another epoch were given back", fence) }
+      else {
+        return refuse(
+          .protocolViolation, "frames of another epoch were given back", fence, history)
+      }
       if isLast { state = .closed }
       return [.restore(frames)] + (isLast ? [.close("what was lost is back")] : [])
     case (.pullRefused(let text), .pulling):
-      return refuse(.notServing, "the replica is ahead but will not give back: \(text)", fence)
+      return refuse(
+        .notServing, "the replica is ahead but will not give back: \(text)", fence, history)
     case (.refuse(let refusal), _):
+      // A fence counts if it is of this database, as the peer says now or has said in its hello.
+      let isOurs =
+        refusal.databaseID == history.identity.databaseID
+        || refusal.databaseID == .zero && (state == .streaming || state == .pulling)
       state = .closed
       let end = Action.close("the replica refuses: \(refusal.text)")
-      return refusal.fence > history.identity.name ? [.stepDown(refusal.fence), end] : [end]
+      guard isOurs, refusal.fence > history.identity.name else { return [end] }
+      return [.stepDown(refusal.fence), end]
     default:
-      return refuse(.protocolViolation, "a message that does not belong here", fence)
+      return refuse(.protocolViolation, "a message that does not belong here", fence, history)
     }
   }
 
   private mutating func greet(
-    _ hello: Message.Hello, _ fence: EpochName, _ history: some HistoryReading, _ now: UInt64
+    _ hello: Message.Hello, _ fence: Fence, _ history: some HistoryReading, _ now: UInt64
   ) -> [Action] {
     name = hello.name
-    // What the follower promised to, or has seen, binds this side too.
-    if hello.fence > max(fence, history.identity.name) {
-      return [.stepDown(hello.fence)]
-        + refuse(.staleEpoch, "this node is of an older epoch than its replica", hello.fence)
-    }
-    if isWriter, fence > history.identity.name {
-      return refuse(.staleEpoch, "this node is fenced off by \(fence)", fence)
-    }
+    nodeID = hello.nodeID
     let relation = Relation(of: hello, to: history)
+    // First of all: an epoch says something within its own database alone.
+    if relation == .foreign {
+      return refuse(.foreignDatabase, foreign(hello.identity, history), fence, history)
+    }
+    // What the follower has seen binds this side too; one that has no database has seen nothing.
+    if hello.identity != nil, hello.fence > max(fence.known, history.identity.name) {
+      return [.stepDown(hello.fence)]
+        + refuse(
+          .staleEpoch, "this node is of an older epoch than its replica", Fence(hello.fence),
+          history)
+    }
+    if isWriter, fence.epoch > history.identity.name {
+      return refuse(.staleEpoch, "this node is fenced off by \(fence.epoch)", fence, history)
+    }
+    if hello.promised.contains(where: { $0 > history.identity.name }) {
+      // It takes nothing from here before it knows what became of that.
+      return refuse(
+        .notServing, "the replica has promised itself to a candidate of a higher epoch", fence,
+        history)
+    }
     switch relation {
     case .foreign:
-      return refuse(.foreignDatabase, foreign(hello.identity, history), fence)
+      return refuse(.foreignDatabase, foreign(hello.identity, history), fence, history)
     case .trimmed: return last(.snapshotNeeded(history.identity), "a snapshot is needed")
     case .diverged(let position):
       return last(
         .diverged(position, history.identity), "the replica left this history at \(position)")
     case .ahead:
       guard isWriter else {
-        return refuse(.notServing, "the replica is ahead of this node, which follows too", fence)
+        return refuse(
+          .notServing, "the replica is ahead of this node, which follows too", fence, history)
       }
       state = .pulling
       return [.send(.pull(history.end))]
@@ -151,9 +184,10 @@ package struct PrimarySession: Sendable {
         searchable: hello.end.lsn)
       let welcome = Message.Welcome(
         identity: history.identity, primaryEnd: history.end.lsn,
-        heartbeatMilliseconds: UInt32(limits.heartbeatMilliseconds))
+        heartbeatMilliseconds: UInt32(limits.heartbeatMilliseconds), isPrimary: isWriter)
       return [
-        .send(.welcome(welcome)), .holds(name: name, lsn: hello.end.lsn, isHello: true),
+        .send(.welcome(welcome)),
+        .holds(name: name, node: nodeID, lsn: hello.end.lsn, isHello: true),
       ] + pump(history, now)
     }
   }
@@ -261,8 +295,12 @@ package struct PrimarySession: Sendable {
   }
 
   private mutating func refuse(
-    _ reason: Message.Refusal.Reason, _ text: String, _ fence: EpochName
+    _ reason: Message.Refusal.Reason, _ text: String, _ fence: Fence,
+    _ history: some HistoryReading
   ) -> [Action] {
-    last(.refuse(Message.Refusal(reason, text, fence: fence)), text)
+    last(
+      .refuse(
+        Message.Refusal(
+          reason, text, fence: fence.known, databaseID: history.identity.databaseID)), text)
   }
 }

@@ -26,7 +26,11 @@ package struct PromotionCertificate: Sendable, Hashable {
   package var reason: String
 }
 
-/// A candidate that wants to open a new epoch: asks everybody for a promise and decides. Pure.
+/// A candidate that wants to open a new epoch: first asks everybody how they would answer, which
+/// binds nobody, and only if that would be enough for a promise; then decides. Pure.
+///
+/// Between the two the candidate binds itself, and takes up with `bound` where its log ends then:
+/// what it counted on before may have changed.
 package struct Promotion: Sendable {
   package enum Outcome: Sendable, Hashable {
     case promote(PromotionCertificate, Epoch)
@@ -38,25 +42,35 @@ package struct Promotion: Sendable {
     case stale(EpochName)
   }
 
-  package let epoch: EpochName
+  package private(set) var epoch: EpochName
   private let candidate: String
-  private let identity: LogIdentity
-  private var end: LogPosition
-  private let policy: AcknowledgementPolicy
+  private let nodeID: UniqueID
+  private var identity: LogIdentity
+  package private(set) var end: LogPosition
+  private var terms: AcknowledgementTerms
+  /// Epochs that this node knows of beside those of its own history.
+  private let others: [EpochName]
   private var granted: [String: Message.Promise] = [:]
-  private var highest: EpochName
+  /// The highest epoch that anybody has told of.
+  package private(set) var highest: EpochName
+  private var isProbing = true
 
-  /// `id` is the new epoch's, made at random; its counter is above all that the fence knows.
+  /// - Parameters:
+  ///   - counterAbove: what was met in vain before; the new epoch is above it.
+  ///   - random: makes the new epoch's id.
   package init(
-    candidate: String, identity: LogIdentity, end: LogPosition, fence: EpochName,
-    policy: AcknowledgementPolicy, id: UniqueID
+    candidate: String, nodeID: UniqueID, identity: LogIdentity, end: LogPosition, fence: Fence,
+    terms: AcknowledgementTerms, counterAbove: UInt64 = 0, random: UInt64
   ) {
     self.candidate = candidate
+    self.nodeID = nodeID
     self.identity = identity
     self.end = end
-    self.policy = policy
-    let counter = max(fence.counter, identity.currentEpoch.counter) + 1
-    epoch = EpochName(counter: counter, id: id)
+    self.terms = terms
+    others = fence.promised + [fence.known]
+    let known = max(fence.epoch, identity.name)
+    epoch = EpochName(
+      counter: max(known.counter, counterAbove) + 1, candidate: nodeID, random: random)
     highest = epoch
   }
 
@@ -66,17 +80,33 @@ package struct Promotion: Sendable {
       isPlanned: isPlanned)
   }
 
-  /// The candidate has taken more from the old primary since it began: a planned handover.
-  package mutating func reached(_ position: LogPosition) { end = position }
+  /// The probes are over: the epoch to bind to, above all that was heard of.
+  package mutating func beginAsking() -> EpochName {
+    isProbing = false
+    if highest > epoch { epoch.counter = highest.counter + 1 }
+    highest = epoch
+    granted = [:]
+    return epoch
+  }
+
+  /// The candidate follows nobody any more, and this is what its log has, with the policy at its end.
+  package mutating func bound(
+    identity: LogIdentity, end: LogPosition, terms: AcknowledgementTerms
+  ) {
+    self.identity = identity
+    self.end = end
+    self.terms = terms
+  }
 
   package mutating func received(_ promise: Message.Promise) {
-    if promise.isGranted { granted[promise.name] = promise }
+    guard promise.identity.databaseID == identity.databaseID else { return }
+    if promise.isGranted || isProbing { granted[promise.name] = promise }
     highest = max(highest, promise.fence)
   }
 
-  /// What follows from the promises so far; `isForced` goes on without proof.
+  /// What follows from the answers so far; `isForced` goes on without proof.
   package func decide(isForced: Bool) -> Outcome {
-    if highest > epoch { return .stale(highest) }
+    if !isProbing, highest > epoch { return .stale(highest) }
     for promise in granted.values.sorted(by: { $0.name < $1.name }) where isAhead(promise) {
       return .behind(name: promise.name, promise.end)
     }
@@ -96,47 +126,69 @@ package struct Promotion: Sendable {
   }
 
   private func certify() -> PromotionCertificate {
-    let members = Set(granted.keys).union([candidate]).intersection(policy.members)
-    let primary = granted.values.first { $0.isPrimary && $0.identity.name == identity.name }
-    var loss = PromotionCertificate.Loss.unbounded
-    var reason: String
-    if primary != nil {
-      loss = .none
-      reason = "the old primary stopped writing and this node has everything it wrote"
-    } else if policy.isAsynchronous {
-      reason = "the primary acknowledged writes without waiting for replicas"
-    } else if policy.degrades {
-      reason = "the primary may have gone on without replicas (policy 'degrade')"
-    } else if members.count < policy.hearingNeeded {
-      reason =
-        "\(members.count) of \(policy.hearingNeeded) replicas were heard that it takes to know "
-        + "every acknowledged write"
-    } else if let lag = policy.maximumLag, lag > 0 {
-      loss = .atMost(batches: lag)
-      reason = "the primary stopped acknowledging beyond \(lag) batches"
-    } else {
-      loss = .none
-      reason =
-        "every acknowledged write is on \(policy.needed) of \(policy.members.count) replicas, and "
-        + "\(members.count) were heard"
-    }
+    let (loss, reason) = claim()
     return PromotionCertificate(
       databaseID: identity.databaseID, oldEpoch: identity.name, newEpoch: epoch, position: end,
       loss: loss, heard: granted.keys.sorted(), reason: reason)
   }
+
+  private func claim() -> (PromotionCertificate.Loss, String) {
+    if let other = unresolved {
+      return (
+        .unbounded, "another node may have become the primary of \(other), and was not heard"
+      )
+    }
+    let primary = granted.values.first { $0.isPrimary && $0.identity.name == identity.name }
+    if primary != nil {
+      return (.none, "the old primary stopped writing and this node has everything it wrote")
+    }
+    // While the policy is being changed, a write may have waited as either of the two asks.
+    let claims = ([terms.policy] + (terms.replaced.map { [$0] } ?? [])).map(claim)
+    return claims.first { $0.0 == .unbounded }
+      ?? claims.max { $0.0.batches < $1.0.batches } ?? (.unbounded, "there is no policy")
+  }
+
+  /// An epoch between the old one and the new one that somebody knows, or promised itself to, and
+  /// whose candidate was not heard: it may have begun, and writes may have been acknowledged in it.
+  private var unresolved: EpochName? {
+    let heard = granted.values.map(\.nodeID) + [nodeID]
+    return (others + granted.values.flatMap(\.promised)).first { other in
+      other > identity.name && other < epoch && !heard.contains { other.isOf($0) }
+    }
+  }
+
+  private func claim(under policy: AcknowledgementPolicy) -> (PromotionCertificate.Loss, String) {
+    let members = Set(granted.keys).union([candidate]).intersection(policy.members)
+    if policy.isAsynchronous {
+      return (.unbounded, "the primary acknowledged writes without waiting for replicas")
+    }
+    if policy.degrades {
+      return (.unbounded, "the primary may have gone on without replicas (policy 'degrade')")
+    }
+    if members.count < policy.promisesNeeded {
+      return (
+        .unbounded,
+        "\(members.count) of \(policy.promisesNeeded) replicas were heard that it takes to know "
+          + "every acknowledged write"
+      )
+    }
+    if let lag = policy.maximumLag, lag > 0 {
+      return (.atMost(batches: lag), "the primary stopped acknowledging beyond \(lag) batches")
+    }
+    return (
+      .none,
+      "every acknowledged write is on \(policy.needed) of \(policy.members.count) replicas, and "
+        + "\(members.count) were heard"
+    )
+  }
 }
 
-extension Fence {
-  /// Answers a candidate: a promise is given once for an epoch, and only to one that is higher than
-  /// everything known. The caller makes the fence durable before it sends the answer, and stops
-  /// writing or following.
-  package mutating func judge(
-    _ request: Message.PromiseRequest, name: String, isPrimary: Bool, history: some HistoryReading
-  ) -> Message.Promise {
-    let isGranted = request.epoch > history.identity.name && raise(to: request.epoch)
-    return Message.Promise(
-      name: name, isGranted: isGranted, identity: history.identity, end: history.end, fence: epoch,
-      isPrimary: isPrimary,
-      text: isGranted ? "" : "this node is bound to \(max(epoch, history.identity.name))")
+extension PromotionCertificate.Loss {
+  fileprivate var batches: UInt64 {
+    switch self {
+    case .none: 0
+    case .atMost(let batches): batches
+    case .unbounded: .max
+    }
   }
 }

@@ -8,6 +8,8 @@ package struct ReplicaSession: Sendable {
     case send(Message)
     /// Make this fence durable before doing what comes after it.
     case raiseFence(EpochName)
+    /// An epoch that was promised will never begin.
+    case withdraw(EpochName)
     /// Take up these epochs as far as the log reaches.
     case adopt(LogIdentity)
     /// Commit these frames, then call `committed`.
@@ -19,8 +21,6 @@ package struct ReplicaSession: Sendable {
     /// Save what follows the position, then go back to it.
     case rewind(LogPosition, LogIdentity)
     case bootstrap(LogIdentity)
-    /// Not to be tried again without somebody's help.
-    case halt(String)
     /// Tell whoever looks after the node; it goes on trying.
     case alarm(String)
     case close(String)
@@ -37,11 +37,15 @@ package struct ReplicaSession: Sendable {
   /// The last LSN received, committed or not.
   package private(set) var receivedLSN: UInt64 = 0
   package private(set) var lag: Lag
+  /// Whether the node that is followed is the primary, and not a follower itself.
+  package private(set) var isOfPrimary = true
   private let limits: SessionLimits
   private let databaseID: UniqueID?
   private var identity: LogIdentity?
   private var receivedBytes: UInt64 = 0
   private var committedBytes: UInt64 = 0
+  /// What the primary has said that it has beyond what it sent.
+  private var beyondBytes: UInt64 = 0
   private var grantedBytes: UInt64
   private var heard: UInt64
   private var spoke: UInt64
@@ -59,14 +63,16 @@ package struct ReplicaSession: Sendable {
   }
 
   package mutating func received(
-    _ message: Message, fence: EpochName, history: some HistoryReading, now: UInt64
+    _ message: Message, fence: Fence, history: some HistoryReading, now: UInt64
   ) -> [Action] {
     guard state != .closed else { return [] }
     heard = now
     switch (message, state) {
     case (.welcome(let welcome), .greeting):
+      guard isOurs(welcome.identity) else { return foreign() }
       guard let accepted = accept(welcome.identity, fence) else { return staleEpoch(fence) }
       state = .streaming
+      isOfPrimary = welcome.isPrimary
       lag.heard(primaryLSN: welcome.primaryEnd, bytesBehind: 0, now: now)
       return accepted + [.adopt(welcome.identity)]
     case (.data(let data), .streaming):
@@ -82,15 +88,19 @@ package struct ReplicaSession: Sendable {
       else { return staleEpoch(fence) }
       return accepted + [.adopt(new)]
     case (.heartbeat(let beat), .streaming):
-      guard beat.epoch >= fence else { return staleEpoch(fence) }
-      lag.heard(primaryLSN: beat.end, bytesBehind: beat.bytesBehind, now: now)
+      guard fence.admits(beat.epoch) else { return staleEpoch(fence) }
+      beyondBytes = beat.bytesBehind
+      lag.heard(primaryLSN: beat.end, bytesBehind: missingBytes, now: now)
       return []
     case (.heartbeat, .givingBack): return []
+    case (.withdraw(let epoch), _): return [.withdraw(epoch)]
     case (.snapshotNeeded(let new), .greeting):
+      guard isOurs(new) else { return foreign() }
       guard let accepted = accept(new, fence) else { return staleEpoch(fence) }
       state = .closed
       return accepted + [.bootstrap(new)]
     case (.diverged(let position, let new), .greeting):
+      guard isOurs(new) else { return foreign() }
       guard let accepted = accept(new, fence) else { return staleEpoch(fence) }
       state = .closed
       return accepted + [.rewind(position, new)]
@@ -126,10 +136,20 @@ package struct ReplicaSession: Sendable {
   }
 
   /// The fence that following this history needs; nil if it is one that must not be followed.
-  private mutating func accept(_ new: LogIdentity, _ fence: EpochName) -> [Action]? {
-    guard new.name >= fence, databaseID == nil || databaseID == new.databaseID else { return nil }
+  private mutating func accept(_ new: LogIdentity, _ fence: Fence) -> [Action]? {
+    guard fence.admits(new.name), isOurs(new) else { return nil }
     identity = new
-    return new.name > fence ? [.raiseFence(new.name)] : []
+    return new.name > fence.known ? [.raiseFence(new.name)] : []
+  }
+
+  private func isOurs(_ other: LogIdentity) -> Bool {
+    databaseID == nil || databaseID == other.databaseID
+  }
+
+  private mutating func foreign() -> [Action] {
+    state = .closed
+    let text = "the node at the other end belongs to another database"
+    return [.send(.refuse(.init(.foreignDatabase, text))), .alarm(text), .close(text)]
   }
 
   private mutating func take(_ data: Message.Data, _ now: UInt64) -> [Action] {
@@ -144,16 +164,16 @@ package struct ReplicaSession: Sendable {
       receivedLSN = frame.lsn
       receivedBytes += UInt64(frame.payload.count + LogFrame.overheadBytes)
     }
-    lag.heard(
-      primaryLSN: max(data.primaryEnd, receivedLSN), bytesBehind: data.bytesBehind, now: now)
+    beyondBytes = data.bytesBehind
+    lag.heard(primaryLSN: max(data.primaryEnd, receivedLSN), bytesBehind: missingBytes, now: now)
     return [.append(data.frames)]
   }
 
   /// Frames are durable and searchable up to here; `bytes` is what they had.
   package mutating func committed(_ lsn: UInt64, bytes: UInt64, now: UInt64) -> [Action] {
-    lag.applied(lsn)
-    guard state == .streaming else { return [] }
     committedBytes += bytes
+    lag.applied(lsn, bytesBehind: missingBytes)
+    guard state == .streaming else { return [] }
     spoke = now
     var actions: [Action] = [.send(.progress(progress(lsn)))]
     // Half a window at a time, so that credit costs few messages.
@@ -165,12 +185,17 @@ package struct ReplicaSession: Sendable {
     return actions
   }
 
+  /// Log that is not applied yet: what was received, and what the primary has beyond.
+  private var missingBytes: UInt64 {
+    beyondBytes + (receivedBytes > committedBytes ? receivedBytes - committedBytes : 0)
+  }
+
   private func progress(_ lsn: UInt64) -> Message.Progress {
     Message.Progress(
       received: max(receivedLSN, lsn), durable: lsn, applied: lsn, searchable: lsn)
   }
 
-  package mutating func tick(history: some HistoryReading, fence: EpochName, now: UInt64)
+  package mutating func tick(history: some HistoryReading, fence: Fence, now: UInt64)
     -> [Action]
   {
     guard state != .closed else { return [] }
@@ -181,31 +206,40 @@ package struct ReplicaSession: Sendable {
     guard state == .streaming, now >= spoke + limits.heartbeatMilliseconds else { return [] }
     spoke = now
     let beat = Message.Heartbeat(
-      end: history.end.lsn, bytesBehind: 0, epoch: max(fence, history.identity.name))
+      end: history.end.lsn, bytesBehind: 0, epoch: max(fence.known, history.identity.name))
     return [.send(.heartbeat(beat)), .send(.progress(progress(history.end.lsn)))]
   }
 
   /// This node has promised itself to a higher epoch: nothing more goes to a primary of a lower.
   package mutating func fenceRaised(to fence: Fence) -> [Action] {
     guard state != .closed, let identity, !fence.admits(identity.name) else { return [] }
-    return staleEpoch(fence.epoch)
+    return staleEpoch(fence)
   }
 
-  private mutating func refused(_ refusal: Message.Refusal, _ fence: EpochName) -> [Action] {
+  private mutating func refused(_ refusal: Message.Refusal, _ fence: Fence) -> [Action] {
+    // A fence counts if it is of this database, as the peer says now or has said before.
+    let isOurs =
+      databaseID != nil
+      && (refusal.databaseID == databaseID || refusal.databaseID == .zero && identity != nil)
     state = .closed
+    let text = "the primary refuses: \(refusal.text)"
     switch refusal.reason {
-    case .foreignDatabase, .protocolViolation:
-      return [.halt("the primary refuses: \(refusal.text)")]
+    case .foreignDatabase: return [.alarm(text), .close(text)]
+    // What a bad line damaged is no reason to wake anybody.
+    case .protocolViolation: return [.close(text)]
     case .staleEpoch, .notServing, .overloaded, .notAllowed:
-      let raise = refusal.fence > fence ? [Action.raiseFence(refusal.fence)] : []
-      return raise + [.close("the primary refuses: \(refusal.text)")]
+      let raise =
+        isOurs && refusal.fence > fence.known ? [Action.raiseFence(refusal.fence)] : []
+      return raise + [.close(text)]
     }
   }
 
-  private mutating func staleEpoch(_ fence: EpochName) -> [Action] {
+  private mutating func staleEpoch(_ fence: Fence) -> [Action] {
     state = .closed
-    let text = "the primary is of an older epoch than \(fence)"
-    return [.send(.refuse(.init(.staleEpoch, text, fence: fence))), .close(text)]
+    let text = "the primary is of an older epoch than \(fence.epoch)"
+    let refusal = Message.Refusal(
+      .staleEpoch, text, fence: fence.known, databaseID: databaseID ?? .zero)
+    return [.send(.refuse(refusal)), .close(text)]
   }
 
   private mutating func violation(_ text: String) -> [Action] {

@@ -39,6 +39,8 @@ public struct VecDBError: Error, Sendable, Equatable, CustomStringConvertible {
     case verificationFailed
     /// This copy follows another one, or was replaced by it. Nothing was written.
     case readOnly
+    /// The primary is handing over to another node. Nothing was written; write to that node.
+    case notPrimary
     /// The write is durable here, but not on as many replicas as were asked for in time, and nobody
     /// knows whether it would survive this host. Repeating it is safe: records that are already
     /// there, equal in key, vector and metadata, are not written again.

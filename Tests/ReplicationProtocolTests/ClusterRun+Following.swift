@@ -13,13 +13,16 @@ extension ClusterRun {
       nodes[node].served[connection] = session
       try perform(actions, on: connection, at: node)
     }
+    if nodes[node].unsaved, save(node) { nodes[node].unsaved = false }
     try settle(nodes[node].acknowledgement.tick(now: now), at: node)
+    try goOnChanging(node)
     if let (connection, _, old) = nodes[node].following {
       var session = old
       let actions = session.tick(
-        history: nodes[node].store, fence: nodes[node].store.fence.epoch, now: now)
+        history: nodes[node].store, fence: nodes[node].store.fence, now: now)
       nodes[node].following?.session = session
       try perform(actions, on: connection, at: node)
+      look(node)
     }
     if nodes[node].promotion != nil { try decide(node) }
     if let fetching = nodes[node].fetching, now > fetchDeadline[node] {
@@ -29,7 +32,32 @@ extension ClusterRun {
     if isMending { try operate(node) }
   }
 
+  /// A follower of a follower looks now and then whether the primary can be had.
+  private mutating func look(_ node: Int) {
+    guard let (connection, peer, session) = nodes[node].following, session.state == .streaming,
+      !session.isOfPrimary, now >= nodes[node].nextLook
+    else { return }
+    nodes[node].nextLook = now + 200
+    guard
+      let primary = members.first(where: { other in
+        other != node && other != peer && nodes[other].isPrimary
+          && !network.cut.contains([node, other]) && !network.cut.contains([other, node])
+      })
+    else { return }
+    hangUp(connection, by: node)
+    nodes[node].nextPeer = primary
+    nodes[node].nextAttempt = now
+  }
+
   private mutating func connect(_ node: Int) {
+    if scenario.foreigners {
+      // A wrong address now and then; and whoever is of another database asks anybody.
+      if node == 3 {
+        nodes[node].nextPeer = Int.random(in: members, using: &generator)
+      } else if !isMending, generator.chance(0.1) {
+        nodes[node].nextPeer = 3
+      }
+    }
     let peer = nodes[node].nextPeer
     guard nodes[node].promotion == nil, now >= nodes[node].nextAttempt else { return }
     guard peer != node, nodes[peer].isUp, !network.cut.contains([node, peer]) else {
@@ -40,8 +68,9 @@ extension ClusterRun {
     let connection = network.open(from: node, to: peer)
     let store = nodes[node].store
     let hello = Message.Hello(
-      name: nodes[node].name, identity: store.identity, end: store.end, fence: store.fence.epoch,
-      samples: store.samples(), creditBytes: limits.creditBytes)
+      name: nodes[node].name, identity: store.identity, end: store.end, fence: store.fence.known,
+      samples: store.samples(), creditBytes: limits.creditBytes, nodeID: nodes[node].nodeID,
+      promised: store.fence.promised)
     nodes[node].following = (
       connection, peer,
       ReplicaSession(hello: hello, lag: nodes[node].lag, now: now, limits: limits)
@@ -65,11 +94,16 @@ extension ClusterRun {
       var session = nodes[node].following?.session
     else { return }
     let actions = session.received(
-      message, fence: nodes[node].store.fence.epoch, history: nodes[node].store, now: now)
+      message, fence: nodes[node].store.fence, history: nodes[node].store, now: now)
     if nodes[node].store.isWriter {
       // A primary only looks whether there is a higher epoch.
-      for case .raiseFence(let epoch) in actions where epoch > nodes[node].store.identity.name {
-        try stepDown(node, for: epoch)
+      for action in actions {
+        switch action {
+        case .raiseFence(let epoch) where epoch > nodes[node].store.identity.name:
+          try stepDown(node, for: epoch)
+        case .withdraw(let epoch): try withdrawn(epoch, at: node)
+        default: break
+        }
       }
       nodes[node].backoff.reset()
       hangUp(connection, by: node)
@@ -87,7 +121,10 @@ extension ClusterRun {
     for action in actions {
       switch action {
       case .send(let message): send(message, on: connection, from: node)
-      case .raiseFence(let epoch): _ = nodes[node].store.fence.raise(to: epoch)
+      case .raiseFence(let epoch):
+        try requireOurs(epoch, node)
+        guard try raise(to: epoch, at: node) else { return hangUp(connection, by: node) }
+      case .withdraw(let epoch): try withdrawn(epoch, at: node)
       case .adopt(let identity):
         guard nodes[node].store.fence.admits(identity.name) else {
           throw failure("node \(node) adopts \(identity.name) below its fence")
@@ -114,16 +151,28 @@ extension ClusterRun {
         hangUp(connection, by: node)
         for other in nodes[node].served.keys.sorted() { hangUp(other, by: node) }
         fetch(node)
-      case .halt(let text):
-        // Only damage on the way can be behind this here: an operator tries again.
-        note("\(node) halts: \(text)")
-        hangUp(connection, by: node)
       case .alarm(let text):
         note("\(node) alarms: \(text)")
-        nodes[node].isStranded = isMending
+        if text.contains("promote this node") { nodes[node].isStranded = isMending }
       case .close: hangUp(connection, by: node)
       }
     }
+  }
+
+  /// Epochs of another database say nothing here.
+  func requireOurs(_ epoch: EpochName, _ node: Int) throws {
+    guard members.contains(node) == (epoch.id.high != 999) else {
+      throw failure("node \(node) takes \(epoch) of another database for one of its own")
+    }
+  }
+
+  /// Makes a higher fence durable; false if that fails.
+  private mutating func raise(to epoch: EpochName, at node: Int) throws -> Bool {
+    _ = nodes[node].store.fence.raise(to: epoch)
+    if epoch > nodes[node].store.identity.name { nodes[node].store.resumes = false }
+    guard !save(node) else { return true }
+    nodes[node].unsaved = true
+    return false
   }
 
   mutating func committed(
@@ -158,7 +207,7 @@ extension ClusterRun {
   }
 
   private mutating func fetch(_ node: Int) {
-    guard let peer = nodes.indices.first(where: { nodes[$0].store.isWriter && nodes[$0].isUp })
+    guard let peer = members.first(where: { nodes[$0].store.isWriter && nodes[$0].isUp })
     else { return }
     let connection = network.open(from: node, to: peer)
     nodes[node].fetching = (connection, peer)
@@ -167,7 +216,7 @@ extension ClusterRun {
       .openSnapshot(
         .init(
           name: nodes[node].name, identity: store.identity, end: store.end,
-          fence: store.fence.epoch)), on: connection, from: node)
+          fence: store.fence.known)), on: connection, from: node)
     fetchDeadline[node] = now + 300
   }
 

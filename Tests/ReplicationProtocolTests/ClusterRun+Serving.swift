@@ -19,7 +19,9 @@ extension ClusterRun {
     guard let open = network.connections[connection] else { return }
     let peer = open.client == node ? open.server : open.client
     if !network.cut.contains([node, peer]) {
-      events.add(.deliver(connection: connection, to: peer, .closed), at: now + 1)
+      events.add(
+        .deliver(connection: connection, to: peer, .closed),
+        at: max(now + 1, network.lastArrival(on: connection, from: node)))
     }
     forget(connection, at: node)
   }
@@ -64,17 +66,25 @@ extension ClusterRun {
     var session =
       nodes[node].served[connection]
       ?? PrimarySession(now: now, isWriter: nodes[node].store.isWriter, limits: limits)
+    if case .hello(let hello) = message {
+      for epoch in nodes[node].store.fence.withdrawn(of: hello.promised) {
+        send(.withdraw(epoch), on: connection, from: node)
+      }
+    }
     // A replica follows no peer that follows it: only lower numbers serve while they follow.
     if case .hello = message, !nodes[node].store.isWriter,
       !scenario.isChained || (network.connections[connection]?.client ?? 0) < node
     {
       send(
-        .refuse(.init(.notServing, "a replica", fence: nodes[node].store.fence.epoch)),
+        .refuse(
+          .init(
+            .notServing, "a replica", fence: nodes[node].store.fence.known,
+            databaseID: nodes[node].store.identity.databaseID)),
         on: connection, from: node)
       return hangUp(connection, by: node)
     }
     let actions = session.received(
-      message, fence: nodes[node].store.fence.epoch, history: nodes[node].store, now: now)
+      message, fence: nodes[node].store.fence, history: nodes[node].store, now: now)
     nodes[node].served[connection] = session
     try perform(actions, on: connection, at: node)
   }
@@ -89,10 +99,14 @@ extension ClusterRun {
         events.add(
           .ship(node: node, life: nodes[node].life, connection: connection, after: after),
           at: now + UInt64.random(in: 0...1, using: &generator))
-      case .holds(let name, let lsn, let isHello):
+      case .holds(let name, let id, let lsn, let isHello):
         guard nodes[node].store.isWriter else { break }
-        try settle(nodes[node].acknowledgement.holds(name, lsn: lsn, isHello: isHello), at: node)
+        try settle(
+          nodes[node].acknowledgement.holds(name, id, lsn: lsn, isHello: isHello), at: node)
+      case .probe(let request): probed(request, on: connection, at: node)
+      case .withdraw(let epoch): try withdrawn(epoch, at: node)
       case .stepDown(let epoch):
+        try requireOurs(epoch, node)
         try stepDown(node, for: epoch)
         try fenceRaised(node)
       case .restore(let frames):
@@ -143,11 +157,61 @@ extension ClusterRun {
     }
   }
 
+  // MARK: Changing the policy
+
+  mutating func changePolicy(_ node: Int) throws {
+    guard nodes[node].change == nil, nodes[node].store.terms.replaced == nil else { return }
+    var target = scenario.policy(of: node)
+    switch Int.random(in: 0..<4, using: &generator) {
+    case 0: target = .asynchronous
+    case 1:
+      target = AcknowledgementPolicy(
+        members: members.filter { $0 != node }.map { "n\($0)" }, needed: 2, timeoutMilliseconds: 150
+      )
+    case 2:
+      let only = (node + 1) % 3
+      target = AcknowledgementPolicy(members: ["n\(only)"], needed: 1, timeoutMilliseconds: 150)
+    default: break
+    }
+    let terms = nodes[node].store.terms.changing(to: target)
+    note("\(node) changes its policy to \(target.needed) of \(target.members)")
+    // It waits as both ask before anybody can read of it.
+    try settle(nodes[node].acknowledgement.replace(terms: terms), at: node)
+    _ = nodes[node].store.write(ModelStore.policyPayload(terms), timeMilliseconds: Int64(now))
+    if terms.replaced != nil { nodes[node].change = (0, target) }
+    try goOnChanging(node)
+    try logGrew(node)
+  }
+
+  /// Waits for the first record of a change to be held, again and again.
+  mutating func goOnChanging(_ node: Int) throws {
+    guard nodes[node].isPrimary, nodes[node].store.terms.replaced != nil else { return }
+    if nodes[node].change == nil {
+      nodes[node].change = (0, nodes[node].store.terms.policy)
+    }
+    guard nodes[node].change?.ticket == 0 else { return }
+    nextTicket += 1
+    nodes[node].change?.ticket = nextTicket
+    try settle(
+      nodes[node].acknowledgement.committed(
+        lsn: nodes[node].store.end.lsn, ticket: nextTicket, now: now), at: node)
+  }
+
+  private mutating func finishChanging(_ node: Int) throws {
+    guard let target = nodes[node].change?.target else { return }
+    nodes[node].change = nil
+    let terms = AcknowledgementTerms(target)
+    _ = nodes[node].store.write(ModelStore.policyPayload(terms), timeMilliseconds: Int64(now))
+    try settle(nodes[node].acknowledgement.replace(terms: terms), at: node)
+    note("\(node) has changed its policy")
+    try logGrew(node)
+  }
+
   // MARK: Writing and acknowledging
 
   mutating func write() throws {
     guard
-      let node = nodes.indices.filter({ nodes[$0].isWritable }).randomElement(using: &generator)
+      let node = members.filter({ nodes[$0].isWritable }).randomElement(using: &generator)
     else { return }
     let store = nodes[node].store
     let epoch = store.identity.name
@@ -164,7 +228,7 @@ extension ClusterRun {
     writes[id] = Write(epoch: epoch, lsn: frame.lsn)
     nodes[node].waiting[id] = frame.lsn
     // The local commit is durable; the crash may come before anything is shipped.
-    if scenario.crashes, generator.chance(0.01) { return crash(node) }
+    if scenario.crashes, !isMending, generator.chance(0.01) { return crash(node) }
     try settle(
       nodes[node].acknowledgement.committed(lsn: frame.lsn, ticket: id, now: now), at: node)
     try logGrew(node)
@@ -174,12 +238,21 @@ extension ClusterRun {
     for action in actions {
       switch action {
       case .release(let tickets):
+        for ticket in tickets where nodes[node].change?.ticket == ticket {
+          try finishChanging(node)
+        }
         for ticket in tickets where nodes[node].waiting[ticket] != nil {
+          if isMending, writesAgainAt == nil { writesAgainAt = now }
           nodes[node].waiting[ticket] = nil
           writes[ticket]?.isAcknowledged = true
           if let write = writes[ticket] { try holdCertificates(against: write, ticket) }
         }
-      case .giveUp(let tickets): for ticket in tickets { nodes[node].waiting[ticket] = nil }
+      case .giveUp(let tickets):
+        for ticket in tickets {
+          nodes[node].waiting[ticket] = nil
+          if nodes[node].change?.ticket == ticket { nodes[node].change?.ticket = 0 }
+        }
+      case .startedWithout(let missing): note("\(node) writes without having heard \(missing)")
       case .degraded: note("\(node) degrades")
       case .restored: note("\(node) is whole again")
       }
@@ -197,9 +270,16 @@ extension ClusterRun {
 
   mutating func stepDown(_ node: Int, for epoch: EpochName) throws {
     _ = nodes[node].store.fence.raise(to: epoch)
-    guard nodes[node].store.isWriter else { return }
-    note("\(node) steps down for \(epoch.counter)")
+    if epoch > nodes[node].store.identity.name { nodes[node].store.resumes = false }
+    let wasWriter = nodes[node].store.isWriter
     nodes[node].store.isWriter = false
+    if !save(node) { nodes[node].unsaved = true }
+    if wasWriter { try stoppedWriting(node, for: epoch) }
+  }
+
+  mutating func stoppedWriting(_ node: Int, for epoch: EpochName) throws {
+    note("\(node) steps down for \(epoch.counter)")
+    nodes[node].change = nil
     try settle(nodes[node].acknowledgement.abandon(), at: node)
     for connection in nodes[node].served.keys.sorted() { hangUp(connection, by: node) }
   }

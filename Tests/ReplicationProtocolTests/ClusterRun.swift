@@ -42,7 +42,10 @@ struct ClusterRun {
     var bound: UInt64
     /// What the new primary had then.
     var store: ModelStore
+    var isForced: Bool
     var missing: Set<UInt64> = []
+    /// Of these, what the certificate speaks for.
+    var counted: Set<UInt64> = []
   }
 
   let seed: UInt64
@@ -63,8 +66,16 @@ struct ClusterRun {
   var snapshots: [LogPosition: ModelStore] = [:]
   var expected: [(node: Int, lsn: UInt64, digest: Digest, connection: Int)] = []
   /// When each disk is done with what it was given.
-  var diskFree: [UInt64] = [0, 0, 0]
-  var fetchDeadline: [UInt64] = [0, 0, 0]
+  var diskFree: [UInt64] = [0, 0, 0, 0]
+  var fetchDeadline: [UInt64] = [0, 0, 0, 0]
+  /// The nodes of the database; one more is of another.
+  let members = 0..<3
+  /// Epochs that began, and whether it was by force.
+  var began: [EpochName: (parent: EpochName, isForced: Bool)] = [:]
+  var nextTicket: UInt64 = 1 << 60
+  var mendedAt: UInt64 = 0
+  /// The first write after the faults stopped that was acknowledged.
+  var writesAgainAt: UInt64?
   var lastOperation: UInt64 = 0
   var certified: [Certified] = []
 
@@ -81,15 +92,35 @@ struct ClusterRun {
       counter: 1, id: UniqueID(high: 1, low: seed), parentID: .zero, beganAtLSN: 0,
       beganAtChain: .zero)
     let identity = LogIdentity(databaseID: UniqueID(high: 7, low: seed), epochs: [first])
-    nodes = (0..<3).map {
+    began[EpochName(first)] = (.none, false)
+    let terms = AcknowledgementTerms(self.scenario.policy(of: 0))
+    nodes = members.map {
       SimulatedNode(
-        id: $0, store: ModelStore(identity: identity, isWriter: $0 == 0),
-        policy: self.scenario.policy)
+        id: $0, store: ModelStore(identity: identity, isWriter: $0 == 0, terms: terms))
     }
+    if self.scenario.foreigners { nodes.append(Self.foreigner(seed)) }
     for node in nodes.indices { events.add(.tick(node: node), at: UInt64(node)) }
     events.add(.write, at: 30)
     events.add(.fault, at: 100)
     network.faults = self.scenario.network
+  }
+
+  /// A node of another database, in which much has happened.
+  private static func foreigner(_ seed: UInt64) -> SimulatedNode {
+    let epoch = Epoch(
+      counter: 60, id: UniqueID(high: 999, low: seed), parentID: .zero, beganAtLSN: 0,
+      beganAtChain: .zero)
+    let identity = LogIdentity(databaseID: UniqueID(high: 8, low: seed), epochs: [epoch])
+    var store = ModelStore(identity: identity, isWriter: seed % 2 == 0)
+    // One that follows nobody now, and has promised itself to somebody.
+    _ = store.fence.raise(to: EpochName(counter: 70, id: UniqueID(high: 999, low: seed)))
+    if seed % 3 == 0 {
+      _ = store.fence.promise(EpochName(counter: 80, id: UniqueID(high: 999, low: 1)))
+    }
+    if store.isWriter { store.fence = Fence() }
+    _ = store.write([0, 0, 0, 0, 0, 0, 0, 0], timeMilliseconds: 0)
+    _ = store.persist(failing: false, reachesDisk: true)
+    return SimulatedNode(id: 3, store: store)
   }
 
   /// Runs the seed; throws what does not hold.
@@ -119,7 +150,10 @@ struct ClusterRun {
       try ship(node, life, connection, after)
     case .write:
       events.add(.write, at: now + UInt64.random(in: 1...16, using: &generator))
-      if !isMending { try write() }
+      if !isMending || writesAgainAt == nil { try write() }
+      if isMending, writesAgainAt == nil, now > mendedAt + 10_000 {
+        throw failure("no write was acknowledged within 10 s after the faults stopped")
+      }
     case .fault:
       if !isMending {
         events.add(.fault, at: now + UInt64.random(in: 20...400, using: &generator))

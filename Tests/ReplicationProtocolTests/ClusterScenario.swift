@@ -15,10 +15,27 @@ struct ClusterScenario: CustomStringConvertible {
   var trims = true
   /// Replicas serve those with higher numbers.
   var isChained = false
+  /// Nodes of another database ask, and are asked, and know high epochs.
+  var foreigners = false
+  /// A node's own file cannot be written now and then.
+  var recordFaults = false
+  var policyChanges = false
+  /// Somebody writes to the files of a primary that is down.
+  var directWrites = false
+  /// New primaries have been told nothing about replicas.
+  var forgetsPolicy = false
 
   var description: String {
     "\(name), \(policy.isAsynchronous ? "async" : policy.degrades ? "degrade" : "block"), "
       + "lag \(policy.maximumLag.map(String.init) ?? "any")"
+  }
+
+  /// The policy that a node is told to have when it is the primary: it waits for the others.
+  func policy(of node: Int) -> AcknowledgementPolicy {
+    if node != 0, forgetsPolicy { return .asynchronous }
+    var own = policy
+    own.members = (0..<3).filter { $0 != node }.map { "n\($0)" }
+    return policy.needed == 0 ? policy : own
   }
 
   static func policy(
@@ -60,5 +77,12 @@ struct ClusterScenario: CustomStringConvertible {
       generator.chance(0.3) && policy.maximumLag == 0 && !policy.isAsynchronous && !policy.degrades
     isChained = generator.chance(0.2)
     trims = generator.chance(0.7)
+    foreigners = generator.chance(0.4)
+    recordFaults = generator.chance(0.4)
+    policyChanges = generator.chance(0.4)
+    directWrites = generator.chance(0.4)
+    forgetsPolicy = generator.chance(0.2)
+    // A disk that was set back is found out where every write waited for a replica.
+    if restoresPrimary { (directWrites, policyChanges, forgetsPolicy) = (false, false, false) }
   }
 }

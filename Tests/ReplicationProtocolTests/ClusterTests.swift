@@ -5,15 +5,15 @@ import Testing
 
 /// Whole clusters on a simulated network, disk and clock.
 ///
-/// An ordinary run tries the seeds 1 to 1,000. `VECDB_CLUSTER_SEEDS` names others (`7` or
+/// An ordinary run tries the seeds 1 to 10,000. `VECDB_CLUSTER_SEEDS` names others (`7` or
 /// `1-100000`); `scripts/soak --cluster` sets it.
 @Suite struct ClusterTests {
   private static var seeds: ClosedRange<UInt64> {
     guard let text = ProcessInfo.processInfo.environment["VECDB_CLUSTER_SEEDS"] else {
-      return 1...1_000
+      return 1...10_000
     }
     let ends = text.split(separator: "-").compactMap { UInt64($0) }
-    guard let first = ends.first, let last = ends.last, first <= last else { return 1...1_000 }
+    guard let first = ends.first, let last = ends.last, first <= last else { return 1...10_000 }
     return first...last
   }
 

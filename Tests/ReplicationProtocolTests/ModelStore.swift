@@ -11,13 +11,30 @@ struct ModelStore: HistoryReading {
   private(set) var frames: [LogFrame] = []
   /// The digest of the state after each frame.
   private var digests: [Digest] = []
+  /// What the node works with; `record` is what its disk has of that.
   var fence = Fence()
   var isWriter: Bool
+  /// It wrote when it promised itself to a candidate, and goes on if that gives up.
+  var resumes = false
+  private(set) var record: Record
+  /// The acknowledgement policy at the beginning, and each one that the log has.
+  private var policies: [(lsn: UInt64, terms: AcknowledgementTerms)]
   private(set) var savedTails: [[LogFrame]] = []
 
-  init(identity: LogIdentity, isWriter: Bool) {
+  /// The node's own file.
+  struct Record {
+    var fence = Fence()
+    var isWriter: Bool
+    var resumes = false
+  }
+
+  init(
+    identity: LogIdentity, isWriter: Bool, terms: AcknowledgementTerms = .asynchronous
+  ) {
     self.identity = identity
     self.isWriter = isWriter
+    record = Record(isWriter: isWriter)
+    policies = [(0, terms)]
     start = .zero
     startDigest = .zero
   }
@@ -57,7 +74,37 @@ struct ModelStore: HistoryReading {
     return true
   }
 
+  /// The acknowledgement policy that the log has at its end.
+  var terms: AcknowledgementTerms { policies.last?.terms ?? .asynchronous }
+
+  /// Writes the node's file; false if that fails, after which the disk has the old one or the new.
+  mutating func persist(failing: Bool, reachesDisk: Bool) -> Bool {
+    if !failing || reachesDisk {
+      record = Record(fence: fence, isWriter: isWriter, resumes: resumes)
+    }
+    return !failing
+  }
+
+  /// What a node that starts finds.
+  mutating func reload() {
+    fence = record.fence
+    isWriter = record.isWriter
+    resumes = record.resumes
+  }
+
+  private static let policyMark = [UInt8](repeating: 0xff, count: 8)
+
+  static func policyPayload(_ terms: AcknowledgementTerms) -> [UInt8] {
+    policyMark + terms.encoded()
+  }
+
   private mutating func apply(_ frame: LogFrame) {
+    if frame.payload.starts(with: Self.policyMark) {
+      do {
+        let terms = try AcknowledgementTerms(decoding: Array(frame.payload.dropFirst(8)))
+        policies.append((frame.lsn, terms))
+      } catch { preconditionFailure("the model wrote a policy that it cannot read: \(error)") }
+    }
     var hash = SHA256()
     hash.update(digest)
     hash.update(frame.payload)
@@ -94,6 +141,7 @@ struct ModelStore: HistoryReading {
     guard self.position(at: position.lsn) == position else { return false }
     frames.removeLast(tail.count)
     digests.removeLast(tail.count)
+    policies.removeAll { $0.lsn > position.lsn }
     let common = zip(identity.epochs, new.epochs).prefix { $0 == $1 }.map(\.0)
     guard let first = common.first else { return false }
     let kept = common.filter { $0.beganAtLSN <= position.lsn }
@@ -109,6 +157,8 @@ struct ModelStore: HistoryReading {
     self.fence = fence
     savedTails = tails
     isWriter = false
+    resumes = false
+    record = Record(fence: fence, isWriter: false)
     frames = []
     digests = []
     start = snapshot.end

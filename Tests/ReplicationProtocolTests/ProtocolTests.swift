@@ -12,7 +12,8 @@ import Testing
     after: .zero, epochCounter: 3, timeMilliseconds: 17, payload: [1, 2, 3])
   private static let hello = Message.Hello(
     name: "b", identity: identity, end: frame.position, fence: EpochName(epoch),
-    samples: [.zero], creditBytes: 99)
+    samples: [.zero], creditBytes: 99, nodeID: UniqueID(high: 8, low: 9),
+    promised: [EpochName(counter: 9, id: UniqueID(high: 1, low: 1))])
 
   private static let messages: [Message] = [
     .hello(hello), .openSnapshot(hello),
@@ -32,8 +33,13 @@ import Testing
     .promise(
       .init(
         name: "a", isGranted: true, identity: identity, end: frame.position,
-        fence: EpochName(epoch), isPrimary: true, text: "")),
+        fence: EpochName(epoch), isPrimary: true, text: "", nodeID: UniqueID(high: 3, low: 4),
+        promised: [EpochName(epoch)])),
     .snapshot(.init(manifest: [1, 2], identity: identity)), .requestBlocks([SHA256.hash([2])]),
+    .probe(
+      .init(
+        candidate: "b", databaseID: identity.databaseID, epoch: EpochName(epoch),
+        end: frame.position, isPlanned: false)), .withdraw(EpochName(epoch)),
     .block(SHA256.hash([2]), [2]), .block(SHA256.hash([3]), nil),
   ]
 
@@ -127,9 +133,9 @@ import Testing
     var session = PrimarySession(now: 0, isWriter: true)
     let hello = Message.Hello(
       name: "b", identity: Self.identity, end: .zero, fence: EpochName(Self.epoch))
-    _ = session.received(.hello(hello), fence: .none, history: store, now: 0)
+    _ = session.received(.hello(hello), fence: Fence(), history: store, now: 0)
     let actions = session.received(
-      .progress(.init(received: 3, durable: 3, applied: 3, searchable: 3)), fence: .none,
+      .progress(.init(received: 3, durable: 3, applied: 3, searchable: 3)), fence: Fence(),
       history: store, now: 1)
     #expect(session.state == .closed)
     #expect(
@@ -152,7 +158,7 @@ import Testing
     var hello = Self.hello
     hello.fence = .none
     hello.identity?.databaseID = UniqueID(high: 9, low: 9)
-    _ = session.received(.hello(hello), fence: .none, history: store, now: 0)
+    _ = session.received(.hello(hello), fence: Fence(), history: store, now: 0)
     #expect(session.state == .closed)
   }
 
@@ -165,7 +171,7 @@ import Testing
     var hello = Message.Hello(
       name: "b", identity: Self.identity, end: .zero, fence: .none, creditBytes: 10_000)
     hello.end = .zero
-    var actions = session.received(.hello(hello), fence: .none, history: store, now: 0)
+    var actions = session.received(.hello(hello), fence: Fence(), history: store, now: 0)
     var sent = 0
     while let after = actions.compactMap({ action -> UInt64? in
       if case .ship(let after, _) = action { return after }
@@ -177,7 +183,7 @@ import Testing
     }
     #expect(sent == 10)
     #expect(
-      session.received(.credit(11_000), fence: .none, history: store, now: 1)
+      session.received(.credit(11_000), fence: Fence(), history: store, now: 1)
         == [.ship(after: 10, bytesMaximum: limits.messageBytes)])
   }
 
@@ -205,9 +211,118 @@ import Testing
     #expect(try AcknowledgementPolicy(decoding: any.encoded()) == any)
   }
 
+  @Test func aChangeOfThePolicyComesBackAndWaitsAsBothAsk() throws {
+    let old = AcknowledgementPolicy(members: ["b"], needed: 1, timeoutMilliseconds: 100)
+    let new = AcknowledgementPolicy(members: ["c"], needed: 1, timeoutMilliseconds: 100)
+    let change = AcknowledgementTerms(old).changing(to: new)
+    #expect(try AcknowledgementTerms(decoding: change.encoded()) == change)
+    #expect(try AcknowledgementTerms(decoding: []) == .asynchronous)
+    #expect(AcknowledgementTerms.asynchronous.changing(to: new) == AcknowledgementTerms(new))
+    // A change that was broken off and is made another one is still bound by the first policy.
+    #expect(change.changing(to: .asynchronous).replaced == old)
+    var machine = Acknowledgement(terms: change)
+    let step1 = machine.committed(lsn: 1, ticket: 1, now: 0)
+    #expect(step1.isEmpty)
+    let step2 = machine.holds("c", lsn: 1)
+    #expect(step2.isEmpty)
+    let step3 = machine.holds("b", lsn: 1)
+    #expect(step3 == [.release([1])])
+  }
+
+  @Test func aPrimaryWaitsForThoseItMustHearAndThenForAsManyAsItNeeds() {
+    let policy = AcknowledgementPolicy(members: ["b", "c"], needed: 1)
+    var machine = Acknowledgement(terms: .init(policy), patienceEnd: 1_000)
+    _ = machine.holds("b", lsn: 5, isHello: true)
+    #expect(!machine.isReadyToWrite)
+    let step4 = machine.tick(now: 999)
+    #expect(step4.isEmpty)
+    let step5 = machine.tick(now: 1_000)
+    #expect(step5 == [.startedWithout(["c"])])
+    #expect(machine.isReadyToWrite)
+    var patient = Acknowledgement(terms: .init(policy))
+    _ = patient.holds("b", lsn: 5, isHello: true)
+    let step6 = patient.tick(now: .max)
+    #expect(step6.isEmpty)
+    #expect(!patient.isReadyToWrite)
+    // With nobody there it goes on waiting, and says so when somebody comes.
+    var alone = Acknowledgement(terms: .init(policy), patienceEnd: 1_000)
+    let step7 = alone.tick(now: 5_000)
+    #expect(step7.isEmpty)
+    _ = alone.holds("c", lsn: 5, isHello: true)
+    let step8 = alone.tick(now: 5_001)
+    #expect(step8 == [.startedWithout(["b"])])
+  }
+
+  @Test func anotherNodeOfAMembersNameDoesNotCount() {
+    let (first, second) = (UniqueID(high: 1, low: 1), UniqueID(high: 2, low: 2))
+    var machine = Acknowledgement(terms: .init(.init(members: ["b"], needed: 1)))
+    _ = machine.holds("b", first, lsn: 0, isHello: true)
+    let step9 = machine.committed(lsn: 1, ticket: 1, now: 0)
+    #expect(step9.isEmpty)
+    let step10 = machine.holds("b", second, lsn: 1, isHello: true)
+    #expect(step10.isEmpty)
+    let step11 = machine.holds("b", first, lsn: 1)
+    #expect(step11 == [.release([1])])
+    machine.forget(owner: "b")
+    let step12 = machine.committed(lsn: 2, ticket: 2, now: 0)
+    #expect(step12.isEmpty)
+    let step13 = machine.holds("b", second, lsn: 2)
+    #expect(step13 == [.release([2])])
+  }
+
+  @Test func aPromiseEndsWithItsEpochAlone() {
+    let (low, high) = (
+      EpochName(counter: 2, id: UniqueID(high: 1, low: 1)),
+      EpochName(counter: 3, id: UniqueID(high: 1, low: 2))
+    )
+    var fence = Fence(EpochName(counter: 1, id: .zero))
+    let step14 = fence.promise(low)
+    #expect(step14)
+    let step15 = fence.promise(high)
+    #expect(step15)
+    let step16 = fence.promise(low)
+    #expect(!step16)
+    let step17 = fence.withdraw(high)
+    #expect(step17)
+    // The other candidate may still begin its epoch.
+    #expect(fence.epoch == low)
+    let step18 = fence.withdraw(high)
+    #expect(!step18)
+    let step19 = fence.raise(to: low)
+    #expect(step19)
+    #expect(fence.promised.isEmpty)
+    let step20 = fence.withdraw(low)
+    #expect(!step20)
+    #expect(fence.epoch == low)
+  }
+
+  @Test func aFenceOfAnotherDatabaseSaysNothing() {
+    var store = ModelStore(identity: Self.identity, isWriter: true)
+    _ = store.write([0, 0, 0, 0, 0, 0, 0, 0], timeMilliseconds: 0)
+    let high = EpochName(counter: 99, id: UniqueID(high: 9, low: 9))
+    // Somebody who follows, and has another database or none.
+    for identity in [LogIdentity(databaseID: UniqueID(high: 8, low: 8), epochs: [Self.epoch]), nil]
+    {
+      var session = PrimarySession(now: 0, isWriter: true)
+      let hello = Message.Hello(name: "x", identity: identity, end: .zero, fence: high)
+      let actions = session.received(.hello(hello), fence: Fence(), history: store, now: 0)
+      #expect(!actions.contains { if case .stepDown = $0 { true } else { false } })
+    }
+    // Somebody who is asked, and refuses.
+    for (id, isTaken) in [(UniqueID(high: 8, low: 8), false), (Self.identity.databaseID, true)] {
+      let refusal = Message.Refusal(.notServing, "no", fence: high, databaseID: id)
+      var asking = ReplicaSession(hello: Self.hello, lag: Lag(), now: 0, limits: SessionLimits())
+      let taken = asking.received(.refuse(refusal), fence: Fence(), history: store, now: 0)
+      #expect(taken.contains(.raiseFence(high)) == isTaken)
+      var asked = PrimarySession(now: 0, isWriter: true)
+      let told = asked.received(.refuse(refusal), fence: Fence(), history: store, now: 0)
+      #expect(told.contains(.stepDown(high)) == isTaken)
+    }
+  }
+
   @Test func aWriteWaitsForAsManyAsAreNeeded() {
     var machine = Acknowledgement(
-      policy: .init(members: ["b", "c"], needed: 2, timeoutMilliseconds: 100))
+      terms: .init(.init(members: ["b", "c"], needed: 2, timeoutMilliseconds: 100)))
     #expect(machine.committed(lsn: 1, ticket: 1, now: 0).isEmpty)
     #expect(machine.holds("b", lsn: 1).isEmpty)
     #expect(machine.holds("stranger", lsn: 1).isEmpty)

@@ -33,6 +33,9 @@ import Testing
     try run.advance(300)
     // What was acknowledged without replicas bars a promotion that claims to lose nothing.
     #expect(!run.nodes[1].store.isWriter)
+    // And nobody has noticed it.
+    #expect(run.nodes[0].isPrimary)
+    #expect(run.nodes.allSatisfy { $0.store.fence.promised.isEmpty })
     try finish(&run)
   }
 

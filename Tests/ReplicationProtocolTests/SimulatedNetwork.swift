@@ -43,6 +43,12 @@ struct SimulatedNetwork {
 
   mutating func close(_ id: Int) { connections[id] = nil }
 
+  /// When the last of what a node has sent is there: the end of a stream does not overtake it.
+  func lastArrival(on id: Int, from node: Int) -> UInt64 {
+    guard let connection = connections[id] else { return 0 }
+    return connection.lastArrival[node == connection.client ? 0 : 1]
+  }
+
   /// Connections of a node that has crashed.
   func connections(of node: Int) -> [Int] {
     connections.filter { $1.client == node || $1.server == node }.keys.sorted()

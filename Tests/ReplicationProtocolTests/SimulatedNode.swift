@@ -22,6 +22,13 @@ struct SimulatedNode {
   var backoff = Backoff(firstMilliseconds: 20, maximumMilliseconds: 400)
   var nextAttempt: UInt64 = 0
   var nextPeer: Int
+  /// When it looks again whether the primary can be had instead of who is followed.
+  var nextLook: UInt64 = 0
+  /// It tries to write its file again then.
+  var unsaved = false
+  /// A change of the policy that is under way: its ticket, and what comes in the end.
+  var change: (ticket: UInt64, target: AcknowledgementPolicy)?
+  let nodeID: UniqueID
   var lag = Lag(silenceMilliseconds: 400)
   var promotion: Candidacy?
   /// It has raised an alarm that says to promote it.
@@ -32,21 +39,23 @@ struct SimulatedNode {
     var connections: [Int: Int]
     var deadline: UInt64
     var isForced: Bool
+    var isProbing = true
   }
 
-  init(id: Int, store: ModelStore, policy: AcknowledgementPolicy) {
+  init(id: Int, store: ModelStore) {
     self.id = id
     name = "n\(id)"
+    nodeID = UniqueID(high: 77, low: UInt64(id) + 1)
     self.store = store
-    acknowledgement = Acknowledgement(policy: policy)
+    acknowledgement = Acknowledgement(terms: store.terms)
     nextPeer = (id + 1) % 3
   }
 
+  /// Whether it is the primary as far as it knows.
+  var isPrimary: Bool { isUp && store.isWriter && store.fence.admits(store.identity.name) }
+
   /// Whether writes are accepted.
-  var isWritable: Bool {
-    isUp && store.isWriter && store.fence.admits(store.identity.name)
-      && acknowledgement.isReadyToWrite
-  }
+  var isWritable: Bool { isPrimary && acknowledgement.isReadyToWrite }
 
   mutating func crash() {
     isUp = false
@@ -57,7 +66,8 @@ struct SimulatedNode {
     followed = nil
     promotion = nil
     waiting = [:]
-    acknowledgement = Acknowledgement(policy: acknowledgement.policy)
+    change = nil
+    unsaved = false
     lag = Lag(silenceMilliseconds: 400)
   }
 }

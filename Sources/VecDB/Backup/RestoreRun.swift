@@ -143,6 +143,7 @@ final class RestoreRun {
     let proof = RestoreProof(verification: options.verification, cancellation: cancellation)
     let canaries = try proof.proveManifest(manifest, state)
     let branched = try complete(plan, state, proof, identity)
+    if branched.databaseID != identity.databaseID { state.leaveReplicas() }
     try Opening.populate(
       staging.directory, blocks, files, configuration, identity: branched, state: state,
       previous: local, notBefore: max(lastTime, manifest.timeMilliseconds))

@@ -126,6 +126,7 @@ extension Engine {
       health: shared.catalog.all.compactMap { $0.health.known(for: $0) }, archives: archiveStats(),
       activity: activity,
       clockAheadMilliseconds: max(
-        0, shared.logMilliseconds.load(ordering: .relaxed) &- systemClock()))
+        0, shared.logMilliseconds.load(ordering: .relaxed) &- systemClock()),
+      acknowledgement: AcknowledgementRecord.info(figures.acknowledgement))
   }
 }

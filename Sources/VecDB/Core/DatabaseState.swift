@@ -42,6 +42,9 @@ final class DatabaseState {
 
   var position: LogPosition { LogPosition(lsn: lsn, chain: chain) }
 
+  /// This becomes the state of another database, of which nobody has a copy.
+  func leaveReplicas() { acknowledgement = [] }
+
   /// Collections in the order of their ids.
   var sortedCollections: [CollectionRuntime] {
     collections.values.sorted { $0.id < $1.id }

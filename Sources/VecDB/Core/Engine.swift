@@ -37,10 +37,30 @@ final class Engine: @unchecked Sendable {
   let systemClock: @Sendable () -> Int64
   private(set) var poison: VecDBError?
   /// Who is told of every commit, and decides when it is acknowledged; nil where nobody follows.
-  var replication: (any ReplicationHooks)?
+  var replication: (any ReplicationHooks)? {
+    didSet { noteRefusal() }
+  }
   /// Why clients may not write: this node follows another one, or is fenced off.
   var writeRefusal: VecDBError? {
-    didSet { shared.refusesWrites.store(writeRefusal != nil, ordering: .releasing) }
+    didSet { noteRefusal() }
+  }
+  /// Why clients may not write for the moment.
+  var writesHeld: VecDBError? {
+    didSet { noteRefusal() }
+  }
+
+  /// Why clients may not write now; nil if they may. A policy in the log that waits for replicas
+  /// binds every way of opening: without somebody who waits nothing is acknowledged.
+  var refusal: VecDBError? {
+    if let refusal = writeRefusal ?? writesHeld { return refusal }
+    guard replication == nil, AcknowledgementRecord.waits(state.acknowledgement) else {
+      return nil
+    }
+    return .writesWaitForReplicas(directory.path)
+  }
+
+  private func noteRefusal() {
+    shared.refusesWrites.store(refusal != nil, ordering: .releasing)
   }
 
   /// What readers on any thread see of the engine.
@@ -113,7 +133,7 @@ final class Engine: @unchecked Sendable {
 extension Engine {
   /// Makes the requests durable and searchable, and answers each.
   func commit(_ requests: [WriteWork]) {
-    if let refusal = poison ?? writeRefusal {
+    if let refusal = poison ?? refusal {
       for request in requests { request.fail(refusal) }
       return
     }
@@ -136,7 +156,7 @@ extension Engine {
   /// - Throws: `diskFull`, `limitExceeded` or `invalidArgument` for what could not be replayed, and
   ///   nothing was changed; anything else poisons the database.
   func write(_ payloads: [[UInt8]], areProven: Bool = false) throws -> [Receipt] {
-    if let writeRefusal { throw writeRefusal }
+    if let refusal { throw refusal }
     return try write(payloads, areProven: areProven) { [log] in
       let now = logTime()
       return try log.write(payloads.map { ($0, now) })
@@ -204,6 +224,7 @@ extension Engine {
   }
 
   private func publish() {
+    noteRefusal()
     state.publish()
     publishFigures()
     shared.lsn.store(state.lsn, ordering: .releasing)

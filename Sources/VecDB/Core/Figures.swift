@@ -18,6 +18,8 @@ struct Figures: Sendable {
   var dataDigest = Digest.zero
   var checkpointLSN: UInt64 = 0
   var collections: [UInt32: Collection] = [:]
+  /// When writes are acknowledged, in the form of the replication protocol.
+  var acknowledgement: [UInt8] = []
 }
 
 extension Figures {
@@ -27,6 +29,7 @@ extension Figures {
     chain = state.chain
     dataDigest = state.dataDigest
     self.checkpointLSN = checkpointLSN
+    acknowledgement = state.acknowledgement
     collections = state.collections.mapValues { collection in
       let index = collection.index
       return Collection(

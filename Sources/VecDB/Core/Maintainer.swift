@@ -24,7 +24,7 @@ final class Maintainer {
   /// Takes a step if one is due; false if none is.
   func step(_ engine: Engine, isIdle: Bool) -> Bool {
     // A follower's maintenance comes with the log.
-    guard engine.poison == nil, engine.writeRefusal == nil else { return false }
+    guard engine.poison == nil, engine.refusal == nil else { return false }
     if cycle == nil {
       cycle = engine.state.sortedCollections.first { isDue($0, engine.configuration) }.map {
         Cycle(collection: $0.id, next: 0)

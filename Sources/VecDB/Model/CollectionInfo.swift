@@ -108,4 +108,35 @@ public struct DatabaseStats: Sendable, Hashable, Codable {
   /// By how much the log's time, which never goes back, is ahead of the system's clock; large where
   /// the clock was wrong for a while. Nil from an owner of an older version.
   public var clockAheadMilliseconds: Int64?
+  /// What a write waits for before it is acknowledged; nil from an owner of an older version.
+  public var acknowledgement: AcknowledgementInfo?
+}
+
+/// When writes are acknowledged, as the log has it. It binds every way of opening the database.
+public struct AcknowledgementInfo: Sendable, Hashable, Codable {
+  /// How many of the replicas must hold a write durably; 0 is asynchronous.
+  public var needed: Int
+  /// The replicas that count, by name.
+  public var replicas: [String]
+  /// How many batches these may be behind; nil does not limit it.
+  public var maximumLag: UInt64?
+  public var timeoutMilliseconds: Int
+  /// Whether a write is acknowledged without them after the timeout.
+  public var degrades: Bool
+  /// Another policy is being replaced by this one, and still binds.
+  public var isChanging: Bool
+
+  static let asynchronous = AcknowledgementInfo(
+    needed: 0, replicas: [], maximumLag: nil, timeoutMilliseconds: 0, degrades: false,
+    isChanging: false)
+}
+
+extension AcknowledgementInfo: CustomStringConvertible {
+  public var description: String {
+    let change = isChanging ? "; another policy still binds until replicas hold this one" : ""
+    guard needed > 0, let maximumLag else { return "asynchronous" + change }
+    return "waits for \(needed) of \(replicas.joined(separator: ", "))"
+      + (maximumLag > 0 ? ", at most \(maximumLag) batches behind" : "")
+      + (degrades ? "; goes on without them after \(timeoutMilliseconds) ms" : "") + change
+  }
 }

@@ -1,8 +1,9 @@
 import BlockStore
+import Bytes
 import Files
 
 /// The acknowledgement policy as manifests carry it: hexadecimal, in the annotation
-/// `acknowledgement`. Its bytes mean something to the replication protocol alone.
+/// `acknowledgement`. Their layout is that of the replication protocol.
 enum AcknowledgementRecord {
   static let annotationName = "acknowledgement"
 
@@ -10,6 +11,43 @@ enum AcknowledgementRecord {
     let digits = Array("0123456789abcdef".utf8)
     return String(
       decoding: policy.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+  }
+
+  /// Whether a write must not be acknowledged before replicas hold it. What cannot be read is taken
+  /// for a policy that waits.
+  static func waits(_ policy: [UInt8]) -> Bool {
+    guard let info = info(policy) else { return true }
+    return info.isChanging || info.needed > 0 && info.maximumLag != nil
+  }
+
+  /// Nil if it cannot be read.
+  static func info(_ policy: [UInt8]) -> AcknowledgementInfo? {
+    guard let version = policy.first else { return .asynchronous }
+    return policy.withUnsafeBytes { bytes in
+      var reader = ByteReader(bytes)
+      do {
+        if version == 2 { _ = try reader.read(UInt8.self, "version of the change") }
+        var info = try read(&reader)
+        info.isChanging = version == 2
+        return info
+      } catch { return nil }
+    }
+  }
+
+  private static func read(_ reader: inout ByteReader) throws -> AcknowledgementInfo {
+    guard try reader.read(UInt8.self, "policy version") == 1 else {
+      throw reader.failure("policy version")
+    }
+    var info = AcknowledgementInfo.asynchronous
+    info.needed = Int(try reader.read(UInt32.self, "needed replicas"))
+    let lag = try reader.read(UInt64.self, "maximum lag")
+    info.maximumLag = lag == .max ? nil : lag
+    info.timeoutMilliseconds = Int(try reader.read(UInt32.self, "timeout"))
+    info.degrades = try reader.read(UInt8.self, "whether it degrades") == 1
+    let count = Int(try reader.read(UInt32.self, "members"))
+    guard count <= 64 else { throw reader.failure("members") }
+    for _ in 0..<count { info.replicas.append(try reader.readString(maximum: 255, "member")) }
+    return info
   }
 
   /// Empty if the manifest has none. Throws `.corrupt`.
@@ -37,5 +75,14 @@ extension DatabaseState {
         AcknowledgementRecord.text(acknowledgement)
     }
     return annotations
+  }
+}
+
+extension VecDBError {
+  static func writesWaitForReplicas(_ path: String) -> VecDBError {
+    VecDBError(
+      .readOnly, "writes to this database wait for replicas, and here nobody ships them", at: path,
+      remedy: "Write through the node that serves it, or import with --listen and --replicas. "
+        + "To write without replicas, serve it with --asynchronous first.")
   }
 }

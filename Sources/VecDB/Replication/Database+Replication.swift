@@ -20,17 +20,32 @@ extension Database {
     engine.shared.figures.withLock { ($0.lsn, $0.dataDigest, $0.checkpointLSN) }
   }
 
+  /// When a write is acknowledged.
+  package var acknowledgement: AcknowledgementInfo? {
+    AcknowledgementRecord.info(engine.shared.figures.withLock { $0.acknowledgement })
+  }
+
+  /// What was done since the opening.
+  package var activity: ActivityStats { engine.telemetry.now }
+
+  /// Waits until everything so far is acknowledged under the policy in force.
+  package func waitUntilAcknowledged() async throws {
+    let failure = try await withCheckedThrowingContinuation {
+      (continuation: CheckedContinuation<VecDBError?, any Error>) in
+      queue.submit(
+        .exclusive { engine in
+          do {
+            let engine = try engine.get()
+            engine.whenAcknowledged(engine.state.lsn) { continuation.resume(returning: $0) }
+          } catch { continuation.resume(throwing: error) }
+        }, sizeBytes: 0)
+    }
+    if let failure { throw failure }
+  }
+
   /// The acknowledgement policy at the present end, in the form of the replication protocol.
   package func acknowledgementPolicy() async throws -> [UInt8] {
     try await queue.exclusively { $0.state.acknowledgement }
-  }
-
-  /// Makes a policy part of the history. It is acknowledged under the one that it replaces.
-  package func setAcknowledgementPolicy(_ policy: [UInt8]) async throws {
-    try await queue.exclusively { engine in
-      guard engine.state.acknowledgement != policy else { return }
-      _ = try engine.write([BatchPayload.encodeAcknowledgement(policy)])
-    }
   }
 
   /// Commits frames of the primary; see `Engine.append(received:of:)`. Calls back on the writer.
@@ -65,42 +80,58 @@ extension Database {
     try await queue.exclusively { try $0.adopt(identity) }
   }
 
+  /// Whether a write failed in a way after which nothing is written any more.
+  package var isPoisoned: Bool { engine.telemetry.now.poisonings > 0 }
+
   package func nodeRecord() throws -> NodeRecord {
     try VecDBError.translating { try NodeRecord.read(in: path, engine.fileSystem) }
   }
 
   /// Binds the node: durable, and obeyed by every write after it, on return.
-  package func bind(_ record: NodeRecord) async throws {
+  ///
+  /// - Parameter evenIfNotDurable: what happens if the record cannot be written. True: it binds this
+  ///   process all the same. False: nothing has changed.
+  package func bind(_ record: NodeRecord, evenIfNotDurable: Bool) async throws {
     try await queue.exclusively { engine in
-      // What was bound meanwhile is never taken back.
-      var record = record
-      let present = try NodeRecord.read(in: engine.directory.path, engine.fileSystem)
-      if present.isAbove(record) {
-        record.epochCounter = present.epochCounter
-        record.epochID = present.epochID
-      }
-      try record.write(in: engine.directory.path, engine.fileSystem)
-      engine.writeRefusal = record.refusal(
+      let earlier = engine.writeRefusal
+      let refusal = record.refusal(
         epoch: engine.log.identity.currentEpoch, path: engine.directory.path)
+      // Refused before it is durable; let in only after that.
+      if refusal != nil { engine.writeRefusal = refusal }
+      do { try record.write(in: engine.directory.path, engine.fileSystem) } catch {
+        if !evenIfNotDurable { engine.writeRefusal = earlier }
+        throw error
+      }
+      engine.writeRefusal = refusal
     }
   }
 
   /// Refuses writes until it is called again with nil, without binding the node.
   package func holdWrites(_ reason: VecDBError?) async throws -> LogPosition {
     try await queue.exclusively { engine in
-      let record = try NodeRecord.read(in: engine.directory.path, engine.fileSystem)
-      engine.writeRefusal =
-        record.refusal(epoch: engine.log.identity.currentEpoch, path: engine.directory.path)
-        ?? reason
+      engine.writesHeld = reason
       return engine.state.position
+    }
+  }
+
+  /// Where this copy is, and the acknowledgement policy there; behind everything that was handed
+  /// to the writer before.
+  package func standing() async throws -> (
+    identity: LogIdentity, end: LogPosition, policy: [UInt8]
+  ) {
+    try await queue.exclusively { engine in
+      (engine.log.identity, engine.state.position, engine.state.acknowledgement)
     }
   }
 
   /// Opens an epoch at the present end, which must be `expected`, makes `policy` its first record
   /// unless it holds already, and lets clients write. Durable on return; nobody is waited for,
   /// since the old policy bound the old primary.
+  ///
+  /// `record` is written first: without the epoch in the log it means nothing, so an error before
+  /// that has opened nothing. Whether the log has the epoch, its identity tells.
   package func openEpoch(
-    _ epoch: Epoch, at expected: LogPosition, policy: [UInt8]
+    _ epoch: Epoch, at expected: LogPosition, policy: [UInt8], record: NodeRecord? = nil
   ) async throws {
     try await onWriter { engine in
       guard engine.state.position == expected else {
@@ -108,17 +139,26 @@ extension Database {
           .notReached, "the log is at \(engine.state.position), not at \(expected)",
           at: engine.directory.path, remedy: "Try the promotion again.")
       }
+      try engine.requireHealthy()
       var identity = engine.log.identity
       identity.epochs.append(epoch)
-      var record = NodeRecord()
-      record.epochCounter = epoch.counter
-      record.epochID = epoch.id
+      var opened = record ?? NodeRecord()
+      if record == nil { opened.known = NodeRecord.EpochKey(counter: epoch.counter, id: epoch.id) }
+      try opened.write(in: engine.directory.path, engine.fileSystem)
       try engine.log.adopt(identity)
-      try record.write(in: engine.directory.path, engine.fileSystem)
       engine.writeRefusal = nil
+      engine.writesHeld = nil
       if engine.state.acknowledgement != policy {
         _ = try engine.write([BatchPayload.encodeAcknowledgement(policy)])
       }
+    }
+  }
+
+  /// Appends a policy to the log, and returns when it is durable here; nobody is waited for.
+  package func appendAcknowledgementPolicy(_ policy: [UInt8]) async throws {
+    try await onWriter { engine in
+      guard engine.state.acknowledgement != policy else { return }
+      _ = try engine.write([BatchPayload.encodeAcknowledgement(policy)])
     }
   }
 

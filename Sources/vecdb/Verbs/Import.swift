@@ -60,6 +60,14 @@ struct Import: AsyncParsableCommand {
     guard keyOffset >= 0 else { throw ValidationError("--key-offset must not be negative.") }
     if let rate, rate < 1 { throw ValidationError("--rate must be above 0.") }
     if let limit, limit < 0 { throw ValidationError("--limit must not be negative.") }
+    guard node.listen == nil else { return }
+    let needless = [
+      ("--replicas", acknowledgement.replicas != nil), ("--http", node.http != nil),
+      ("--asynchronous", acknowledgement.asynchronous), ("--peer", !node.peer.isEmpty),
+    ]
+    if let option = needless.first(where: \.1)?.0 {
+      throw ValidationError("\(option) needs --listen: without it no replica is served.")
+    }
   }
 
   private struct Line: Encodable {
@@ -85,20 +93,27 @@ struct Import: AsyncParsableCommand {
       }
     }
     var options = try node.options(database: target.database)
-    options.acknowledgement = acknowledgement.options
+    acknowledgement.apply(to: &options)
     var configuration = Configuration()
     configuration.buildThreads = threads
     configuration.logger.logLevel = .warning
     let primary = try await ReplicationNode.serve(
       target.database, options: options, configuration: configuration)
     do {
+      let page = try await startPage(primary)
       try await waitUntilWritable(primary)
       try await run(on: primary.database)
+      try await page?.stop()
     } catch {
       do { try await primary.stop() } catch { Terminal.message("vecdb: closing failed: \(error)") }
       throw error
     }
     try await primary.stop()
+  }
+
+  private func startPage(_ primary: ReplicationNode) async throws -> StatusServer? {
+    guard let http = node.http else { return nil }
+    return try await StatusServer.start(primary, at: http)
   }
 
   /// A primary that waits for replicas writes when it has heard enough of them.

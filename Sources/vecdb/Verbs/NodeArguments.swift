@@ -43,18 +43,78 @@ struct AcknowledgementArguments: ParsableArguments {
   var ackTimeout = 5_000
   @Option(help: "What happens then: block (outcome unknown) or degrade (go on without them).")
   var onTimeout = TimeoutPolicy.block
+  @Flag(
+    help: """
+      Writes wait for nobody from now on. Where they have waited until now, enough of those replicas \
+      must be there to confirm the change.
+      """)
+  var asynchronous = false
+  @Option(
+    help: """
+      How many seconds a primary that starts waits for replicas that it has not heard, before it \
+      goes on with as many as a write needs; or never.
+      """)
+  var startPatience = StartPatience(seconds: 5)
+
+  struct StartPatience: ExpressibleByArgument, CustomStringConvertible {
+    /// Nil: for ever.
+    var seconds: Int?
+
+    init(seconds: Int?) { self.seconds = seconds }
+
+    init?(argument: String) {
+      if argument == "never" {
+        seconds = nil
+      } else {
+        guard let number = Int(argument), (0...86_400).contains(number) else { return nil }
+        seconds = number
+      }
+    }
+
+    var description: String { seconds.map { "\($0)" } ?? "never" }
+    var defaultValueDescription: String { description }
+  }
+
+  func validate() throws {
+    guard replicas == nil || !asynchronous else {
+      throw ValidationError("Give --replicas or --asynchronous, and not both.")
+    }
+  }
+
+  func apply(to options: inout ReplicationOptions) {
+    options.acknowledgement = self.options
+    options.startPatienceMilliseconds = startPatience.seconds.map { $0 * 1_000 }
+  }
 
   enum TimeoutPolicy: String, ExpressibleByArgument {
     case block
     case degrade
   }
 
-  var options: AcknowledgementOptions? {
-    replicas.map {
+  private var options: AcknowledgementOptions? {
+    if asynchronous { return .asynchronous }
+    return replicas.map {
       AcknowledgementOptions(
         replicas: $0.split(separator: ",").map(String.init), needed: needed, maximumLag: maxLag,
         timeoutMilliseconds: ackTimeout, degrades: onTimeout == .degrade)
     }
+  }
+}
+
+/// Where a node sends its log all the time.
+struct ArchiveArguments: ParsableArguments {
+  @Option(
+    help: "Send the log to this repository all the time, every few seconds.",
+    completion: .directory)
+  var archive: String?
+  @OptionGroup var key: KeyOptions
+
+  func configuration() throws -> Configuration {
+    var configuration = Configuration()
+    configuration.archive = archive.map { ArchiveOptions(repository: $0) }
+    configuration.repositoryKey = try key.key()
+    configuration.logger.logLevel = .warning
+    return configuration
   }
 }
 
@@ -72,6 +132,7 @@ enum NodeProcess {
     _ node: ReplicationNode, _ arguments: NodeArguments, name: String, json: Bool
   ) async throws {
     Interruption.install()
+    raiseDescriptorLimit()
     var page: StatusServer?
     if let http = arguments.http { page = try await StatusServer.start(node, at: http) }
     let ready = Ready(
@@ -88,5 +149,15 @@ enum NodeProcess {
     while !Interruption.requested { try await Task.sleep(nanoseconds: 50_000_000) }
     try await page?.stop()
     try await node.stop()
+  }
+
+  /// As many files and connections as the system lets this process have.
+  private static func raiseDescriptorLimit() {
+    var limit = rlimit()
+    let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    guard getrlimit(resource, &limit) == 0, limit.rlim_cur < limit.rlim_max else { return }
+    limit.rlim_cur = min(limit.rlim_max, 65_536)
+    // If that is refused, the limit stays, and connections are bounded by it.
+    _ = setrlimit(resource, &limit)
   }
 }

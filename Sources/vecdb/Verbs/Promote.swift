@@ -8,7 +8,9 @@ struct Promote: AsyncParsableCommand {
     discussion: """
       Asks the process that follows with the database to become the primary of a new epoch. It asks \
       its peers to accept nothing from the old primary any more, and prints what is provable about \
-      acknowledged writes. If it is not certain that none is lost, nothing happens without --force. \
+      acknowledged writes. If it is not certain that none is lost, nothing happens without --force: \
+      the old primary goes on. From then on writes wait for the replicas that the process was told; \
+      without --replicas they wait for nobody. \
       With --planned the old primary is alive and hands over: nothing is lost. Exit code 1 if the \
       replica was not promoted.
 
@@ -37,6 +39,9 @@ struct Promote: AsyncParsableCommand {
     Output.line("primary of epoch \(report.newEpoch), which continues epoch \(report.oldEpoch) at:")
     Output.line("  LSN \(report.lsn), chain \(report.chain)")
     Output.line("\(loss): \(report.reason)")
+    if let acknowledgement = report.acknowledgement {
+      Output.line("acknowledgement from now on: \(acknowledgement)")
+    }
     Output.line(
       "heard: \(report.heard.isEmpty ? "nobody" : report.heard.joined(separator: ", ")); "
         + "\(Format.seconds(report.seconds))")

@@ -20,13 +20,13 @@ struct Replica: AsyncParsableCommand {
   var primary: NodeAddress
   @OptionGroup var node: NodeArguments
   @OptionGroup(title: "When it is the primary") var acknowledgement: AcknowledgementArguments
+  @OptionGroup(title: "Archiving") var archive: ArchiveArguments
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
     var options = try node.options(database: target.database, peers: [primary])
-    options.acknowledgement = acknowledgement.options
-    var configuration = Configuration()
-    configuration.logger.logLevel = .warning
+    acknowledgement.apply(to: &options)
+    let configuration = try archive.configuration()
     let following = try await ReplicationNode.follow(
       target.database, options: options, configuration: configuration)
     try await NodeProcess.run(following, node, name: options.name, json: output.json)

@@ -54,6 +54,9 @@ struct Stats: AsyncParsableCommand {
       "log \(Format.bytes(stats.logBytes)), packs \(Format.bytes(stats.packBytes))"
         + (stats.livePackBytes.map { " (\(Format.bytes($0)) in use)" } ?? "")
         + ", records \(Format.bytes(stats.recordsBytes))")
+    if let acknowledgement = stats.acknowledgement {
+      facts.add("acknowledgement", "\(acknowledgement)")
+    }
     facts.add("kernels", stats.kernels)
     if let ahead = stats.clockAheadMilliseconds, ahead > 60_000 {
       facts.add("log's time", "\(Format.seconds(Double(ahead) / 1000)) ahead of the clock")

@@ -26,8 +26,17 @@ struct Status: AsyncParsableCommand {
     table.add("database", status.databaseID ?? "is being fetched")
     table.add("epoch, LSN", "\(status.epoch), \(Format.count(Int(clamping: status.lsn)))")
     table.add("data digest", status.dataDigest)
+    if let acknowledgement = status.acknowledgement {
+      table.add("acknowledgement", "\(acknowledgement)")
+    }
+    if status.role == .primary, let isWritable = status.isWritable {
+      table.add("writes", isWritable ? "accepted" : "not accepted now")
+    }
     if status.role == .follower {
-      table.add("primary", (status.primary ?? "none") + (status.isConnected ? "" : " (not heard)"))
+      table.add(
+        "primary",
+        (status.primary ?? "none") + (status.isConnected ? "" : " (not heard)")
+          + (status.followsPrimary == false ? " (a replica; its confirmation does not count)" : ""))
       table.add(
         "behind",
         "\(status.lagLSN ?? 0) batches, \(Format.bytes(Int(clamping: status.lagBytes ?? 0))), "
@@ -61,6 +70,11 @@ enum NodeQuestion {
   static func owner(_ path: String) throws -> RemoteDatabase {
     let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     guard let remote = try RemoteDatabase(path: trimmed) else {
+      if FileManager.default.fileExists(atPath: trimmed + ".following") {
+        throw VecDBError(
+          .closed, "a copy is being fetched to this place, or was when its process ended", at: path,
+          remedy: "Ask the status page of that process (--http), or try again when it is there.")
+      }
       throw VecDBError(
         .notFound, "no process serves or follows with this database", at: path,
         remedy: "Start one with `vecdb serve` or `vecdb replica`.")

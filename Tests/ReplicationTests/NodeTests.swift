@@ -1,0 +1,275 @@
+import Foundation
+import Replication
+import Testing
+import VecDB
+
+/// What happens to nodes on an ordinary bad week.
+@Suite(.serialized) struct NodeTests {
+  private typealias Fixture = NodeFixture
+
+  /// A primary that waits for one of `b` and `c`, with `b`; `c` is not there.
+  private func pair(
+    _ directory: String, _ body: (ReplicationNode, ReplicationNode, FaultyLink) async throws -> Void
+  ) async throws {
+    try await Fixture.create(directory + "/a")
+    let primary = try await Fixture.serve(
+      directory + "/a", Fixture.options("a", replicas: ["b", "c"]))
+    let link = FaultyLink(seed: 7)
+    try await link.open()
+    link.lead(to: primary.listeningPort)
+    let replica = try await Fixture.follow(
+      directory + "/b", Fixture.options("b", peers: [link.port]))
+    try await Fixture.eventually("a write") { await Fixture.canWrite(primary, 100) }
+    try await body(primary, replica, link)
+    try await replica.stop()
+    try await primary.stop()
+    try await link.close()
+  }
+
+  @Test func aRefusedPromotionLeavesThePrimaryAlone() async throws {
+    try await Fixture.inDirectory { directory in
+      try await pair(directory) { primary, replica, link in
+        link.change { $0 = .init(isCut: true) }
+        await #expect(throws: VecDBError.self) {
+          try await replica.promote(timeoutMilliseconds: 500)
+        }
+        let refused = await replica.status()
+        #expect(refused.highestEpoch == 1)
+        link.change { $0 = .init() }
+        try await Fixture.eventually("following again") { await replica.status().isConnected }
+        #expect(primary.role == .primary)
+        try await Fixture.eventually("a write", seconds: 10) {
+          await Fixture.canWrite(primary, 101)
+        }
+      }
+    }
+  }
+
+  @Test func aNodeThatCannotWriteItsRecordPromisesNothing() async throws {
+    try await Fixture.inDirectory { directory in
+      try await pair(directory) { primary, replica, _ in
+        // A directory in the place of the file: nothing can be renamed onto it.
+        let record = directory + "/a/node"
+        try FileManager.default.removeItem(atPath: record)
+        try FileManager.default.createDirectory(
+          atPath: record + "/x", withIntermediateDirectories: true)
+        await #expect(throws: VecDBError.self) { try await replica.promote() }
+        #expect(replica.role == .follower)
+        try FileManager.default.removeItem(atPath: record)
+        try await Fixture.eventually("a write", seconds: 10) {
+          await Fixture.canWrite(primary, 101)
+        }
+        #expect(primary.role == .primary)
+        #expect(await replica.status().highestEpoch == 1)
+      }
+    }
+  }
+
+  @Test func aCandidateThatCannotWriteItsRecordIsNotPromoted() async throws {
+    try await Fixture.inDirectory { directory in
+      try await pair(directory) { primary, replica, _ in
+        let record = directory + "/b/node"
+        try FileManager.default.removeItem(atPath: record)
+        try FileManager.default.createDirectory(
+          atPath: record + "/x", withIntermediateDirectories: true)
+        await #expect(throws: VecDBError.self) { try await replica.promote(force: true) }
+        #expect(replica.role == .follower)
+        try FileManager.default.removeItem(atPath: record)
+        try await Fixture.eventually("a write", seconds: 10) {
+          await Fixture.canWrite(primary, 101)
+        }
+      }
+    }
+  }
+
+  @Test func nodesOfAnotherDatabaseChangeNothing() async throws {
+    try await Fixture.inDirectory { directory in
+      // Another database, in which much has happened.
+      try await Fixture.create(directory + "/x")
+      let foreign = try await Fixture.serve(directory + "/x", Fixture.options("x"))
+      let copy = try await Fixture.follow(
+        directory + "/y", Fixture.options("y", peers: [foreign.listeningPort]))
+      try await Fixture.eventually("a copy") { await copy.status().isConnected }
+      _ = try await copy.promote(planned: true)
+      #expect(await copy.status().epoch == 2)
+      try await foreign.stop()
+      let idlePort = copy.listeningPort
+      try await copy.stop()
+      try await pair(directory) { primary, replica, _ in
+        let port = try #require(primary.listeningPort)
+        // It asks this primary, and this replica asks it.
+        let lost = try await Fixture.follow(
+          directory + "/y", Fixture.options("y", peers: [port], port: idlePort ?? 0))
+        try await Fixture.eventually("an alarm") { await !lost.status().alarms.isEmpty }
+        try await replica.stop()
+        let astray = try await Fixture.follow(
+          directory + "/b", Fixture.options("b", peers: [lost.listeningPort, port]))
+        try await Fixture.eventually("following") { await astray.status().isConnected }
+        try await Fixture.eventually("a write") { await Fixture.canWrite(primary, 101) }
+        #expect(await primary.status().highestEpoch == 1)
+        #expect(await astray.status().highestEpoch == 1)
+        #expect(primary.role == .primary)
+        try await astray.stop()
+        try await lost.stop()
+      }
+    }
+  }
+
+  @Test func aFollowerOfAFollowerMovesToThePrimary() async throws {
+    try await Fixture.inDirectory { directory in
+      try await pair(directory) { primary, replica, _ in
+        let port = replica.listeningPort
+        let chained = try await Fixture.follow(
+          directory + "/c", Fixture.options("c", peers: [port, primary.listeningPort]))
+        try await Fixture.eventually("a direct connection", seconds: 20) {
+          let status = await chained.status()
+          return status.isConnected && status.followsPrimary == true
+        }
+        #expect(await primary.status().followers.map(\.name) == ["b", "c"])
+        try await chained.stop()
+      }
+    }
+  }
+
+  @Test func aPrimaryStartsWithOneReplicaDead() async throws {
+    try await Fixture.inDirectory { directory in
+      try await Fixture.create(directory + "/a")
+      var primary = try await Fixture.serve(
+        directory + "/a", Fixture.options("a", replicas: ["b", "c"]))
+      let port = try #require(primary.listeningPort)
+      let replica = try await Fixture.follow(directory + "/b", Fixture.options("b", peers: [port]))
+      try await Fixture.eventually("a write") { await Fixture.canWrite(primary, 100) }
+      try await primary.stop()
+      primary = try await Fixture.serve(
+        directory + "/a", Fixture.options("a", replicas: ["b", "c"], port: port))
+      #expect(await !primary.isWritable)
+      try await Fixture.eventually("a write", seconds: 10) { await Fixture.canWrite(primary, 101) }
+      #expect(await primary.status().alarms.contains { $0.contains("without having heard c") })
+      // The dead one comes back, and the alarm goes.
+      let late = try await Fixture.follow(directory + "/c", Fixture.options("c", peers: [port]))
+      try await Fixture.eventually("no alarm") { await primary.status().alarms.isEmpty }
+      for node in [late, replica, primary] { try await node.stop() }
+    }
+  }
+
+  @Test func aSecondNodeOfOneNameIsNotLetIn() async throws {
+    try await Fixture.inDirectory { directory in
+      try await pair(directory) { primary, replica, _ in
+        let impostor = try await Fixture.follow(
+          directory + "/b2", Fixture.options("b", peers: [primary.listeningPort]))
+        try await Fixture.eventually("an alarm") {
+          await primary.status().alarms.contains { $0.contains("two nodes are called 'b'") }
+        }
+        #expect(await !impostor.status().isConnected)
+        #expect(await replica.status().isConnected)
+        try await impostor.stop()
+        // Nor one that is called like the primary itself.
+        let double = try await Fixture.follow(
+          directory + "/a2", Fixture.options("a", peers: [primary.listeningPort]))
+        try await Task.sleep(nanoseconds: 300_000_000)
+        #expect(await !double.status().isConnected)
+        try await double.stop()
+      }
+    }
+  }
+
+  @Test func aWrongAddressMakesNoFollower() async throws {
+    try await Fixture.inDirectory { directory in
+      try await Fixture.create(directory + "/a")
+      try await Fixture.create(directory + "/x")
+      let foreign = try await Fixture.serve(directory + "/x", Fixture.options("x"))
+      for peer in [try await Fixture.freePort(), foreign.listeningPort ?? 0] {
+        let astray = try await Fixture.follow(
+          directory + "/a", Fixture.options("a", peers: [peer]))
+        try await Fixture.eventually("a failure") { await astray.status().lastError != nil }
+        #expect(await !Fixture.canWrite(astray, 1))
+        try await astray.stop()
+        let primary = try await Fixture.serve(directory + "/a", Fixture.options("a"))
+        #expect(primary.role == .primary)
+        #expect(await Fixture.canWrite(primary, 1))
+        try await primary.stop()
+      }
+      try await foreign.stop()
+    }
+  }
+
+  @Test func aPortInUseIsSaidAndTheDatabaseIsFree() async throws {
+    try await Fixture.inDirectory { directory in
+      try await Fixture.create(directory + "/a")
+      try await Fixture.create(directory + "/x")
+      let other = try await Fixture.serve(directory + "/x", Fixture.options("x"))
+      let port = try #require(other.listeningPort)
+      await #expect(throws: VecDBError.self) {
+        try await Fixture.serve(directory + "/a", Fixture.options("a", port: port))
+      }
+      var options = Fixture.options("a")
+      options.listen = NodeAddress(host: "0.0.0.0", port: 0)
+      let wide = options
+      await #expect(throws: VecDBError.self) { try await Fixture.serve(directory + "/a", wide) }
+      let database = try await Database.open(
+        at: directory + "/a", configuration: Fixture.configuration)
+      try await database.close()
+      try await other.stop()
+    }
+  }
+
+  @Test func changesOfTheRoleAreTold() async throws {
+    try await Fixture.inDirectory { directory in
+      try await pair(directory) { _, replica, _ in
+        var roles = replica.roles.makeAsyncIterator()
+        #expect(await roles.next() == .follower)
+        _ = try await replica.promote(planned: true)
+        #expect(await roles.next() == .primary)
+      }
+    }
+  }
+
+  @Test func thePagesMeanWhatTheySay() async throws {
+    try await Fixture.inDirectory { directory in
+      try await pair(directory) { primary, replica, _ in
+        let page = try await StatusServer.start(
+          primary, at: NodeAddress(host: "127.0.0.1", port: 0))
+        let port = try #require(page.port)
+        func status(_ path: String) async throws -> Int {
+          try await Self.answer(port, path).0
+        }
+        #expect(try await status("/primary") == 200)
+        #expect(try await status("/health") == 200)
+        #expect(try await status("/ready") == 200)
+        let text = try await Self.answer(port, "/metrics").1
+        for name in [
+          "vecdb_poisoned_total", "vecdb_checkpoints_failed_total", "vecdb_corruption_found_total",
+          "vecdb_degraded_writes_total", "vecdb_refused_connections_total",
+        ] { #expect(text.contains("# TYPE \(name) counter")) }
+        #expect(text.contains("vecdb_followers 1"))
+        #expect(text.contains("vecdb_writable 1"))
+        // A primary that has handed over is one no more.
+        _ = try await replica.promote(planned: true)
+        #expect(try await status("/primary") == 503)
+        #expect(try await status("/health") == 200)
+        try await page.stop()
+      }
+    }
+  }
+
+  /// The status and the body that a page answers.
+  private static func answer(_ port: Int, _ path: String) async throws -> (Int, String) {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/bash")
+    process.arguments = [
+      "-c",
+      "exec 3<>/dev/tcp/127.0.0.1/\(port); printf 'GET \(path) HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3",
+    ]
+    let pipe = Pipe()
+    process.standardOutput = pipe
+    try process.run()
+    // Waiting for a process is not for the threads that answer it.
+    let data = await withCheckedContinuation { continuation in
+      DispatchQueue.global().async {
+        continuation.resume(returning: pipe.fileHandleForReading.readDataToEndOfFile())
+      }
+    }
+    let text = String(decoding: data, as: UTF8.self)
+    return (Int(text.split(separator: " ").dropFirst().first ?? "") ?? 0, text)
+  }
+}
