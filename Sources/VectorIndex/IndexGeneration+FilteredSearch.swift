@@ -58,10 +58,12 @@ extension IndexGeneration {
         if outcome.hits.count >= min(k, count) { return outcome }
         outcome.plan = .scan
       }
+      // It keeps the k nearest before it knows which of them is left out.
+      let spare = scratch.leftOut == IndexArrays.none ? 0 : 1
       if let hits = codeScan(
-        view: view, k: k, coded: coded, scratch: scratch, matching: matching, &outcome)
+        view: view, k: k + spare, coded: coded, scratch: scratch, matching: matching, &outcome)
       {
-        outcome.hits = hits
+        outcome.hits = Array(hits.prefix(k))
         return outcome
       }
       var exact = scan(view: view, k: k, filter: filter, scratch: scratch, coded: coded)

@@ -38,15 +38,9 @@ extension IndexGeneration {
     let ef = min(max(ef, k), view.slotCount)
     let coded = codedQuery(scratch, quantizer: quantizer)
     func filtered(_ filter: SlotBitset?, farEf: Int = 0) -> SearchOutcome {
-      // A scan by codes keeps the k nearest before it knows which of them is left out.
-      let spare = leftOut == nil ? 0 : 1
-      var outcome = filteredSearch(
-        view: view, k: k + spare, ef: ef, farEf: min(farEf, view.slotCount), filter: filter,
-        graph: graph, coded: coded, scratch: scratch)
-      if let leftOut {
-        outcome.hits = Array(outcome.hits.filter { $0.slot != leftOut }.prefix(k))
-      }
-      return outcome
+      filteredSearch(
+        view: view, k: k, ef: ef, farEf: min(farEf, view.slotCount), filter: filter, graph: graph,
+        coded: coded, scratch: scratch)
     }
     if let filter { return filtered(filter, farEf: farEf) }
     // Nodes that are dead, or of batches not published yet.

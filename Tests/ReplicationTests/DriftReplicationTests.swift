@@ -85,7 +85,8 @@ import VecDB
     #expect((noticed ?? .max) <= 2_000)
     let lsn = try primary.database.stats().lsn
     let deadline = Date() + 60
-    while try replica.database.stats().lsn < lsn, Date() < deadline {
+    // Nothing can be asked of the copy while it is fetched.
+    while (try? replica.database.stats().lsn) ?? 0 < lsn, Date() < deadline {
       try await Task.sleep(nanoseconds: 20_000_000)
     }
     // No write is under way: both stand still.

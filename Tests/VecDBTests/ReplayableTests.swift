@@ -69,8 +69,12 @@ import VecDB
         case 4:
           _ = try await database.mark(Self.name(Self.size(around: 255, &generator), &generator))
         case 5:
-          try await database.setAcknowledgementPolicy(
-            [UInt8](repeating: 7, count: Self.size(around: 1 << 16, &generator)))
+          // Version 1, no replica, no limit of the lag, a timeout, no members: one that does not
+          // wait, or nothing could be written after it.
+          let timeout = UInt8.random(in: 0...255, using: &generator)
+          try await database.appendAcknowledgementPolicy(
+            [1] + [UInt8](repeating: 0, count: 4) + [UInt8](repeating: 255, count: 8)
+              + [timeout, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 4))
         case 6:
           guard let name = names.randomElement(using: &generator) else { continue }
           let migration = try await database.beginMigration(
@@ -143,7 +147,7 @@ import VecDB
     let lsn = database.lsn
     for size in [LogFrame.payloadBytesMaximum - 5, 64 << 20] {
       await expectError(.limitExceeded) {
-        try await database.setAcknowledgementPolicy([UInt8](repeating: 7, count: size))
+        try await database.appendAcknowledgementPolicy([UInt8](repeating: 7, count: size))
       }
       #expect(database.lsn == lsn)
     }

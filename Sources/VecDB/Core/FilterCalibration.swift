@@ -13,9 +13,9 @@ struct FilterCalibration {
   private static let queriesPerRegion = 16
   /// The regions of which the mean counts: those with the least recall.
   private static let hardRegions = 1
-  /// The part of the misses that a target allows which canary queries may have. They lie between
-  /// records, and those of an application often farther out, where finding neighbours is harder.
-  private static let missPart = 0.5
+  /// The part of the misses that a target allows which these queries may have: so few of a region
+  /// tell little of the next ones.
+  private static let missPart = 0.25
 
   let k: Int
   let bucket: Int
