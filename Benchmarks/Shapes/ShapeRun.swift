@@ -51,6 +51,7 @@ struct ShapeRun {
     var found: [Found] = []
     var configuration = Configuration()
     configuration.rebuildPolicy = .off
+    configuration.logger.logLevel = .error
     let database = try await Database.open(at: path, configuration: configuration)
     func fresh(_ name: String) async throws -> (VectorCollection, Double) {
       let collection = try await database.createCollection(

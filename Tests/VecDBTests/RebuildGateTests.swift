@@ -146,7 +146,10 @@ import VectorIndex
     facts.deadNodes = 0
     facts.components = 1_000
     facts.clipped = 11
+    #expect(facts.reason == nil, "codes that are measured need no range")
+    facts.mayGain = true
     #expect(facts.reason?.contains("outside the range") == true)
+    facts.mayGain = false
     facts.clipped = 0
     facts.firstRecall = 0.99
     facts.recall = 0.95
