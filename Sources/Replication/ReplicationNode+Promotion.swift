@@ -23,6 +23,9 @@ public struct PromotionReport: Sendable, Hashable, Codable {
   public var seconds: Double
   /// When the new primary acknowledges writes; nil from a node of an older version.
   public var acknowledgement: String?
+  /// Indexes that find too little, a sentence each; see ``CollectionHealth/finding``. Measured after
+  /// the new primary had begun to serve. Nil from a node of an older version.
+  public var findings: [String]?
 }
 
 extension ReplicationNode {
@@ -81,10 +84,22 @@ extension ReplicationNode {
       guard case .promote(let certificate, let opened) = outcome else {
         throw failure(of: outcome, machine.end)
       }
-      return try await begin(opened, certificate, started: started)
+      var report = try await begin(opened, certificate, started: started)
+      // Search goes on meanwhile; whoever promoted must know how good it is.
+      report.findings = try? await Self.findings(in: database)
+      return report
     } catch {
       await giveUp(epoch, above: machine.highest.counter, database)
       throw error
+    }
+  }
+
+  private static func findings(in database: Database) async throws -> [String] {
+    try await withCheckedThrowingContinuation { continuation in
+      DispatchQueue.global().async {
+        continuation.resume(
+          with: Result { try database.measureHealth(queries: 32).compactMap(\.finding) })
+      }
     }
   }
 

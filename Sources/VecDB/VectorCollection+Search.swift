@@ -87,8 +87,9 @@ extension VectorCollection {
     _ query: UnsafeBufferPointer<Float>, in index: IndexGeneration, k: Int,
     _ options: SearchOptions, isFirst: Bool
   ) throws -> SearchResult? {
-    if !runtime.health.isMeasured, runtime.mayBePoor {
-      // Nobody may search it without knowing how good it is.
+    if !runtime.health.isMeasured, runtime.mayBePoor, runtime.isCheapToMeasure {
+      // Nobody may search it without knowing how good it is. Large ones are measured in the
+      // background.
       _ = try database.engine.health(of: runtime, 32)
     }
     let view = index.view()

@@ -119,6 +119,11 @@ extension CollectionRuntime {
   var mayBePoor: Bool {
     options.codes == .bytes && definition.metric != .hamming && index.graphSlotCount > 0
   }
+
+  /// Whether a measurement takes less than about 0.2 s of one core.
+  var isCheapToMeasure: Bool {
+    index.assignedSlotCount * definition.dimensions <= 20_000_000
+  }
 }
 
 extension Database {

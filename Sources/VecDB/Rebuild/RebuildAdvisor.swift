@@ -61,7 +61,8 @@ final class RebuildAdvisor: Sendable {
   /// Between two looks.
   static let periodSeconds = 20
   private static let queries = 100
-  /// Records written since the last measurement that call for another one, whatever their share.
+  /// Records written since the last measurement that call for another one, whatever their share,
+  /// where measuring costs little.
   private static let manyRecords = 8_000
 
   private struct Known: Sendable {
@@ -109,7 +110,8 @@ final class RebuildAdvisor: Sendable {
     if now.generation != generation.number { now = Known(generation: generation.number) }
     let written = index.assignedSlotCount + index.deadSlotCount
     let isDue =
-      written * 10 > now.measuredSlots * 11 || written > now.measuredSlots + Self.manyRecords
+      written * 10 > now.measuredSlots * 11
+      || runtime.isCheapToMeasure && written > now.measuredSlots + Self.manyRecords
       || !runtime.health.isMeasured
     if facts.nodes > 0, isDue {
       let health = try engine.health(of: runtime, Self.queries)

@@ -28,6 +28,7 @@ struct Promote: AsyncParsableCommand {
   func run() async throws {
     let report = try await NodeRequest(.promote, isPlanned: planned, isForced: force)
       .ask(try NodeQuestion.owner(target.database), as: PromotionReport.self)
+    defer { for finding in report.findings ?? [] { Terminal.message("RECALL  \(finding)") } }
     guard !output.json else { return Output.json(report) }
     let loss =
       switch report.loss {
