@@ -87,7 +87,9 @@ extension VectorCollection {
     _ query: UnsafeBufferPointer<Float>, in index: IndexGeneration, k: Int,
     _ options: SearchOptions, isFirst: Bool
   ) throws -> SearchResult? {
-    if !runtime.health.isMeasured, runtime.mayBePoor, runtime.isCheapToMeasure {
+    if index.parameters.codes == .bytes, !runtime.health.isMeasured, runtime.mayBePoor,
+      runtime.isCheapToMeasure
+    {
       // Nobody may search it without knowing how good it is. Large ones are measured in the
       // background.
       _ = try database.engine.health(of: runtime, 32)

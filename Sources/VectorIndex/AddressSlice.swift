@@ -115,12 +115,18 @@ private final class AddressMap: Sendable {
       Self.region.upperBound - UInt(AddressSlice.alignmentBytes),
     ]
     isUsable = probes.allSatisfy { address in
-      guard let place = UnsafeMutableRawPointer(bitPattern: address), Self.map(place, page) else {
-        return false
-      }
-      munmap(place, page)
-      return true
+      UnsafeMutableRawPointer(bitPattern: address).map { Self.isGranted($0, page) } ?? false
     }
+  }
+
+  /// Whether the system maps a free place that is wished for, not demanded: the thread sanitizer ends
+  /// a process that demands a place outside of its own.
+  private static func isGranted(_ place: UnsafeMutableRawPointer, _ bytes: Int) -> Bool {
+    let found = mmap(
+      place, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    guard let found, found != MAP_FAILED else { return false }
+    munmap(found, bytes)
+    return found == place
   }
 
   static func map(_ start: UnsafeMutableRawPointer, _ bytes: Int) -> Bool {

@@ -8,6 +8,7 @@ struct ExactScan {
   private let scratch: SearchScratch
   private let coded: CodedQuery?
   private var outcome = SearchOutcome()
+  private let leftOut: UInt32
   private var pending = 0
 
   private static let batch = 64
@@ -21,6 +22,7 @@ struct ExactScan {
     self.view = view
     self.k = k
     self.scratch = scratch
+    leftOut = scratch.leftOut
     // A graph proves that all slots below the view's count have their codes.
     let isCoded = index.graphCount.load(ordering: .acquiring) > 0
     self.coded =
@@ -30,7 +32,7 @@ struct ExactScan {
   }
 
   mutating func add(_ slot: Int) {
-    guard index.isVisible(slot, in: view), slot != scratch.leftOut else { return }
+    guard index.isVisible(slot, in: view), slot != leftOut else { return }
     scratch.ids[pending] = UInt32(slot)
     pending += 1
     if pending == Self.batch { flush() }

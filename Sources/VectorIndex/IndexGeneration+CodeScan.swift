@@ -38,10 +38,11 @@ extension IndexGeneration {
 
     scratch.results.reset(capacity: k)
     var pending = 0
+    let leftOut = scratch.leftOut
     for index in 0..<count {
       let word = waiting[index]
       let slot = CandidatePool.slot(word)
-      guard slot != scratch.leftOut else { continue }
+      guard slot != leftOut else { continue }
       if scratch.isQueryExact, exactRow(Int(slot)) == nil {
         keep(Self.sortableBits(Float(CandidatePool.distance(word))), slot, scratch)
         continue

@@ -141,7 +141,7 @@ extension IndexGeneration {
     scratch.results.reset(capacity: k)
     var (taken, pending) = (0, 0)
     var farthest = UInt32.max
-    let ids = scratch.ids
+    let (ids, leftOut) = (scratch.ids, scratch.leftOut)
     func flush() {
       exactKeys(ids, count: pending, scratch, coded: coded)
       outcome.distanceCount += pending
@@ -156,7 +156,7 @@ extension IndexGeneration {
       let word = pool.words[index]
       guard CandidatePool.distance(word) <= farthest else { break }
       let slot = Int(CandidatePool.slot(word))
-      guard slot != scratch.leftOut else { continue }
+      guard slot != leftOut else { continue }
       if view.hasDeaths || slot >= view.settledSlots {
         guard isVisible(slot, in: view) else { continue }
       }
