@@ -64,15 +64,26 @@ extension VectorCollection {
     defer { runtime.latency.end(started) }
     var failures: UInt32 = 0
     var deadline: ContinuousClock.Instant?
+    /// What was measured for this very search: it holds even if writers were faster than that.
+    var measured: SearchEffort?
+    try measureIfUnknown()
     while true {
       // One generation from beginning to end, whatever a rebuild does meanwhile.
       let index = runtime.index
-      let result = try index.reading {
+      let attempt = try index.reading {
         do {
-          return try attemptAnswer(query, in: index, k: k, options, isFirst: failures == 0)
-        } catch is RecordReplaced { return nil }
+          return try attemptAnswer(
+            query, in: index, k: k, options, measured, isFirst: failures == 0)
+        } catch is RecordReplaced { return .replaced }
       }
-      if let result { return result }
+      switch attempt {
+      case .answered(let result): return result
+      case .notCalibrated(let matching):
+        // Writers wait for readings, so nothing is measured inside of one.
+        measured = try calibrate(options, k: k, matching: matching)
+        continue
+      case .replaced: break
+      }
       let now = ContinuousClock.now
       let giveUp = deadline ?? now + RecordReplaced.patience
       guard now < giveUp else { throw RecordReplaced.tooFast(name) }
@@ -82,41 +93,52 @@ extension VectorCollection {
     }
   }
 
-  /// Nil if a record was replaced before its metadata was read.
+  /// Sees to it that nobody searches an index that may be poor without knowing how good it is. Large
+  /// ones are measured in the background.
+  private func measureIfUnknown() throws {
+    guard runtime.index.parameters.codes == .bytes, !runtime.health.isMeasured, runtime.mayBePoor,
+      runtime.isCheapToMeasure
+    else { return }
+    _ = try database.engine.health(of: runtime, 32)
+  }
+
+  private enum Attempt {
+    case answered(SearchResult)
+    /// A record was replaced before its metadata was read.
+    case replaced
+    /// What the target costs was not measured yet, with a filter that so many records match.
+    case notCalibrated(matching: Int?)
+  }
+
   private func attemptAnswer(
     _ query: UnsafeBufferPointer<Float>, in index: IndexGeneration, k: Int,
-    _ options: SearchOptions, isFirst: Bool
-  ) throws -> SearchResult? {
-    if index.parameters.codes == .bytes, !runtime.health.isMeasured, runtime.mayBePoor,
-      runtime.isCheapToMeasure
-    {
-      // Nobody may search it without knowing how good it is. Large ones are measured in the
-      // background.
-      _ = try database.engine.health(of: runtime, 32)
-    }
+    _ options: SearchOptions, _ measured: SearchEffort?, isFirst: Bool
+  ) throws -> Attempt {
     let view = index.view()
     let matching = try options.filter.map {
       try runtime.matchingSlots($0, records: database.records, in: index, at: view)
     }
     let filter = matching?.slots
-    let effort = try effort(
-      options, k: k, matching: filter?.population, in: index, at: view)
+    let known = effort(options, k: k, matching: filter?.population, in: index, at: view)
+    guard let effort = known ?? measured else {
+      return .notCalibrated(matching: filter?.population)
+    }
     let outcome =
       effort.isExact
       ? try index.exactSearch(Array(query), k: k, filter: filter, at: view)
       : try index.search(query, k: k, ef: effort.near, farEf: effort.far, filter: filter, at: view)
     if !isFirst { try requireRows(of: outcome, view) }
-    return try hits(of: outcome, in: index, options).map { hits in
-      let walked = outcome.plan == .scan ? "none" : outcome.walksRows ? "float32" : "bytes"
-      return SearchResult(
+    guard let hits = try hits(of: outcome, in: index, options) else { return .replaced }
+    let walked = outcome.plan == .scan ? "none" : outcome.walksRows ? "float32" : "bytes"
+    return .answered(
+      SearchResult(
         hits: hits, lsn: view.lsn, efSearch: max(effort.near, outcome.ef),
         plan: outcome.plan.rawValue, codes: walked,
         warning: runtime.health.isPoor ? runtime.health.known(for: runtime)?.finding : nil,
         distances: outcome.distanceCount, hops: outcome.hopCount,
         matching: filter?.population,
         selectivity: filter.map { Double($0.population) / Double(max(1, view.slotCount)) },
-        isFilterCached: matching?.isCached ?? false)
-    }
+        isFilterCached: matching?.isCached ?? false))
   }
 
   /// Nil if a record's metadata is gone since the search.

@@ -69,21 +69,24 @@ final class Calibration: Sendable {
   private let turn = Guarded(())
   private let measuredWithFilters = Guarded<[FilterCalibration]>([])
 
-  /// The least effort of the ladder that certainly reaches `recall`.
-  func effort(
+  /// The least effort of the ladder that certainly reaches `recall`; nil where it was not measured,
+  /// or the collection is another now.
+  func known(forRecall recall: Double, k: Int, on index: IndexGeneration) -> SearchEffort? {
+    let now = Moment(index)
+    return tables.withLock { all in
+      all.first { $0.k == k && $0.moment.holds(for: now) }
+        .flatMap { Self.effort(forRecall: recall, in: $0) }
+    }
+  }
+
+  /// Measures until that is known. Not inside of a reading: writers would wait for all of it.
+  func measure(
     forRecall recall: Double, k: Int, on collection: CollectionRuntime
   ) throws -> SearchEffort {
-    let now = Moment(collection.index)
-    func known() -> SearchEffort? {
-      tables.withLock { all in
-        all.first { $0.k == k && $0.moment.holds(for: now) }
-          .flatMap { Self.effort(forRecall: recall, in: $0) }
-      }
-    }
-    if let effort = known() { return effort }
-    return try turn.withLock { _ in
-      if let effort = known() { return effort }
-      return try climb(to: recall, k: k, now, collection)
+    try turn.withLock { _ in
+      let index = collection.index
+      if let known = known(forRecall: recall, k: k, on: index) { return known }
+      return try climb(to: recall, k: k, index, collection)
     }
   }
 
@@ -96,9 +99,9 @@ final class Calibration: Sendable {
   }
 
   private func climb(
-    to recall: Double, k: Int, _ now: Moment, _ collection: CollectionRuntime
+    to recall: Double, k: Int, _ index: IndexGeneration, _ collection: CollectionRuntime
   ) throws -> SearchEffort {
-    let index = collection.index
+    let now = Moment(index)
     let known = tables.withLock { all in
       all.first { $0.k == k && $0.moment.holds(for: now) }
     }
@@ -115,9 +118,7 @@ final class Calibration: Sendable {
       var least = 1.0
       // All kinds, also where one has missed this target: a lower one may be asked of the same step.
       for sample in asked {
-        let measured = try index.reading {
-          try sample.recall(index, k: k, efSearch: efSearch, at: index.view())
-        }
+        let measured = try sample.recall(index, k: k, efSearch: efSearch)
         least = min(least, measured.mean - measured.standardError)
       }
       table.steps.append((efSearch, least))
@@ -139,39 +140,43 @@ final class Calibration: Sendable {
     let components = max(1, now.count * index.parameters.dimensions)
     let queries = min(
       queryCounts.upperBound, max(queryCounts.lowerBound, exactComponents / components))
-    return try index.reading {
-      let view = index.view()
-      var samples = [
-        FreshQueries.leftOut(index, count: queries, at: view),
-        FreshQueries.recent(index, count: queries / 2, at: view),
-        try FreshQueries.perturbed(index, count: queries / 2, at: view),
-      ]
-      let asked = collection.reservoir.vectors
-      if asked.count >= leastAsked { samples.append(FreshQueries.asked(asked)) }
-      for number in samples.indices { try samples[number].answer(index, k: k, at: view) }
-      return Table(k: k, moment: now, samples: samples)
-    }
+    var samples = [
+      FreshQueries.leftOut(index, count: queries),
+      FreshQueries.recent(index, count: queries / 2),
+      try FreshQueries.perturbed(index, count: queries / 2),
+    ]
+    let asked = collection.reservoir.vectors
+    if asked.count >= leastAsked { samples.append(FreshQueries.asked(asked)) }
+    for number in samples.indices { try samples[number].answer(index, k: k) }
+    return Table(k: k, moment: now, samples: samples)
   }
 
   /// The same for a filter that `matching` slots are in.
-  func effort(
-    forRecall recall: Double, k: Int, matching: Int, on collection: CollectionRuntime,
-    _ index: IndexGeneration, at view: ReadView
-  ) throws -> SearchEffort {
+  func known(
+    forRecall recall: Double, k: Int, matching: Int, on index: IndexGeneration, at view: ReadView
+  ) -> SearchEffort? {
     guard !index.scansAlways(matching: matching, k: k, at: view) else {
       return SearchEffort(near: k, far: k)
     }
     let bucket = FilterCalibration.bucket(matching: matching, slots: view.slotCount)
-    let count = collection.count
-    func known() -> FilterCalibration? {
-      measuredWithFilters.withLock { all in
-        all.first { $0.k == k && $0.bucket == bucket && $0.holds(forCount: count) }
-      }
+    let count = index.liveCount
+    return measuredWithFilters.withLock { all in
+      all.first { $0.k == k && $0.bucket == bucket && $0.holds(forCount: count) }?
+        .effort(forRecall: recall)
     }
-    if let known = known() { return known.effort(forRecall: recall) }
-    return try turn.withLock { _ in
-      if let known = known() { return known.effort(forRecall: recall) }
-      let table = try FilterCalibration(index, k: k, bucket: bucket, count: count, at: view)
+  }
+
+  func measure(
+    forRecall recall: Double, k: Int, matching: Int, on collection: CollectionRuntime
+  ) throws -> SearchEffort {
+    try turn.withLock { _ in
+      let index = collection.index
+      let view = index.view()
+      if let known = known(forRecall: recall, k: k, matching: matching, on: index, at: view) {
+        return known
+      }
+      let bucket = FilterCalibration.bucket(matching: matching, slots: view.slotCount)
+      let table = try FilterCalibration(index, k: k, bucket: bucket, count: index.liveCount)
       measuredWithFilters.withLock { all in
         all.removeAll { $0.k == k && $0.bucket == bucket }
         if all.count >= 256 { all.removeFirst() }
@@ -184,11 +189,11 @@ final class Calibration: Sendable {
 
 extension VectorCollection {
   /// How a search is to be done: as the options tell, or as reached their recall target on fresh
-  /// queries. Where they name no effort it is the default one, and more where that is known to fall
-  /// short.
+  /// queries; nil where that is not measured yet. Where they name no effort it is the default one,
+  /// and more where that is known to fall short.
   func effort(
     _ options: SearchOptions, k: Int, matching: Int?, in index: IndexGeneration, at view: ReadView
-  ) throws -> SearchEffort {
+  ) -> SearchEffort? {
     guard !options.exact else { return .exact }
     guard let recall = options.recall else {
       let usual = options.efSearch
@@ -196,9 +201,19 @@ extension VectorCollection {
         near: options.isEffortGiven ? usual : max(usual, runtime.health.leastEffort))
     }
     guard let matching else {
-      return try runtime.calibration.effort(forRecall: recall, k: k, on: runtime)
+      return runtime.calibration.known(forRecall: recall, k: k, on: index)
     }
-    return try runtime.calibration.effort(
-      forRecall: recall, k: k, matching: matching, on: runtime, index, at: view)
+    return runtime.calibration.known(
+      forRecall: recall, k: k, matching: matching, on: index, at: view)
+  }
+
+  /// Measures what the options' target needs; nil where they have none.
+  func calibrate(_ options: SearchOptions, k: Int, matching: Int?) throws -> SearchEffort? {
+    guard let recall = options.recall else { return nil }
+    guard let matching else {
+      return try runtime.calibration.measure(forRecall: recall, k: k, on: runtime)
+    }
+    return try runtime.calibration.measure(
+      forRecall: recall, k: k, matching: matching, on: runtime)
   }
 }

@@ -13,13 +13,10 @@ enum Canaries {
     _ collection: CollectionRuntime, queries: Int, k: Int, efSearch: Int
   ) throws -> CanaryReport.Entry {
     let index = collection.index
-    let recall = try index.reading { () throws -> FreshQueries.Recall in
-      let view = index.view()
-      var sample = FreshQueries.leftOut(index, count: queries, at: view)
-      try sample.answer(index, k: k, at: view)
-      return try sample.recall(
-        index, k: k, efSearch: efSearch, at: view, compensation: IndexGeneration.Compensation.none)
-    }
+    var sample = FreshQueries.leftOut(index, count: queries)
+    try sample.answer(index, k: k)
+    let recall = try sample.recall(
+      index, k: k, efSearch: efSearch, compensation: IndexGeneration.Compensation.none)
     return CanaryReport.Entry(
       collection: collection.definition.name, queries: recall.queries, k: k, efSearch: efSearch,
       recall: recall.mean)

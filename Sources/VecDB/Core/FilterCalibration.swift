@@ -56,8 +56,8 @@ struct FilterCalibration {
 
   private struct Sample {
     var queries: [(vector: [Float], slot: UInt32)]
-    /// Per query: the distance of the k-th true neighbour, and how many there are.
-    var truth: [(worst: Float, count: Int)]
+    /// Per query: its k nearest, the nearest first.
+    var truth: [[SearchHit]]
     var filter: SlotBitset
 
     /// The filter without the record that is asked for.
@@ -70,25 +70,26 @@ struct FilterCalibration {
     }
   }
 
-  /// Measures. Cost: an exact search of the filters' records for each query and shape.
-  init(
-    _ index: IndexGeneration, k: Int, bucket: Int, count: Int, at view: ReadView
-  ) throws {
+  /// Measures. Each query looks at the moment that it is asked in, so that a writer waits for one at
+  /// most. Cost: an exact search of the filters' records for each query and shape.
+  init(_ index: IndexGeneration, k: Int, bucket: Int, count: Int) throws {
     (self.k, self.bucket, self.count) = (k, bucket, count)
     // The largest filters lie between one half and everything.
     let part = bucket == 0 ? 0.8 : 1 / Double(1 << min(bucket, 62))
     var samples: [Shape: [Sample]] = [:]
     var state: UInt64 = 0x5eed_cafe
     for _ in 0..<Self.regionCount {
-      guard let region = try Self.region(index, view, &state) else { continue }
+      let slots = index.view().slotCount
+      guard let region = try index.reading({ try Self.region(index, &state) }) else { continue }
       for shape in Shape.allCases {
         var sample = Sample(
           queries: region.queries, truth: [],
-          filter: Self.filter(shape, part, region, slots: view.slotCount))
+          filter: Self.filter(shape, part, region, slots: slots))
         sample.truth = try region.queries.map { query in
-          let exact = try index.exactSearch(
-            query.vector, k: k, filter: sample.filter(without: query.slot), at: view)
-          return (exact.hits.last?.distance ?? 0, exact.hits.count)
+          let filter = sample.filter(without: query.slot)
+          return try index.reading {
+            try index.exactSearch(query.vector, k: k, filter: filter).hits
+          }
         }
         samples[shape, default: []].append(sample)
       }
@@ -98,10 +99,9 @@ struct FilterCalibration {
     )
     near = try Self.climb(from: k) { ef in
       min(
-        try Self.recall(index, random, k: k, ef, at: view),
-        try Self.recall(index, close, k: k, ef, at: view))
+        try Self.recall(index, random, k: k, ef), try Self.recall(index, close, k: k, ef))
     }
-    far = try Self.climb(from: k) { try Self.recall(index, away, k: k, $0, at: view) }
+    far = try Self.climb(from: k) { try Self.recall(index, away, k: k, $0) }
   }
 
   private static func climb(
@@ -118,8 +118,9 @@ struct FilterCalibration {
 
   /// A live record's surroundings; nil where there are none.
   private static func region(
-    _ index: IndexGeneration, _ view: ReadView, _ state: inout UInt64
+    _ index: IndexGeneration, _ state: inout UInt64
   ) throws -> Region? {
+    let view = index.view()
     guard let middle = Canaries.liveSlot(index, view, &state),
       let vector = index.vector(Int(middle))
     else { return nil }
@@ -161,19 +162,25 @@ struct FilterCalibration {
   }
 
   private static func recall(
-    _ index: IndexGeneration, _ samples: [Sample], k: Int, _ efSearch: Int, at view: ReadView
+    _ index: IndexGeneration, _ samples: [Sample], k: Int, _ efSearch: Int
   ) throws -> Double {
     var recalls: [Double] = []
     for sample in samples {
       var (found, wanted) = (0, 0)
       for (query, truth) in zip(sample.queries, sample.truth) {
-        let outcome = try index.search(
-          query.vector, k: k, ef: efSearch, farEf: efSearch,
-          filter: sample.filter(without: query.slot), leavingOut: query.slot, at: view)
-        found += outcome.hits.count { $0.distance <= truth.worst }
-        wanted += truth.count
+        let filter = sample.filter(without: query.slot)
+        try index.reading {
+          let view = index.view()
+          let nearest = truth.filter { index.isVisible(Int($0.slot), in: view) }
+          guard let worst = nearest.last?.distance else { return }
+          let outcome = try index.search(
+            query.vector, k: k, ef: efSearch, farEf: efSearch, filter: filter,
+            leavingOut: query.slot, at: view)
+          found += min(nearest.count, outcome.hits.count { $0.distance <= worst })
+          wanted += nearest.count
+        }
       }
-      if wanted > 0 { recalls.append(Double(min(found, wanted)) / Double(wanted)) }
+      if wanted > 0 { recalls.append(Double(found) / Double(wanted)) }
     }
     let hard = recalls.sorted().prefix(hardRegions)
     return hard.isEmpty ? 1 : hard.reduce(0, +) / Double(hard.count)

@@ -35,17 +35,23 @@ struct FreshQueries: Sendable {
 
   /// Records of the index as queries; a function of the view alone.
   static func leftOut(
-    _ index: IndexGeneration, count: Int, at view: ReadView, seed: UInt64 = 0x5eed_cafe
+    _ index: IndexGeneration, count: Int, at view: ReadView? = nil, seed: UInt64 = 0x5eed_cafe
   ) -> FreshQueries {
-    leftOut(.leftOut, 0..<view.slotCount, index, count: count, at: view, seed: seed)
+    index.reading {
+      let view = view ?? index.view()
+      return leftOut(.leftOut, 0..<view.slotCount, index, count: count, at: view, seed: seed)
+    }
   }
 
   /// Those that came last.
   static func recent(
-    _ index: IndexGeneration, count: Int, at view: ReadView, seed: UInt64 = 0xfee1_600d
+    _ index: IndexGeneration, count: Int, at view: ReadView? = nil, seed: UInt64 = 0xfee1_600d
   ) -> FreshQueries {
-    let slots = view.slotCount - view.slotCount / 4..<view.slotCount
-    return leftOut(.recent, slots, index, count: count, at: view, seed: seed)
+    index.reading {
+      let view = view ?? index.view()
+      let slots = view.slotCount - view.slotCount / 4..<view.slotCount
+      return leftOut(.recent, slots, index, count: count, at: view, seed: seed)
+    }
   }
 
   private static func leftOut(
@@ -64,34 +70,40 @@ struct FreshQueries: Sendable {
 
   /// Records moved a little, along the data; a function of the view alone.
   static func perturbed(
-    _ index: IndexGeneration, count: Int, at view: ReadView, seed: UInt64 = 0x0dd_ba11
+    _ index: IndexGeneration, count: Int, at view: ReadView? = nil, seed: UInt64 = 0x0dd_ba11
   ) throws -> FreshQueries {
     var state = seed
-    let isBinary = index.parameters.metric == .hamming
     let queries = try (0..<count).compactMap { _ -> FreshQuery? in
-      guard let slot = Canaries.liveSlot(index, view, &state),
-        let vector = index.vector(Int(slot))
-      else { return nil }
-      let near = try index.search(vector, k: 8, ef: 64, leavingOut: slot, at: view).hits
-      guard near.count >= 2, let one = index.vector(Int(near[near.count / 2].slot)),
-        let other = index.vector(Int(near[near.count - 1].slot))
-      else { return nil }
-      var moved = vector
-      for place in moved.indices {
-        if isBinary {
-          if place % 4 == 3 { moved[place] = one[place] }
-        } else {
-          moved[place] += 0.5 * (one[place] - other[place])
-        }
-      }
-      // Whole numbers stay such: codes may hold them exactly.
-      if vector.allSatisfy({ $0 == $0.rounded() }) { moved = moved.map { $0.rounded() } }
-      guard moved.allSatisfy(\.isFinite),
-        index.parameters.metric != .cosine || moved.contains(where: { $0 != 0 })
-      else { return nil }
-      return FreshQuery(vector: moved)
+      try index.reading { try perturbed(index, at: view ?? index.view(), &state) }
     }
     return FreshQueries(kind: .perturbed, queries: queries)
+  }
+
+  private static func perturbed(
+    _ index: IndexGeneration, at view: ReadView, _ state: inout UInt64
+  ) throws -> FreshQuery? {
+    guard let slot = Canaries.liveSlot(index, view, &state),
+      let vector = index.vector(Int(slot))
+    else { return nil }
+    let near = try index.search(vector, k: 8, ef: 64, leavingOut: slot, at: view).hits
+    guard near.count >= 2, let one = index.vector(Int(near[near.count / 2].slot)),
+      let other = index.vector(Int(near[near.count - 1].slot))
+    else { return nil }
+    var moved = vector
+    let isBinary = index.parameters.metric == .hamming
+    for place in moved.indices {
+      if isBinary {
+        if place % 4 == 3 { moved[place] = one[place] }
+      } else {
+        moved[place] += 0.5 * (one[place] - other[place])
+      }
+    }
+    // Whole numbers stay such: codes may hold them exactly.
+    if vector.allSatisfy({ $0 == $0.rounded() }) { moved = moved.map { $0.rounded() } }
+    guard moved.allSatisfy(\.isFinite),
+      index.parameters.metric != .cosine || moved.contains(where: { $0 != 0 })
+    else { return nil }
+    return FreshQuery(vector: moved)
   }
 
   static func asked(_ vectors: [[Float]]) -> FreshQueries {
@@ -103,12 +115,21 @@ struct FreshQueries: Sendable {
     self.queries = queries
   }
 
+  /// Queries that are answered in one pass over the vectors.
+  private static let passLength = 10
+
   /// Finds the exact answers, `k` for each query. Cost: a pass over all vectors for every ten
   /// queries.
-  mutating func answer(_ index: IndexGeneration, k: Int, at view: ReadView) throws {
-    let exact = try index.exactSearch(queries.map(\.vector), k: k + 1, at: view)
-    truth = zip(queries, exact).map { query, outcome in
-      Array(outcome.hits.lazy.filter { $0.slot != query.leftOut }.prefix(k))
+  mutating func answer(_ index: IndexGeneration, k: Int, at view: ReadView? = nil) throws {
+    truth = []
+    for start in stride(from: 0, to: queries.count, by: Self.passLength) {
+      let some = queries[start..<min(start + Self.passLength, queries.count)]
+      let exact = try index.reading {
+        try index.exactSearch(some.map(\.vector), k: k + 1, at: view ?? index.view())
+      }
+      truth += zip(some, exact).map { query, outcome in
+        Array(outcome.hits.lazy.filter { $0.slot != query.leftOut }.prefix(k))
+      }
     }
   }
 
@@ -135,22 +156,29 @@ struct FreshQueries: Sendable {
   }
 
   /// Searches for the `k` nearest of each query. A hit counts if it is as near as the true k-th,
-  /// so that ties are not held against the graph. Only after `answer` with as many or more.
+  /// so that ties are not held against the graph. Only after `answer` with as many or more. An
+  /// answer that was deleted since counts for nothing.
   ///
   /// - Parameter compensation: how the index is walked; nil as its searches are now.
   func recall(
-    _ index: IndexGeneration, k: Int, efSearch: Int, at view: ReadView,
+    _ index: IndexGeneration, k: Int, efSearch: Int, at view: ReadView? = nil,
     compensation: IndexGeneration.Compensation? = nil
   ) throws -> Recall {
     var (sum, squares, count) = (0.0, 0.0, 0.0)
-    for (query, nearest) in zip(queries, truth) {
-      let wanted = min(k, nearest.count)
+    for (query, answers) in zip(queries, truth) {
+      let share = try index.reading { () throws -> (found: Int, wanted: Int) in
+        let view = view ?? index.view()
+        let nearest = answers.prefix(k).filter { index.isVisible(Int($0.slot), in: view) }
+        guard let worst = nearest.last else { return (0, 0) }
+        let outcome = try index.search(
+          query.vector, k: k, ef: efSearch, leavingOut: query.leftOut, at: view,
+          compensation: compensation)
+        let found = Self.count(
+          outcome.hits.filter { $0.slot != query.leftOut }, upTo: worst, query, index)
+        return (found, nearest.count)
+      }
+      let (found, wanted) = share
       guard wanted > 0 else { continue }
-      let outcome = try index.search(
-        query.vector, k: k, ef: efSearch, leavingOut: query.leftOut, at: view,
-        compensation: compensation)
-      let found = Self.count(
-        outcome.hits.filter { $0.slot != query.leftOut }, upTo: nearest[wanted - 1], query, index)
       let recall = Double(min(found, wanted)) / Double(wanted)
       sum += recall
       squares += recall * recall

@@ -46,50 +46,7 @@ final class HealthMonitor: Sendable {
   ) throws -> CollectionHealth {
     let serving = runtime.generation
     let index = serving.index
-    let usual = SearchOptions.defaultEfSearch
-    let health = try index.reading { () throws -> CollectionHealth in
-      let view = index.view()
-      var samples = [
-        FreshQueries.leftOut(index, count: queries, at: view),
-        FreshQueries.recent(index, count: queries / 2, at: view),
-      ]
-      let asked = runtime.reservoir.vectors
-      if asked.count >= 32 { samples.append(FreshQueries.asked(Array(asked.prefix(queries)))) }
-      for number in samples.indices { try samples[number].answer(index, k: Self.k, at: view) }
-      /// Of the kind of queries that fares worst.
-      func recall(_ efSearch: Int, on walk: IndexGeneration.Compensation) throws -> Double {
-        try samples.map { sample in
-          try sample.recall(
-            index, k: Self.k, efSearch: efSearch, at: view, compensation: walk
-          ).mean
-        }.min() ?? 1
-      }
-      let own = try recall(usual, on: .none)
-      var health = CollectionHealth(
-        collection: runtime.definition.name, recall: own, indexRecall: own,
-        queries: samples.reduce(0) { $0 + $1.queries.count }, efSearch: usual,
-        compensation: .none, mayGain: runtime.mayBePoor, records: runtime.count, lsn: view.lsn)
-      guard own < CollectionHealth.floor else { return health }
-      let walks: [(IndexGeneration.Compensation, CollectionHealth.Compensation)] = [
-        (.none, .none), (.rows, .vectors),
-      ]
-      for (walk, compensation) in walks
-      where walk == .none || !index.usesRows && index.parameters.metric != .hamming {
-        var efSearch = walk == .none ? usual * 3 / 2 : usual
-        while efSearch <= Self.effortLimit {
-          let found = try recall(efSearch, on: walk)
-          if found > health.recall {
-            (health.recall, health.efSearch, health.compensation) = (found, efSearch, compensation)
-          }
-          if found >= CollectionHealth.floor { return health }
-          efSearch = efSearch * 3 / 2
-        }
-      }
-      if view.slotCount * index.parameters.dimensions <= Self.scanComponents {
-        (health.recall, health.efSearch, health.compensation) = (1, usual, .scan)
-      }
-      return health
-    }
+    let health = try Self.judge(index, runtime, queries: queries)
     switch health.compensation {
     case .none: index.compensation = .none
     case .vectors: index.compensation = .rows
@@ -101,6 +58,52 @@ final class HealthMonitor: Sendable {
     generation.withLock { $0 = serving.number }
     poor.store(!health.isGood, ordering: .releasing)
     measured.store(true, ordering: .releasing)
+    return health
+  }
+
+  /// Measures what searches find, and what is the cheapest that makes up for a lack.
+  private static func judge(
+    _ index: IndexGeneration, _ runtime: CollectionRuntime, queries: Int
+  ) throws -> CollectionHealth {
+    let usual = SearchOptions.defaultEfSearch
+    var samples = [
+      FreshQueries.leftOut(index, count: queries),
+      FreshQueries.recent(index, count: queries / 2),
+    ]
+    let asked = runtime.reservoir.vectors
+    if asked.count >= 32 { samples.append(FreshQueries.asked(Array(asked.prefix(queries)))) }
+    for number in samples.indices { try samples[number].answer(index, k: k) }
+    /// Of the kind of queries that fares worst.
+    func recall(_ efSearch: Int, on walk: IndexGeneration.Compensation) throws -> Double {
+      try samples.map { sample in
+        try sample.recall(index, k: k, efSearch: efSearch, compensation: walk).mean
+      }.min() ?? 1
+    }
+    let own = try recall(usual, on: .none)
+    let view = index.view()
+    var health = CollectionHealth(
+      collection: runtime.definition.name, recall: own, indexRecall: own,
+      queries: samples.reduce(0) { $0 + $1.queries.count }, efSearch: usual,
+      compensation: .none, mayGain: runtime.mayBePoor, records: runtime.count, lsn: view.lsn)
+    guard own < CollectionHealth.floor else { return health }
+    let walks: [(IndexGeneration.Compensation, CollectionHealth.Compensation)] = [
+      (.none, .none), (.rows, .vectors),
+    ]
+    for (walk, compensation) in walks
+    where walk == .none || !index.usesRows && index.parameters.metric != .hamming {
+      var efSearch = walk == .none ? usual * 3 / 2 : usual
+      while efSearch <= effortLimit {
+        let found = try recall(efSearch, on: walk)
+        if found > health.recall {
+          (health.recall, health.efSearch, health.compensation) = (found, efSearch, compensation)
+        }
+        if found >= CollectionHealth.floor { return health }
+        efSearch = efSearch * 3 / 2
+      }
+    }
+    if view.slotCount * index.parameters.dimensions <= scanComponents {
+      (health.recall, health.efSearch, health.compensation) = (1, usual, .scan)
+    }
     return health
   }
 
