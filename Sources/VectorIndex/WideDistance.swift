@@ -1,8 +1,8 @@
 /// Distances between vectors of so large or so small values that float sums overflow, or lose all.
 ///
-/// They are computed in double. What orders them, where 32 bits are kept of a distance, is then the
-/// upper half of the double: all of its exponent, and 20 bits behind the point. A query decides by its
-/// own values, so all distances of one query are of one kind.
+/// They are computed in double. What orders them, where 32 bits are kept of a distance, has an
+/// exponent wide enough for them. A query decides by its own values, so all distances of one query
+/// are of one kind.
 extension IndexGeneration {
   /// Values between which float sums of squares are safe: with 65,536 dimensions the largest stay
   /// below 2¹²⁷, and the smallest squares keep all their bits.
@@ -41,7 +41,8 @@ extension IndexGeneration {
     _ slot: Int, from query: UnsafePointer<Float>, inverseNorm: Double = 1, isWide: Bool
   ) -> UInt32 {
     guard !isWide else {
-      return Self.wideKey(wideDistance(slot, from: query, inverseNorm: inverseNorm))
+      return Self.wideKey(
+        wideDistance(slot, from: query, inverseNorm: inverseNorm), parameters.metric)
     }
     let dimensions = parameters.dimensions
     let value = withUnsafeTemporaryAllocation(of: Float.self, capacity: dimensions) {
@@ -107,15 +108,31 @@ extension IndexGeneration {
     }
   }
 
-  /// Bits that order as the distances do, as far as 32 bits can; NaN last.
-  static func wideKey(_ distance: Double) -> UInt32 {
+  /// Products of two floats are 2⁻²⁹⁸ or more, and sums of them below 2²⁷²: ten bits tell all of their
+  /// exponents apart, counted from 2⁻³⁰¹.
+  private static let leastExponent: UInt64 = 722
+
+  /// Bits that order as the distances do, as far as 32 bits can: ten of the exponent and 22 behind
+  /// the point, or 21 and a sign where distances may be negative. NaN last.
+  package static func wideKey(_ distance: Double, _ metric: IndexParameters.Metric) -> UInt32 {
     guard distance == distance else { return .max }
-    let bits = UInt32((distance + 0).bitPattern >> 32)
-    return bits >> 31 == 0 ? bits | 0x8000_0000 : ~bits
+    let bits = distance.magnitude.bitPattern
+    let least = leastExponent << 52
+    let shift: UInt64 = metric == .dot ? 31 : 30
+    let limit: UInt64 = metric == .dot ? 0x7fff_fffe : 0xffff_fffe
+    let size = UInt32(truncatingIfNeeded: bits > least ? min((bits - least) >> shift, limit) : 0)
+    guard metric == .dot else { return size }
+    return distance < 0 ? 0x7fff_ffff - size : size | 0x8000_0000
   }
 
   /// The distance that a key stands for, rounded towards zero.
-  static func distance(wideKey key: UInt32) -> Double {
-    Double(bitPattern: UInt64(key >> 31 == 1 ? key & 0x7fff_ffff : ~key) << 32)
+  package static func distance(wideKey key: UInt32, _ metric: IndexParameters.Metric) -> Double {
+    guard metric == .dot else {
+      return key == 0 ? 0 : Double(bitPattern: UInt64(key) << 30 + leastExponent << 52)
+    }
+    let size = key >> 31 == 1 ? key & 0x7fff_ffff : 0x7fff_ffff - key
+    guard size > 0 else { return 0 }
+    let magnitude = Double(bitPattern: UInt64(size) << 31 + leastExponent << 52)
+    return key >> 31 == 1 ? magnitude : -magnitude
   }
 }

@@ -79,4 +79,32 @@ import VecDB
     #expect(efforts.count == 1)
     try await database.close()
   }
+
+  /// What one target needs does not depend on which others were asked before it.
+  @Test(arguments: [[0.99, 0.8, 0.9], [0.8, 0.9, 0.99]])
+  func `the order of targets changes nothing`(targets: [Double]) async throws {
+    let directory = try TemporaryDirectory()
+    let database = try await Database.open(
+      at: directory.file("db"), configuration: RebuildTests.stepped())
+    let shape = try #require(Shape.all.first { $0.name == "near-duplicates" })
+    let data = ShapeData(shape, count: 3_000, queries: 1)
+    func effort(_ targets: [Double], _ name: String) async throws -> [Double: Int] {
+      let items = try await database.createCollection(
+        name, dimensions: shape.dimensions, metric: .cosine)
+      try await items.upsert(data.base.enumerated().map { Record(key: "\($0)", vector: $1) })
+      var efforts: [Double: Int] = [:]
+      for target in targets {
+        efforts[target] = try items.search(
+          data.queries[0], options: SearchOptions(recall: target)
+        ).efSearch
+      }
+      return efforts
+    }
+    let together = try await effort(targets, "together")
+    for target in targets {
+      let alone = try await effort([target], "alone-\(target)")
+      #expect(alone[target] == together[target], "\(target) after \(targets)")
+    }
+    try await database.close()
+  }
 }

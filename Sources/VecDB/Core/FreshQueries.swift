@@ -145,7 +145,8 @@ struct FreshQueries: Sendable {
   private static func count(
     _ hits: [SearchHit], upTo worst: SearchHit, _ query: FreshQuery, _ index: IndexGeneration
   ) -> Int {
-    guard worst.distance == 0 || !worst.distance.isFinite else {
+    // Angles are never so small: what is left of them then is rounding.
+    guard worst.distance == 0 || !worst.distance.isFinite, index.parameters.metric != .cosine else {
       return hits.count { $0.distance <= worst.distance }
     }
     // Too small or too large for a float: equal, or only seemingly so.
