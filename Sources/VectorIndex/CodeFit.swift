@@ -94,6 +94,11 @@ extension BuildStep {
     guard generation.measuresCodes, CodeFit.draws(slot), generation.exactRow(slot) != nil else {
       return
     }
+    if isFarOutside(slot, worker) {
+      // Codes cannot say where it is, and what they call its nearest proves nothing.
+      fit[place] = UInt8(1 + CodeFit.missedByNode)
+      return
+    }
     let pool = worker.scratch.pool
     let count = min(pool.count, CodeFit.candidates)
     guard count >= CodeFit.leastCandidates else { return }
@@ -119,6 +124,22 @@ extension BuildStep {
     }
     let missed = min(CodeFit.missedByNode, max(0, CodeFit.neighbours - found))
     fit[place] = UInt8(1 + missed)
+  }
+
+  /// Whether a record lies farther outside the codes' range than those that they were trained on.
+  private func isFarOutside(_ slot: Int, _ worker: BuildWorker) -> Bool {
+    guard generation.excessLimit.isFinite, let quantizer = generation.quantizer,
+      let vector = generation.exactVector(slot)
+    else { return false }
+    let dimensions = generation.parameters.dimensions
+    guard generation.parameters.metric == .cosine else {
+      return quantizer.excess(of: vector, dimensions: dimensions) > generation.excessLimit
+    }
+    // Codes are those of the direction.
+    let inverse = VectorNorm.inverse(vector, dimensions: dimensions)
+    let direction = worker.scratch.query
+    VectorNorm.scale(vector, by: inverse, dimensions: dimensions, into: direction)
+    return quantizer.excess(of: direction, dimensions: dimensions) > generation.excessLimit
   }
 }
 

@@ -6,20 +6,18 @@ import VectorKernels
 /// Candidate c of x is occluded by y when alpha * d(y, c) <= d(x, c), compared as integers; since
 /// equal distances occlude, thousands of equal vectors do not fill each other's rows.
 ///
-/// Under the inner product c is occluded by y when <y, c> >= alpha * <x, c>, or equals <x, c>: a node
-/// leads to the longest vectors of each direction, where the answers are (ip-NSW, Morozov and
-/// Babenko, NeurIPS 2018).
+/// Under the inner product c is occluded by y when <y, c> >= alpha * <x, c>: a node leads to the
+/// longest vectors of each direction, where the answers are (ip-NSW, Morozov and Babenko, NeurIPS
+/// 2018). Equal products do not occlude: a vector's copies are no longer than it, so nothing but
+/// their links to each other leads to them. Version 0.1 had them occlude, and its indexes go on so.
 final class NeighbourSelector {
-  /// On rows, products must differ by more before one occludes: with less, what is not quite the
-  /// longest vector of its direction has few links that lead to it (measured on the shapes).
-  private static let leastProductAlpha = 1.3
-
   /// Candidates that are compared with the chosen ones in one go.
   private static let chunkLength = 32
 
   private let strideBytes: Int
   private let alphaNumerator: UInt64
   private let alphaDenominator: UInt64
+  private let equalProductsOcclude: Bool
   /// Per chosen neighbour: its codes as a query, and the base of its distances.
   private let chosenQueries: UnsafeMutablePointer<Int8>
   private let chosen: UnsafeMutablePointer<CodedQuery>
@@ -37,6 +35,7 @@ final class NeighbourSelector {
     strideBytes = parameters.codeStrideBytes
     alphaNumerator = UInt64(parameters.alphaNumerator)
     alphaDenominator = UInt64(parameters.alphaDenominator)
+    equalProductsOcclude = parameters.codes == .bytes
     let limit = parameters.baseDegree
     let bytes = UnsafeMutableRawPointer.allocate(byteCount: limit * strideBytes, alignment: 64)
     chosenQueries = bytes.bindMemory(to: Int8.self, capacity: limit * strideBytes)
@@ -121,7 +120,7 @@ final class NeighbourSelector {
     let alpha = Double(alphaNumerator) / Double(alphaDenominator)
     guard metric == .dot else { return between * alpha > distance }
     // Distances are negated products.
-    return between != distance && -between < -distance * max(alpha, Self.leastProductAlpha)
+    return between == distance || -between < -distance * alpha
   }
 
   /// Drops what `query` occludes among the words at `from..<to`; returns where the rest ends.
@@ -154,8 +153,9 @@ final class NeighbourSelector {
         let between = CodedQuery.product(between, weight: query.pointee.weight)
         let own = CodedQuery.product(distance, weight: ownWeight)
         isApart =
-          between != own
-          && Int128(between) * Int128(alphaDenominator) < Int128(own) * Int128(alphaNumerator)
+          between == own
+          ? !equalProductsOcclude
+          : Int128(between) * Int128(alphaDenominator) < Int128(own) * Int128(alphaNumerator)
       } else {
         isApart = UInt64(between) &* alphaNumerator > UInt64(distance) &* alphaDenominator
       }
