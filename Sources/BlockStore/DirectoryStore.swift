@@ -47,6 +47,11 @@ package final class DirectoryStore: ObjectStore {
     self.fileSystem = fileSystem
   }
 
+  deinit {
+    // What was put and never flushed, since something else failed.
+    for file in pending.withLock({ $0.files }) { try? fileSystem.remove(file.temporaryPath) }
+  }
+
   package func place(_ name: String) -> String { location + "/" + name }
 
   package func info(_ name: String) throws -> FileInfo? { try fileSystem.info(place(name)) }
