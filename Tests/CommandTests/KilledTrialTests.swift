@@ -38,6 +38,45 @@ import Testing
     #expect(wasLeft > 0)
   }
 
+  /// One that is asked to stop puts away what it has made itself.
+  @Test(arguments: [SIGINT, SIGTERM])
+  func whatIsInterruptedLeavesNothing(signal: Int32) throws {
+    let folder = try TemporaryFolder()
+    try folder.database(records: 8_000)
+    try Shell.succeed("$vecdb backup db repo", in: folder)
+    let before = Set(try FileManager.default.contentsOfDirectory(atPath: folder.root))
+    let temporary = try TemporaryFolder()
+    var interrupted = 0
+    for arguments in [
+      ["verify", "repo", "--sample", "20"], ["restore", "repo", "copy"],
+      ["restore", "repo", "db", "--collection", "c", "--into", "again"],
+    ] {
+      for milliseconds in stride(from: 40, through: 400, by: 60) {
+        let running = try Running(
+          arguments.map { ["repo", "copy", "db"].contains($0) ? folder.path($0) : $0 },
+          folder: try TemporaryFolder(), environment: ["TMPDIR": temporary.root])
+        usleep(UInt32(milliseconds) * 1_000)
+        Foundation.kill(running.processID, signal)
+        let end = try running.wait()
+        #expect(try Self.left(temporary) == [], "\(arguments[0]) after \(milliseconds) ms")
+        if end.status == 0 {
+          try? FileManager.default.removeItem(atPath: folder.path("copy"))
+          if arguments.contains("--into") {
+            try Command.succeed("drop", folder.path("db"), "again")
+          }
+        } else {
+          interrupted += end.status == 1 ? 1 : 0
+          // A signal that comes before the command listens for it ends it as ever.
+          #expect([1, -1].contains(end.status), "\(end.errors)")
+        }
+        let after = Set(try FileManager.default.contentsOfDirectory(atPath: folder.root))
+        #expect(after == before, "\(arguments[0]) after \(milliseconds) ms: \(end.errors)")
+      }
+    }
+    #expect(interrupted > 3)
+    try Command.succeed("check", folder.path("db"))
+  }
+
   @Test func theNextTemporaryDirectoryRemovesThatOfAKilledProcess() throws {
     let folder = try TemporaryFolder()
     let base = folder.path("base.jsonl")

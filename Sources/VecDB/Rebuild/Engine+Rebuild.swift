@@ -36,6 +36,12 @@ extension Engine {
     return number
   }
 
+  /// Whether a rebuild has to wait for maintenance: what is dead would stay so until its end.
+  func mustFreeSlots(of runtime: CollectionRuntime) -> Bool {
+    poison == nil && refusal == nil && runtime.rebuilds.withLock({ $0.state }) == nil
+      && maintainer.hasWork(runtime, configuration)
+  }
+
   /// Logs that two collections exchange their names; returns the batch's LSN. For the writer.
   func exchange(_ first: CollectionRuntime, _ second: CollectionRuntime) throws -> UInt64 {
     for collection in [first, second] where collection.rebuilds.withLock({ $0.state }) != nil {

@@ -45,12 +45,21 @@ extension VectorCollection {
   private func beginRebuild(_ options: RebuildOptions, joining: Bool) async throws -> UInt32 {
     try VecDBError.translating { try requireUsable() }
     let runtime = runtime
-    let generation = try await database.queue.exclusively { engine in
-      try engine.beginRebuild(
-        runtime, options, cause: .request, reason: "requested", joining: joining)
+    let patience = database.engine.configuration.rebuildPatienceMilliseconds
+    let giveUp = ContinuousClock.now + .milliseconds(patience)
+    while true {
+      let mayWait = ContinuousClock.now < giveUp
+      let generation: UInt32? = try await database.queue.exclusively { engine in
+        if mayWait, engine.mustFreeSlots(of: runtime) { return nil }
+        return try engine.beginRebuild(
+          runtime, options, cause: .request, reason: "requested", joining: joining)
+      }
+      if let generation {
+        database.rebuilds.wake()
+        return generation
+      }
+      try await Task.sleep(nanoseconds: 20_000_000)
     }
-    database.rebuilds.wake()
-    return generation
   }
 
   /// Waits until that generation serves.
