@@ -47,6 +47,11 @@ package final class DirectoryStore: ObjectStore {
     self.fileSystem = fileSystem
   }
 
+  deinit {
+    // What was put and never flushed, since something else failed.
+    for file in pending.withLock({ $0.files }) { try? fileSystem.remove(file.temporaryPath) }
+  }
+
   package func place(_ name: String) -> String { location + "/" + name }
 
   package func info(_ name: String) throws -> FileInfo? { try fileSystem.info(place(name)) }
@@ -145,19 +150,21 @@ package final class DirectoryStore: ObjectStore {
     do {
       try makeFolder(directoryName(place(name)))
       let (path, handle) = try openTemporary(for: place(name))
+      let isFull: Bool
       do {
         try handle.write(bytes, at: 0)
         handle.startSync()
+        isFull = try pending.withLock { pending in
+          // Of another thread, meanwhile.
+          if let failure = pending.failure { throw failure }
+          pending.files.append(PendingFile(name: name, temporaryPath: path, handle: handle))
+          pending.bytes += bytes.count
+          return pending.files.count >= Self.batchObjects || pending.bytes >= Self.batchBytes
+        }
       } catch {
         // What cannot be removed now is cleared up by `removeUnfinished`.
         try? fileSystem.remove(path)
         throw error
-      }
-      let isFull = try pending.withLock { pending in
-        if let failure = pending.failure { throw failure }
-        pending.files.append(PendingFile(name: name, temporaryPath: path, handle: handle))
-        pending.bytes += bytes.count
-        return pending.files.count >= Self.batchObjects || pending.bytes >= Self.batchBytes
       }
       if isFull { try publishBatch() }
       return true

@@ -40,7 +40,8 @@ struct RepositoryMarker: Equatable {
 /// The claim of an epoch counter.
 ///
 /// Layout, little-endian: magic `VDBEPOC\0`, version u32, counter u64, epoch id u128; in version 2
-/// also the LSN of the branch u64 and the counted path of epochs; CRC-32C of all before u32.
+/// also the LSN of the branch u64, the counted path of epochs and the counted place; CRC-32C of all
+/// before u32.
 ///
 /// Version 2 stands where the repository has something else than this epoch's history behind an LSN:
 /// there a copy of the database was set back and went on, or a replica was promoted that lacked
@@ -56,10 +57,14 @@ package struct EpochClaim: Equatable, Sendable {
     /// The path of epochs that leads here, in the form of the log, so that the newest history is
     /// known before anything of it is there.
     package var epochs: [UInt8]
+    /// Where the copy was that opened the epoch: a hash of machine and path. Empty if that is not
+    /// known. What stands there later and does not know the epoch was set back once more.
+    package var place: [UInt8]
 
-    package init(lsn: UInt64, epochs: [UInt8]) {
+    package init(lsn: UInt64, epochs: [UInt8], place: [UInt8] = []) {
       self.lsn = lsn
       self.epochs = epochs
+      self.place = place
     }
   }
 
@@ -81,6 +86,7 @@ package struct EpochClaim: Equatable, Sendable {
       if let branch {
         $0.write(branch.lsn)
         $0.write(counted: branch.epochs)
+        $0.write(counted: branch.place)
       }
     }
   }
@@ -96,7 +102,9 @@ package struct EpochClaim: Equatable, Sendable {
       if version == Self.branchVersion {
         branch = Branch(
           lsn: try reader.read(UInt64.self, "LSN of the branch"),
-          epochs: Array(try reader.readCounted("path of epochs")))
+          epochs: Array(try reader.readCounted("path of epochs")),
+          // The first claims of this version end before it.
+          place: reader.isAtEnd ? [] : Array(try reader.readCounted(maximum: 64, "place")))
       }
       return EpochClaim(counter: counter, id: id, branch: branch)
     }

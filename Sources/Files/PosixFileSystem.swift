@@ -195,6 +195,8 @@ package struct PosixFileSystem: FileSystem {
     // what it is; on files the flag does nothing.
     let flags = flags | O_CLOEXEC | O_NONBLOCK
     let file = PosixFile(descriptor: try openDescriptor(path, flags, operation), path: path)
+    // What was made just now is a file, and to fail after that would leave it behind.
+    if flags & O_EXCL != 0 { return file }
     // A directory opens for reading, and a pipe or device for anything.
     guard try file.status().st_mode & S_IFMT == S_IFREG else {
       throw StoreError(

@@ -182,6 +182,10 @@ final class SQLiteConnection: @unchecked Sendable {
       return StoreError(
         .corrupt, "a page does not match its checksum, in \(operation)", at: path,
         remedy: "Run `vecdb check --repair`. \(corruptionRemedy)")
+    case SQLITE_CORRUPT where couldNotRead(handle):
+      return StoreError(
+        .inputOutput, "cannot read the file: \(String(cString: strerror(EIO))), in \(operation)",
+        at: path, remedy: "Check the device and the system log.")
     case SQLITE_CORRUPT, SQLITE_NOTADB:
       kind = .corrupt
       remedy = corruptionRemedy
@@ -197,6 +201,13 @@ final class SQLiteConnection: @unchecked Sendable {
     let text = String(cString: sqlite3_errmsg(handle))
     return StoreError(
       kind, "SQLite: \(text) (code \(code)\(system)) in \(operation)", at: path, remedy: remedy)
+  }
+
+  /// Whether the system refused to read the main file: SQLite calls that corruption, too.
+  private static func couldNotRead(_ handle: OpaquePointer) -> Bool {
+    var code: Int32 = 0
+    return sqlite3_file_control(handle, "main", SQLITE_FCNTL_LAST_ERRNO, &code) == SQLITE_OK
+      && [EIO, ENXIO].contains(code)
   }
 
   /// A path as the path part of a `file:` URI.

@@ -15,7 +15,8 @@ final class Column: @unchecked Sendable {
   static let overflowID: UInt32 = 1
   static let firstEntryID: UInt32 = 2
 
-  let field: [UInt8]
+  /// Set before anybody else sees the column.
+  var field: [UInt8]
   /// Per slot: the id of its value (UInt32).
   let ids: RowArray
   /// Per entry: offset << 16 | length of its value (UInt64).

@@ -24,7 +24,7 @@ package final class IndexGeneration: @unchecked Sendable {
   package let parameters: IndexParameters
   let kernels: KernelSet
   let arrays: IndexArrays
-  private let slotLimit: Int
+  let slotLimit: Int
 
   // MARK: Published to readers
 
@@ -89,6 +89,8 @@ package final class IndexGeneration: @unchecked Sendable {
   /// Knows whether a mapped block that a batch changed was damaged.
   package internal(set) var prover: BlockProver?
   var columnNumbers: [[UInt8]: Int] = [:]
+  /// Columns to come, by number, made before the batch that brings their fields was logged.
+  var spareColumns: [Int: Column] = [:]
   var builder: GraphBuilder?
 
   /// A new, empty generation. Throws `.outOfMemory` when not even small reservations succeed.
@@ -183,7 +185,11 @@ package final class IndexGeneration: @unchecked Sendable {
   }
 
   func makeColumn(number: Int, field: [UInt8]) throws(IndexError) -> Column {
-    try Column(number: number, field: field, slotLimit: slotLimit)
+    if let spare = spareColumns.removeValue(forKey: number) {
+      spare.field = field
+      return spare
+    }
+    return try Column(number: number, field: field, slotLimit: slotLimit)
   }
 
   /// Makes a column known; its rows must reach to the last slot.

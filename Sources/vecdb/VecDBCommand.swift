@@ -36,13 +36,18 @@ struct VecDBCommand: AsyncParsableCommand {
     StandardStreams.occupy()
     var status: ExitStatus
     do {
-      try requireText()
-      var command = try parseAsRoot()
-      if var asynchronous = command as? any AsyncParsableCommand {
-        try await asynchronous.run()
-      } else {
-        try command.run()
+      // A task of its own, which a signal can cancel.
+      let work = Task {
+        try requireText()
+        var command = try parseAsRoot()
+        if var asynchronous = command as? any AsyncParsableCommand {
+          try await asynchronous.run()
+        } else {
+          try command.run()
+        }
       }
+      Interruption.work.withLock { $0 = work }
+      try await work.value
       status = .success
     } catch is OutputFailure {
       // Told below, once.

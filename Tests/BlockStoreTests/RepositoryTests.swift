@@ -21,6 +21,19 @@ import Testing
     try BlockStore(directory: directory.path + "/" + name, fileSystem: fileSystem)
   }
 
+  /// What was put and is not published, since something else failed, leaves no files.
+  @Test func whatWasGivenUpLeavesNothing() throws {
+    do {
+      let repository = try open()
+      for number in 0..<20 {
+        let bytes = [UInt8](repeating: UInt8(number), count: 1_000)
+        try bytes.withUnsafeBytes { _ = try repository.putBlock(SHA256.hash(bytes), $0) }
+      }
+      #expect(try fileSystem.list(path + "/blocks").count == 20)
+    }
+    #expect(try fileSystem.list(path + "/blocks") == [])
+  }
+
   @Test(arguments: [1, 4]) func backupIsIncrementalAndRestores(threads: Int) throws {
     var random = SplitMix64(seed: 6)
     let store = try makeStore("db")

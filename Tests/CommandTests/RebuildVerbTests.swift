@@ -61,3 +61,20 @@ import Testing
     #expect(try Command.run("rebuild", database, "c", "--cancel").status == 1)
   }
 }
+
+/// A rebuild whose command ended before it did.
+@Suite struct InterruptedRebuildTests {
+  @Test func theSameCommandAgainGoesOnWithIt() throws {
+    let folder = try TemporaryFolder()
+    try folder.database(records: 1_500)
+    let db = folder.path("db")
+    try Command.succeed("rebuild", db, "c", "--m", "12", "--grace", "0", "--detach")
+    let other = try Command.run("rebuild", db, "c", "--m", "14", "--grace", "0")
+    // Unless the short command before had the time to end it.
+    if other.status != 0 { #expect(other.errors.contains("being built"), "\(other.errors)") }
+    let again = try Command.run("rebuild", db, "c", "--m", "12", "--grace", "0", "--json")
+    #expect(again.status == 0, "\(again.errors)")
+    #expect(try again.objects[0]["m"] as? Int == 12)
+    try Command.succeed("check", db)
+  }
+}

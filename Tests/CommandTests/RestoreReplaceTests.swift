@@ -183,7 +183,7 @@ import Testing
       mkdir full && mount -t tmpfs -o size=20m none full || exit 0
       cp -r db full/db; cat /dev/zero > full/zeros 2> /dev/null
       for verb in 'query full/db c --key k1' 'get full/db c k1' 'stats full/db' 'check full/db' \
-        'export full/db c'; do
+        'export full/db c' 'backup full/db saved' 'archive full/db saved' 'restore saved copied'; do
         $vecdb $verb > /dev/null || echo "failed: $verb"
       done
       umount full

@@ -70,6 +70,9 @@ extension FuzzTarget {
       return [Array(line.utf8), canonical]
     case .control:
       return [try ControlFrame.encode(ControlRequest(.stats))]
+    case .encoding:
+      // One for each kind, and choices enough.
+      return (0..<8).map { kind in [kind] + (0..<200).map { UInt8(truncatingIfNeeded: $0 * 37) } }
     }
   }
 

@@ -22,6 +22,9 @@ enum FuzzTarget: String, CaseIterable {
   case json
   /// Frames on the control socket.
   case control
+  /// Batches of every kind and size, made from the input and written: what is let into the log reads
+  /// back, and is the same.
+  case encoding
 
   func run(_ bytes: UnsafeRawBufferPointer) {
     switch self {
@@ -52,6 +55,9 @@ enum FuzzTarget: String, CaseIterable {
           _ = try ControlFrame.decode(ControlRequest.self, body)
         }
       }
+    case .encoding:
+      let fault = BatchEncoding(Array(bytes)).fault
+      precondition(fault == nil, fault ?? "")
     }
   }
 

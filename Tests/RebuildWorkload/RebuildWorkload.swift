@@ -1,12 +1,13 @@
 import Foundation
 import VecDB
 
-/// What `scripts/rebuild-live` and `scripts/rebuild-time` run.
+/// What `scripts/rebuild-live`, `scripts/rebuild-time` and `scripts/churn` run.
 ///
 ///     rebuild-workload live DIRECTORY BASE.npy QUERIES.npy ROWS RATE READERS PAUSE SVG
 ///     rebuild-workload time DIRECTORY BASE.npy ROWS THREADS
+///     rebuild-workload churn DIRECTORY SECONDS RECORDS SAMPLE-SECONDS
 ///
-/// Prints one JSON object. Vectors are NumPy arrays of uint8 or float32 rows.
+/// Prints one JSON object; `churn` one for each sample, and one at the end. Vectors are NumPy arrays of uint8 or float32 rows.
 @main struct RebuildWorkload {
   struct Failure: Error, CustomStringConvertible { var description: String }
 
@@ -28,6 +29,14 @@ import VecDB
           rows: try number(arguments[3]), threads: try number(arguments[4])
         ).run()
         print(String(decoding: try encoder.encode(report), as: UTF8.self))
+      case ("churn", 5):
+        try await ChurnRun(
+          directory: arguments[1], seconds: try number(arguments[2]),
+          records: try number(arguments[3]), sampleSeconds: max(1, try number(arguments[4]))
+        ).run { value in
+          print(String(decoding: try encoder.encode(value), as: UTF8.self))
+          fflush(nil)
+        }
       default:
         throw Failure(description: "usage: see the comment in Tests/RebuildWorkload")
       }

@@ -71,6 +71,45 @@ import VecDB
     #expect(try await Database.verify(repository: options.repository).problems == [])
   }
 
+  /// Small pieces become few also where the log has been trimmed since they were sent, as it is where
+  /// a slow stream of writes is archived every few seconds.
+  @Test func smallPiecesAreJoinedAfterTheLogIsTrimmed() async throws {
+    let directory = try TemporaryDirectory()
+    let repository = directory.file("repository")
+    var options = ArchiveOptions(repository: repository)
+    options.intervalMilliseconds = 10
+    var configuration = Self.configuration(archive: options)
+    configuration.logSegmentBytes = 16 << 10
+    var generator = SeededGenerator(seed: 43)
+    let database = try await Database.open(
+      at: directory.file("db"), configuration: configuration)
+    let items = try await database.createCollection("items", dimensions: 64, metric: .l2)
+    let first = try await database.backup(to: repository)
+    var digests: [UInt64: String] = [:]
+    for turn in 0..<220 {
+      try await Self.write(1, to: items, &generator)
+      for _ in 0..<3_000 where try database.stats().archives.first?.lsn != database.lsn {
+        try await Task.sleep(nanoseconds: 10_000_000)
+      }
+      if turn % 3 == 0 { try await database.checkpoint() }
+      if turn % 50 == 7 { digests[database.lsn] = try database.stats().dataDigest }
+    }
+    #expect(database.log.firstLSN > first.lsn + 150)
+    let last = try database.stats().dataDigest
+    try await database.close()
+    let pieces = try FileManager.default.contentsOfDirectory(
+      atPath: repository + "/log/00000000000000000001")
+    #expect(pieces.count < 70, "\(pieces.count)")
+    #expect(try await Database.verify(repository: repository, samples: 3).problems == [])
+    for (lsn, digest) in digests {
+      let report = try await Database.restore(
+        from: repository, to: directory.file("at-\(lsn)"), target: .lsn(lsn), verification: .quick)
+      #expect(report.dataDigest == digest)
+    }
+    let newest = try await Database.restore(from: repository, to: directory.file("newest"))
+    #expect(newest.dataDigest == last)
+  }
+
   @Test func trimmingWaitsForARepositoryUpToALimit() async throws {
     let directory = try TemporaryDirectory()
     let repository = directory.file("repository")

@@ -120,6 +120,8 @@ import VecDB
       let path = directory.file("db\(threads)")
       var configuration = RebuildTests.stepped()
       configuration.buildThreads = threads
+      // How maintenance is cut into batches is a matter of time.
+      configuration.maintenanceMinimum = .max
       var database = try await Database.open(at: path, configuration: configuration)
       var items = try await database.createCollection(
         "items", dimensions: RebuildTests.dimensions, metric: .dot)

@@ -113,6 +113,51 @@ import VecDB
     #expect(failures == [])
   }
 
+  /// What could not be made durable is taken back: who was told of a failure finds what was there
+  /// before, and can try again.
+  @Test(arguments: ["restore", "bootstrap", "create"])
+  func aFailedPublicationIsTakenBack(what: String) async throws {
+    let (failed, wrong) = try await onThread { () -> (Int, [String]) in
+      let base = SimulatedDisk(seed: 5)
+      try Self.prepare(base)
+      func work(_ disk: SimulatedDisk) throws {
+        switch what {
+        case "restore": try Self.restore(disk)
+        case "bootstrap": try Self.bootstrap(disk)
+        default:
+          var configuration = CrashTests.configuration
+          configuration.createIfMissing = true
+          let database = try Database.open(
+            at: "/data/new", fileSystem: disk, configuration: configuration)
+          try CrashTests.wait { try await database.close() }
+        }
+      }
+      var wrong: [String] = []
+      var failed = 0
+      for number in 0..<1_000 {
+        let disk = base.restarted(.everything)
+        disk.inject(Fault(.inputOutputError, on: [.syncDirectory], skipping: number))
+        var isDone = true
+        do { try work(disk) } catch { isDone = false }
+        disk.removeFaults()
+        if isDone, number > 0 { break }
+        failed += isDone ? 0 : 1
+        do {
+          let after = disk.restarted(.everything)
+          if what == "create" {
+            if !isDone, try after.exists("/data/new") { wrong.append("\(number): it is there") }
+          } else {
+            try Self.verify(after, Model(allowed: [isDone ? 3 : 5]))
+          }
+          try work(after)
+        } catch { wrong.append("\(number): \(error)") }
+      }
+      return (failed, wrong)
+    }
+    #expect(failed > 3)
+    #expect(wrong == [])
+  }
+
   @Test(arguments: [false, true])
   func oneOfManyThatCreateAPathWins(emptyDirectory: Bool) async throws {
     let directory = try TemporaryDirectory()

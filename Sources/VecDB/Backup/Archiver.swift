@@ -159,10 +159,8 @@ final class Archiver: Sendable {
     let counter = repository.epoch.counter
     let pieces = try repository.store.logPieces().filter { $0.epochCounter == counter }
     // What an earlier process left small.
-    let first = database.engine.log.firstLSN
     let small = try pieces.filter {
-      try $0.firstLSN >= first
-        && repository.store.logSizeBytes($0) < LogArchive.pieceBytes / 4
+      try repository.store.logSizeBytes($0) < LogArchive.pieceBytes / 4
     }
     state.withLock { state in
       state.repository = repository
@@ -195,10 +193,9 @@ final class Archiver: Sendable {
       }
       return state.small
     }
-    // Runs that follow each other, as far as the log still has them.
-    let first = archive.log.firstLSN
+    // Runs that follow each other.
     var run: [LogPiece] = []
-    for piece in ripe.sorted() where piece.firstLSN >= first {
+    for piece in ripe.sorted() {
       if let before = run.last, before.lastLSN + 1 != piece.firstLSN {
         try join(run)
         run = []

@@ -40,9 +40,10 @@ extension Database {
   ///
   /// What it has must be this database's history: a repository that has another one of the same epoch
   /// was written to by another copy of this database, or by this one before it was set back. Then
-  /// the database opens an epoch of its own.
+  /// the database opens an epoch of its own. So does one that stands where the copy was that opened
+  /// the newest epoch, and does not know it: it was set back once more.
   ///
-  /// - Throws: `invalidArgument` if another copy has gone on already.
+  /// - Throws: `invalidArgument` if a copy elsewhere has gone on already.
   func openRepository(_ path: String, key: (any RepositoryKey)?) throws -> OwnRepository {
     try VecDBError.translating {
       let absolute = Self.absolute(path)
@@ -83,18 +84,29 @@ extension Database {
   ) throws -> ArchivePath? {
     let current = identity.currentEpoch
     let claims = try store.claimedEpochs()
-    if let newer = claims.last, newer.counter > current.counter {
-      throw Self.supersededError(by: newer, current, store.location)
-    }
+    let place = CopyPlace.here(engine.directory.path)
     let path = ArchivePath(identity.epochs, claims: claims)
     let comparison = try HistoryComparison(
       engine.log, store, known: engine.holds.positions(of: id))
+    if let newer = claims.last, newer.counter > current.counter {
+      // The copy that opened it stood here and is gone: this one has taken its place.
+      guard newer.branch?.place == place else {
+        throw Self.supersededError(by: newer, current, store.location)
+      }
+      let common = try path.extent(of: current.counter).map {
+        try comparison.agreement(in: current.counter, $0)
+      }
+      branch = try openOwnEpoch(
+        current, above: newer.counter, common ?? current.beganAtLSN,
+        comparison.end(of: newer.counter) ?? newer.branch?.lsn ?? 0, store.location)
+      return nil
+    }
     guard claims.contains(where: { $0.counter == current.counter }) else {
       let common = try Self.branchPoint(identity, claims, path, comparison)
       try store.claimEpoch(
         EpochClaim(
           counter: current.counter, id: current.id.number,
-          branch: common.map { .init(lsn: $0, epochs: identity.encoded()) }))
+          branch: common.map { .init(lsn: $0, epochs: identity.encoded(), place: place) }))
       return ArchivePath(identity.epochs, claims: try store.claimedEpochs())
     }
     // Throws if another epoch has the number.
@@ -108,14 +120,7 @@ extension Database {
     // A follower is behind its primary, which may have sent more already.
     let isFollower = engine.shared.refusesWrites.load(ordering: .acquiring)
     if isFollower, common >= engine.log.end.lsn { return path }
-    let opened = try openOwnEpoch(current)
-    branch = BranchReport(commonLSN: common, otherLSN: end, epoch: opened)
-    engine.configuration.logger.warning(
-      """
-      \(store.location) has another history of epoch \(current.counter): up to LSN \(common) it is \
-      this one's, and it goes on to LSN \(end). This copy of the database was set back, or another \
-      one is written to. It goes on in epoch \(opened), under which it is backed up from now on.
-      """)
+    branch = try openOwnEpoch(current, above: current.counter, common, end, store.location)
     return nil
   }
 
@@ -135,24 +140,40 @@ extension Database {
   }
 
   /// Where the newest epoch before the current one that the repository has something of leaves this
-  /// history; nil if all of it belongs to it.
+  /// history; nil if all of it belongs to it, and the repository knows of no other branch.
   private static func branchPoint(
     _ identity: LogIdentity, _ claims: [EpochClaim], _ path: ArchivePath,
     _ comparison: HistoryComparison
   ) throws -> UInt64? {
+    // Beside a younger epoch of another branch the claim must say where this one leads from.
+    let newest = claims.last { claim in identity.epochs.contains { $0.id.number == claim.id } }
+    let hasOthers = claims.contains { $0.counter > newest?.counter ?? 0 }
     for epoch in identity.epochs.dropLast().reversed() {
       guard let extent = path.extent(of: epoch.counter),
         let end = comparison.end(of: epoch.counter), end > extent.after
       else { continue }
       let isOwn = claims.contains { $0.counter == epoch.counter && $0.id == epoch.id.number }
       let common = isOwn ? try comparison.agreement(in: epoch.counter, extent) : extent.after
-      return common < end ? common : nil
+      return common < end || hasOthers ? common : nil
     }
-    return nil
+    return hasOthers ? identity.currentEpoch.beganAtLSN : nil
   }
 
-  /// Opens an epoch for this copy alone and returns its counter.
-  private func openOwnEpoch(_ current: Epoch) throws -> UInt64 {
+  /// Opens an epoch for this copy alone, above all that the repository knows, and says so.
+  private func openOwnEpoch(
+    _ current: Epoch, above counter: UInt64, _ common: UInt64, _ end: UInt64, _ location: String
+  ) throws -> BranchReport {
+    let opened = try openOwnEpoch(current, above: counter)
+    engine.configuration.logger.warning(
+      """
+      \(location) has another history of epoch \(current.counter): up to LSN \(common) it is this \
+      one's, and it goes on to LSN \(end). This copy of the database was set back, or another one is \
+      written to. It goes on in epoch \(opened), under which it is backed up from now on.
+      """)
+    return BranchReport(commonLSN: common, otherLSN: end, epoch: opened)
+  }
+
+  private func openOwnEpoch(_ current: Epoch, above counter: UInt64) throws -> UInt64 {
     try queue.exclusivelyAlsoClosing { engine in
       let record = try NodeRecord.read(in: engine.directory.path, engine.fileSystem)
       if let refusal = engine.writeRefusal { throw refusal }
@@ -170,10 +191,10 @@ extension Database {
       var identity = engine.log.identity
       identity.epochs.append(
         Epoch(
-          counter: current.counter + 1, id: .random(), parentID: current.id,
+          counter: counter + 1, id: .random(), parentID: current.id,
           beganAtLSN: engine.state.position.lsn, beganAtChain: engine.state.position.chain))
       try engine.log.adopt(identity)
-      return current.counter + 1
+      return counter + 1
     }
   }
 }

@@ -226,6 +226,7 @@ extension Database {
   ) async throws -> VerifyReport {
     try await onCancellableBackground { cancellation in
       try VecDBError.translating {
+        RestoreTrials.sweep(scratchDirectory, files)
         let source = try openSource(repository, key: key, fileSystem: files)
         let run = RepositoryVerification(source, progress: progress, cancellation: cancellation)
         var report = try run.run()

@@ -128,16 +128,18 @@ struct LogArchive: Sendable {
     result.pieces.append(piece)
   }
 
-  /// Makes one piece out of many small ones that follow each other, and then takes these away.
-  /// Broken off in between it leaves log that is there twice, which does no harm.
+  /// Makes one piece out of many small ones that follow each other, and then takes these away. The
+  /// frames come from the log, or from the pieces where it was trimmed. Broken off in between it
+  /// leaves log that is there twice, which does no harm.
   ///
   /// - Returns: What was published for it.
   func consolidate(_ pieces: [LogPiece]) throws -> [LogPiece] {
     guard pieces.count > 1, let first = pieces.first, let last = pieces.last,
-      first.firstLSN >= log.firstLSN,
       pieces.allSatisfy({ $0.epochCounter == first.epochCounter })
     else { return [] }
-    let published = try publish(first.firstLSN...last.lastLSN)
+    let published =
+      first.firstLSN >= log.firstLSN
+      ? try publish(first.firstLSN...last.lastLSN).pieces : try join(pieces)
     // What is there now may be cut differently: only what another piece covers goes.
     let all = try repository.logPieces()
     for piece in pieces {
@@ -152,7 +154,55 @@ struct LogArchive: Sendable {
         continue
       }
     }
-    return published.pieces
+    return published
+  }
+
+  /// Publishes the frames of pieces again, in larger ones. One that cannot be read is left out.
+  private func join(_ pieces: [LogPiece]) throws -> [LogPiece] {
+    var published: [LogPiece] = []
+    var joined: LogFrameStream.Piece?
+    func put(_ folder: UInt64) throws {
+      guard let full = joined else { return }
+      joined = nil
+      let name = LogPiece(epochCounter: folder, firstLSN: full.firstLSN, lastLSN: full.end.lsn)
+      guard !pieces.contains(name) else { return }
+      try repository.putLog(name, full.encoded())
+      published.append(name)
+    }
+    for piece in pieces {
+      guard let archived = try readable(piece) else {
+        try put(piece.epochCounter)
+        continue
+      }
+      let place = ArchivedLog.place(piece, repository)
+      var position = archived.start
+      if joined?.end != position { try put(piece.epochCounter) }
+      for frame in archived.frames {
+        if joined?.epochCounter != frame.epochCounter { try put(piece.epochCounter) }
+        if joined == nil {
+          joined = LogFrameStream.Piece(
+            identity: archived.identity, start: position, epochCounter: frame.epochCounter)
+        }
+        joined?.append(try EncodedLogFrame(frame.encoded(), at: place))
+        position = frame.position
+        if let begun = joined, begun.sizeBytes >= Self.pieceBytes { try put(piece.epochCounter) }
+      }
+    }
+    if let last = pieces.last { try put(last.epochCounter) }
+    return published
+  }
+
+  /// Nil if the piece is damaged or gone.
+  private func readable(_ piece: LogPiece) throws -> ArchivedLog? {
+    do { return try ArchivedLog(piece, in: repository) } catch let error as VecDBError
+      where error.code == .corrupt
+    {
+      return nil
+    } catch let error as StoreError
+      where [.corrupt, .unknownVersion, .notFound].contains(error.kind)
+    {
+      return nil
+    }
   }
 }
 

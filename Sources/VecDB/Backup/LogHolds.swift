@@ -84,8 +84,9 @@ final class LogHolds: Sendable {
 
   private static func name(_ id: UInt128) -> String { String(id, radix: 16) }
 
-  /// Notes that a repository has everything up to `position`, if not more. With `durably` false, a
-  /// restart may know an older one, which only keeps more log.
+  /// Notes that a repository has everything up to `position`, if not more. With `durably` false, or
+  /// where the database's own disk is full, a restart may know an older one, which only keeps more
+  /// log.
   func note(
     _ id: UInt128, at repository: String, through position: LogPosition, durably: Bool = true
   ) throws {
@@ -101,7 +102,11 @@ final class LogHolds: Sendable {
       }
       state.lapsed.remove(name)
     }
-    if durably { try save() }
+    guard durably else { return }
+    do { try save() } catch let error as StoreError where error.kind == .diskFull {
+      // A full disk is no reason to refuse a backup to another one.
+      logger.warning("what \(repository) has will be forgotten at the next start: \(error)")
+    }
   }
 
   /// The database is not backed up there any more. False if it was not known.

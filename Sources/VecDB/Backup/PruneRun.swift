@@ -67,7 +67,8 @@ struct PruneRun {
         needed.formUnion(try blocks(of: entry, known: needed))
       }
       _ = try repository.removeTemporaries(
-        olderThanMilliseconds: nowMilliseconds - max(graceMilliseconds, 86_400_000))
+        olderThanMilliseconds: nowMilliseconds
+          - (force ? graceMilliseconds : max(graceMilliseconds, 86_400_000)))
     }
     try collect(needed, &report)
     report.seconds =
@@ -197,7 +198,7 @@ extension Database {
   ///   - graceSeconds: at least 3,600 unless forced; default one day.
   ///   - dryRun: only report.
   ///   - force: give up marks that the policy does not cover, remove restore points whose manifest
-  ///     is damaged, and accept any grace: no backup may be running then.
+  ///     is damaged, and accept any grace, also for unfinished files: no backup may be running then.
   ///   - key: of an encrypted repository.
   /// - Throws: `invalidArgument` for a policy that names nothing; `corrupt` if a manifest or list
   ///   cannot be read, since nobody can tell then what is needed; `locked` while another prune

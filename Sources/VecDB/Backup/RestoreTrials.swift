@@ -1,5 +1,6 @@
 import BlockStore
 import Files
+import Logging
 
 /// Restores states of a repository, proves them, and keeps nothing.
 struct RestoreTrials {
@@ -20,18 +21,31 @@ struct RestoreTrials {
     self.progress = progress
   }
 
+  /// Nothing is ever put there; what is built beside it has a name of its own.
+  private static func place(in scratchDirectory: String) -> String {
+    scratchDirectory + "/vecdb-verify"
+  }
+
+  /// Removes the copies that trials which were killed have left. What cannot be removed stays.
+  static func sweep(
+    _ scratchDirectory: String, _ files: any FileSystem, _ logger: Logger = Configuration().logger
+  ) {
+    do { try StagingSweep(place(in: scratchDirectory), files, logger).run() } catch {
+      logger.warning("what a trial left in \(scratchDirectory) stays: \(error)")
+    }
+  }
+
   /// Adds to the report's problems what is wrong with a state. Throws what is wrong with the place
   /// where it is tried.
   func restore(
     _ target: RestoreTarget, base: UInt64? = nil, _ what: String, _ report: inout VerifyReport
   ) throws {
-    // Nothing is ever put there; what is built has a name of its own, and is swept if need be.
-    let path = scratchDirectory + "/vecdb-verify"
     var options = RestoreOptions()
     options.base = base
     do {
       let restored = try RestoreRun(
-        repository: repository, path: path, files: files, options: options,
+        repository: repository, path: Self.place(in: scratchDirectory), files: files,
+        options: options,
         configuration: Configuration(), progress: progress, cancellation: cancellation
       ).run(target, keeping: false)
       report.findings += restored.findings.map { "\(what): \($0)" }

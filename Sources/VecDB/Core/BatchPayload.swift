@@ -18,7 +18,7 @@ import VectorIndex
 ///   links of these slots, step 2 (0, 0) frees dead slots that nothing leads to
 /// - 6 to 10, rebuilds: see `RebuildBatch`
 /// - 11 acknowledgement: counted policy, in the form of the replication protocol
-enum BatchPayload {
+package enum BatchPayload {
   static let version: UInt8 = 1
   /// Of a write that gives free slots to records.
   static let reusingVersion: UInt8 = 2
@@ -39,14 +39,14 @@ enum BatchPayload {
 }
 
 /// Everything that defines a collection; logged when it is created and kept in the catalog.
-struct CollectionDefinition: Sendable, Hashable {
-  var id: UInt32
-  var name: String
-  var dimensions: Int
-  var metric: Metric
-  var options: IndexOptions
+package struct CollectionDefinition: Sendable, Hashable {
+  package var id: UInt32
+  package var name: String
+  package var dimensions: Int
+  package var metric: Metric
+  package var options: IndexOptions
   /// Decides the levels of nodes.
-  var seed: UInt64
+  package var seed: UInt64
 
   func encode(to writer: inout ByteWriter) {
     writer.write(id)
@@ -57,7 +57,7 @@ struct CollectionDefinition: Sendable, Hashable {
     writer.write(seed)
   }
 
-  init(
+  package init(
     id: UInt32, name: String, dimensions: Int, metric: Metric, options: IndexOptions, seed: UInt64
   ) {
     self.id = id
@@ -108,18 +108,20 @@ extension Metric {
 }
 
 /// A record ready to be written: validated, encoded and hashed on the caller's thread.
-struct PreparedRecord: Sendable {
-  var key: String
+package struct PreparedRecord: Sendable {
+  package var key: String
   /// The key in UTF-8.
-  var keyBytes: [UInt8]
-  var vector: [Float]
-  var metadata: [UInt8]
-  var expiryMilliseconds: Int64
-  var hash: Digest
+  package var keyBytes: [UInt8]
+  package var vector: [Float]
+  package var metadata: [UInt8]
+  package var expiryMilliseconds: Int64
+  package var hash: Digest
   /// Whether it may take the place of a record that differs from it. Not part of what is written.
   var mayReplace = true
 
-  init(key: String, vector: [Float], metadata: [UInt8], expiryMilliseconds: Int64 = 0) {
+  package init(
+    key: String, vector: [Float], metadata: [UInt8], expiryMilliseconds: Int64 = 0
+  ) {
     let keyBytes = Array(key.utf8)
     self.key = key
     self.keyBytes = keyBytes
@@ -153,19 +155,19 @@ func recordHash(
 }
 
 extension BatchPayload {
-  static func encodeCreate(_ definition: CollectionDefinition) -> [UInt8] {
+  package static func encodeCreate(_ definition: CollectionDefinition) -> [UInt8] {
     var writer = header(.createCollection)
     definition.encode(to: &writer)
     return writer.bytes
   }
 
-  static func encodeDrop(collection: UInt32) -> [UInt8] {
+  package static func encodeDrop(collection: UInt32) -> [UInt8] {
     var writer = header(.dropCollection)
     writer.write(collection)
     return writer.bytes
   }
 
-  static func encodeMark(name: String, isSet: Bool, timeMilliseconds: Int64) -> [UInt8] {
+  package static func encodeMark(name: String, isSet: Bool, timeMilliseconds: Int64) -> [UInt8] {
     var writer = header(.mark)
     writer.write(UInt8(isSet ? 1 : 0))
     writer.write(name)
@@ -173,13 +175,13 @@ extension BatchPayload {
     return writer.bytes
   }
 
-  static func encodeAcknowledgement(_ policy: [UInt8]) -> [UInt8] {
+  package static func encodeAcknowledgement(_ policy: [UInt8]) -> [UInt8] {
     var writer = header(.acknowledgement)
     writer.write(counted: policy)
     return writer.bytes
   }
 
-  static func encodeWrite(
+  package static func encodeWrite(
     collection: UInt32, dimensions: Int, firstSlot: UInt32, deaths: [UInt32],
     births: [PreparedRecord], reusing reused: [UInt32] = []
   ) -> [UInt8] {
@@ -205,7 +207,7 @@ extension BatchPayload {
     return writer.bytes
   }
 
-  static func encodeMaintenance(
+  package static func encodeMaintenance(
     collection: UInt32, _ step: IndexGeneration.MaintenanceStep
   ) -> [UInt8] {
     var writer = header(.maintenance)
@@ -227,7 +229,7 @@ extension BatchPayload {
   /// code that does.
   ///
   /// - Throws: `limitExceeded`, `invalidArgument`.
-  static func requireReplayable(_ payload: [UInt8], lsn: UInt64) throws {
+  package static func requireReplayable(_ payload: [UInt8], lsn: UInt64) throws {
     guard payload.count <= LogFrame.payloadBytesMaximum else {
       throw VecDBError(
         .limitExceeded,

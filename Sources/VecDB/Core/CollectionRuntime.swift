@@ -87,8 +87,10 @@ final class CollectionRuntime: Sendable {
   }
 
   /// Makes sure, before a batch is logged, that the index can take that many slots in all.
-  func requireRoom(slots: Int, births: Int) throws {
-    try index.requireRoom(slots: slots, births: births)
+  func requireRoom(
+    slots: Int, births: Int, reusing reused: [UInt32], newFields: Int
+  ) throws {
+    try index.requireRoom(slots: slots, births: births, reusing: reused, newFields: newFields)
   }
 
   /// Throws if a block that was changed since the opening was damaged before.

@@ -18,8 +18,26 @@ struct CommitGroup {
     /// Swift's strings count canonically equivalent spellings as equal.
     var keys: [[UInt8]: (slot: UInt32, hash: Digest)?] = [:]
     var nextSlot: UInt32
+    /// What the batches of this group so far bring to the index.
+    var births = 0
+    var reused: [UInt32] = []
+    var newFields: Set<[UInt8]> = []
     /// The last free slot that was given out in this group.
     var lastReused: UInt32?
+
+    mutating func note(
+      _ records: [PreparedRecord], reusing slots: [UInt32], in collection: CollectionRuntime
+    ) throws {
+      births += records.count
+      reused += slots
+      for record in records {
+        try record.metadata.withUnsafeBytes { metadata in
+          try CanonicalMetadata.forEachField(in: metadata) { name, _ in
+            if !collection.index.knows(field: name) { newFields.insert(Array(name)) }
+          }
+        }
+      }
+    }
 
     /// Free slots for so many records, as far as there are some.
     mutating func takeFreeSlots(_ count: Int, of collection: CollectionRuntime) -> [UInt32] {
@@ -88,8 +106,10 @@ struct CommitGroup {
       unchanged: unchanged)
     guard !births.isEmpty else { return answers.append((answer, nil)) }
     let reused = state.takeFreeSlots(births.count, of: collection)
+    try state.note(births, reusing: reused, in: collection)
     try collection.requireRoom(
-      slots: Int(state.nextSlot) + births.count - reused.count, births: births.count)
+      slots: Int(state.nextSlot) + births.count - reused.count, births: state.births,
+      reusing: state.reused, newFields: state.newFields.count)
     try append(
       BatchPayload.encodeWrite(
         collection: collection.id, dimensions: collection.definition.dimensions,

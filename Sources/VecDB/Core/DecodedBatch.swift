@@ -4,7 +4,7 @@ import VectorIndex
 
 /// A batch read back from its payload. Vectors, keys and metadata point into the payload and
 /// are valid only inside the closure that receives the batch.
-enum DecodedBatch {
+package enum DecodedBatch {
   case create(CollectionDefinition)
   case drop(collection: UInt32)
   case write(WriteBatch)
@@ -25,14 +25,14 @@ enum DecodedBatch {
     }
   }
 
-  struct WriteBatch {
-    var collection: UInt32
-    var dimensions: Int
-    var firstSlot: UInt32
-    var deaths: [UInt32]
-    var births: [DecodedBirth]
+  package struct WriteBatch {
+    package var collection: UInt32
+    package var dimensions: Int
+    package var firstSlot: UInt32
+    package var deaths: [UInt32]
+    package var births: [DecodedBirth]
     /// Slots that the first births take; the others take consecutive ones from `firstSlot` on.
-    var reused: [UInt32]
+    package var reused: [UInt32]
 
     /// The slot of a birth.
     func slot(_ index: Int) -> UInt32 {
@@ -40,17 +40,17 @@ enum DecodedBatch {
     }
   }
 
-  struct DecodedBirth {
-    var key: UnsafeRawBufferPointer
-    var metadata: UnsafeRawBufferPointer
-    var expiryMilliseconds: Int64
-    var hash: Digest
-    var vector: UnsafeBufferPointer<Float>
+  package struct DecodedBirth {
+    package var key: UnsafeRawBufferPointer
+    package var metadata: UnsafeRawBufferPointer
+    package var expiryMilliseconds: Int64
+    package var hash: Digest
+    package var vector: UnsafeBufferPointer<Float>
   }
 
   /// Decodes `payload` and hands it to `body`. Throws `.corrupt` or `.unknownVersion`, naming the
   /// LSN.
-  static func with<Result>(
+  package static func with<Result>(
     _ payload: [UInt8], lsn: UInt64, _ body: (DecodedBatch) throws -> Result
   ) throws -> Result {
     try payload.withUnsafeBytes { bytes in

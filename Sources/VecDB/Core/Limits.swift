@@ -7,7 +7,7 @@ public enum Limits {
   /// Bytes of a collection's name in UTF-8.
   public static let maximumNameBytes = 255
   /// The new space of a migration has the collection's name and one byte more.
-  static let maximumStoredNameBytes = maximumNameBytes + 1
+  package static let maximumStoredNameBytes = maximumNameBytes + 1
   public static let maximumCollections = 1_024
   public static let maximumMarks = 1_000
   /// Bytes of one atomic batch; a larger call is split.

@@ -62,6 +62,12 @@ final class Maintainer {
     while ContinuousClock.now < giveUp, step(engine, isIdle: true) {}
   }
 
+  /// Whether dead slots of a collection wait to be freed. No slot is freed while a rebuild goes on: one
+  /// that follows the other without this in between would keep them for ever.
+  func hasWork(_ collection: CollectionRuntime, _ configuration: Configuration) -> Bool {
+    cycle?.collection == collection.id || isDue(collection, configuration)
+  }
+
   private func isDue(_ collection: CollectionRuntime, _ configuration: Configuration) -> Bool {
     let index = collection.index
     let nodes = index.graphSlotCount

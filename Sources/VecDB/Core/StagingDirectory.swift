@@ -47,10 +47,10 @@ final class StagingDirectory: Sendable {
   /// Makes the finished database live where nothing, or an empty directory, is.
   ///
   /// - Returns: The lock of the database, which nobody else could take since.
-  /// - Throws: `alreadyExists`, and then this directory is gone.
+  /// - Throws: `alreadyExists` and others, and then nothing is live and this directory is gone.
   func publish() throws -> any FileLock {
-    try files.syncDirectory(path)
     do {
+      try files.syncDirectory(path)
       if try files.info(target.path)?.isDirectory == true {
         // The kernel replaces an empty directory, and no other.
         try files.rename(path, to: target.path)
@@ -61,8 +61,23 @@ final class StagingDirectory: Sendable {
       discard()
       throw error
     }
-    try files.syncDirectory(name.parent)
+    do { try files.syncDirectory(name.parent) } catch {
+      undo { try files.renameExclusively(target.path, to: path) }
+      throw error
+    }
     return lock
+  }
+
+  /// Takes back a step that may not be durable; what was built goes once it is sure not to be needed.
+  private func undo(_ step: () throws -> Void) {
+    do {
+      try step()
+      try files.syncDirectory(name.parent)
+    } catch {
+      logger.warning("what could not be made durable could not be taken back either: \(error)")
+      return lock.unlock()
+    }
+    discard()
   }
 
   /// Makes the finished database live in the place of an older one, which is removed.
@@ -87,7 +102,10 @@ final class StagingDirectory: Sendable {
     defer { older?.unlock() }
     let away = try exchange()
     // The older copy may go only when the new name is sure to stay.
-    try files.syncDirectory(name.parent)
+    do { try files.syncDirectory(name.parent) } catch {
+      if away == path { undo { _ = try files.exchange(path, with: target.path) } }
+      throw error
+    }
     removeReplaced(away)
     return self.lock
   }

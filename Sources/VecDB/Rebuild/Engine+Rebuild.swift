@@ -1,14 +1,20 @@
 extension Engine {
-  /// Logs the begin of a rebuild. For the writer.
+  /// Logs the begin of a rebuild, and returns its generation. For the writer.
   ///
+  /// - Parameter joining: whether one that was begun with the same choices and is being built will do.
   /// - Throws: `alreadyExists`, `invalidArgument`, `limitExceeded`.
+  @discardableResult
   func beginRebuild(
     _ runtime: CollectionRuntime, _ options: RebuildOptions, cause: RebuildPlan.Cause,
-    reason: String
-  ) throws {
+    reason: String, joining: Bool = false
+  ) throws -> UInt32 {
     try runtime.requireLive()
     let name = runtime.definition.name
     if let running = runtime.rebuilds.withLock({ $0.state }) {
+      if joining, running.phase == .building {
+        let plan = try runtime.plan(options, cause: cause, reason: reason)
+        if plan == running.plan { return running.number }
+      }
       throw VecDBError(
         .alreadyExists,
         running.phase == .building
@@ -27,6 +33,13 @@ extension Engine {
       generation \(number) of '\(name)' is being built, M \(plan.options.m), efConstruction \
       \(plan.options.efConstruction): \(reason)
       """)
+    return number
+  }
+
+  /// Whether a rebuild has to wait for maintenance: what is dead would stay so until its end.
+  func mustFreeSlots(of runtime: CollectionRuntime) -> Bool {
+    poison == nil && refusal == nil && runtime.rebuilds.withLock({ $0.state }) == nil
+      && maintainer.hasWork(runtime, configuration)
   }
 
   /// Logs that two collections exchange their names; returns the batch's LSN. For the writer.

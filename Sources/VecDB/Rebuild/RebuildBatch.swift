@@ -8,7 +8,7 @@ import Bytes
 /// - 8 rollback: counted reason
 /// - 9 retire: counted reason
 /// - 10 exchange: nothing; instead of a generation it has the id of the other collection
-enum RebuildBatch: Sendable, Hashable {
+package enum RebuildBatch: Sendable, Hashable {
   /// The number is the new generation's.
   case begin(RebuildPlan)
   /// The new generation takes over.
@@ -21,13 +21,19 @@ enum RebuildBatch: Sendable, Hashable {
   case exchange
 
   /// Reasons are for people.
-  static let maximumReasonBytes = 4_096
+  package static let maximumReasonBytes = 4_096
 
-  struct Header: Sendable, Hashable {
-    var collection: UInt32
+  package struct Header: Sendable, Hashable {
+    package var collection: UInt32
     /// The generation that the rebuild made or makes.
-    var number: UInt32
-    var timeMilliseconds: Int64
+    package var number: UInt32
+    package var timeMilliseconds: Int64
+
+    package init(collection: UInt32, number: UInt32, timeMilliseconds: Int64) {
+      self.collection = collection
+      self.number = number
+      self.timeMilliseconds = timeMilliseconds
+    }
   }
 
   private var kind: BatchPayload.Kind {
@@ -41,7 +47,7 @@ enum RebuildBatch: Sendable, Hashable {
   }
 
   /// The payload of the batch.
-  func encode(_ header: Header) -> [UInt8] {
+  package func encode(_ header: Header) -> [UInt8] {
     var writer = ByteWriter(reservingCapacity: 256)
     writer.write(BatchPayload.version)
     writer.write(kind.rawValue)

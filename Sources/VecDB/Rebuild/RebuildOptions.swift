@@ -62,7 +62,7 @@ public struct RebuildBudget: Sendable, Hashable, Codable {
 
 extension RebuildOptions {
   /// Throws `invalidArgument`, naming the option and its range.
-  func requireValid(at location: String) throws {
+  package func requireValid(at location: String) throws {
     func require(_ isValid: Bool, _ what: String, _ remedy: String) throws {
       guard isValid else {
         throw VecDBError(.invalidArgument, what, at: location, remedy: remedy)

@@ -60,7 +60,9 @@ final class RebuildRunner: Sendable {
         guard let reason = try advisor.advise(runtime, queue, engine), advisor.policy == .on
         else { continue }
         try queue.exclusivelyBlocking { engine in
-          guard runtime.rebuilds.withLock({ $0.state }) == nil else { return }
+          guard runtime.rebuilds.withLock({ $0.state }) == nil,
+            !engine.mustFreeSlots(of: runtime)
+          else { return }
           try engine.beginRebuild(runtime, RebuildOptions(), cause: .policy, reason: reason)
         }
         wake()

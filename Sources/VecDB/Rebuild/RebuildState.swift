@@ -24,8 +24,8 @@ struct RebuildState: Sendable, Hashable {
 }
 
 /// What a rebuild was begun with; part of the batch that begins it.
-struct RebuildPlan: Sendable, Hashable {
-  enum Cause: UInt8, Sendable {
+package struct RebuildPlan: Sendable, Hashable {
+  package enum Cause: UInt8, Sendable {
     case request = 0
     case policy = 1
   }
@@ -37,7 +37,20 @@ struct RebuildPlan: Sendable, Hashable {
   var keepsRefused: Bool
   var cause = Cause.request
   /// Why, in words.
-  var reason: String
+  package var reason: String
+
+  /// The choices that are made, with those of the index, which must be valid.
+  package init(
+    _ choices: RebuildOptions, index: IndexOptions, cause: Cause = .request, reason: String
+  ) {
+    options = index
+    gate = choices.gate
+    budget = choices.budget
+    graceSeconds = choices.graceSeconds
+    keepsRefused = choices.keepsRefused
+    self.cause = cause
+    self.reason = reason
+  }
 }
 
 /// How a collection's last rebuild ended.

@@ -14,11 +14,12 @@ extension VectorCollection {
   /// ``rollBackRebuild()`` is instant.
   ///
   /// The rebuild is part of the log: after a crash, or in a restored copy, it goes on when the
-  /// database is opened. Ending the task that waits here does not end the rebuild.
+  /// database is opened. Ending the task that waits here does not end the rebuild. Called again with
+  /// the same options while it is being built, this waits for it.
   ///
   /// Cost: the memory of a second index and the time to build one, on
   /// ``RebuildBudget/threads`` threads.
-  /// - Throws: `alreadyExists` if a rebuild is under way, `limitExceeded` if the new generation
+  /// - Throws: `alreadyExists` if another rebuild is under way, `limitExceeded` if the new generation
   ///   would not fit the budget, `verificationFailed` if the gate refuses it, naming what and by
   ///   how much, `cancelled`, `notReached` where it has been held up for half a minute, `poisoned`.
   ///   In all these cases the old generation serves on.
@@ -27,22 +28,38 @@ extension VectorCollection {
     _ options: RebuildOptions = RebuildOptions(),
     progress: (@Sendable (RebuildStatus) -> Void)? = nil
   ) async throws -> RebuildReport {
-    let begun = try await beginRebuild(options)
-    return try await waitForRebuild(generation: begun.generation, progress: progress)
+    let generation = try await beginRebuild(options, joining: true)
+    return try await waitForRebuild(generation: generation, progress: progress)
   }
 
-  /// As ``rebuild(_:progress:)``, and returns at once.
+  /// As ``rebuild(_:progress:)``, and returns at once. It does not take one that is being built for
+  /// the one that is asked for.
   @discardableResult
   public func beginRebuild(
     _ options: RebuildOptions = RebuildOptions()
   ) async throws -> RebuildStatus {
+    _ = try await beginRebuild(options, joining: false)
+    return try rebuildStatus()
+  }
+
+  private func beginRebuild(_ options: RebuildOptions, joining: Bool) async throws -> UInt32 {
     try VecDBError.translating { try requireUsable() }
     let runtime = runtime
-    try await database.queue.exclusively { engine in
-      try engine.beginRebuild(runtime, options, cause: .request, reason: "requested")
+    let patience = database.engine.configuration.rebuildPatienceMilliseconds
+    let giveUp = ContinuousClock.now + .milliseconds(patience)
+    while true {
+      let mayWait = ContinuousClock.now < giveUp
+      let generation: UInt32? = try await database.queue.exclusively { engine in
+        if mayWait, engine.mustFreeSlots(of: runtime) { return nil }
+        return try engine.beginRebuild(
+          runtime, options, cause: .request, reason: "requested", joining: joining)
+      }
+      if let generation {
+        database.rebuilds.wake()
+        return generation
+      }
+      try await Task.sleep(nanoseconds: 20_000_000)
     }
-    database.rebuilds.wake()
-    return try rebuildStatus()
   }
 
   /// Waits until that generation serves.
@@ -269,8 +286,6 @@ extension CollectionRuntime {
         "the new generation would need about \(needed) bytes; the budget allows \(limit)",
         at: definition.name, remedy: "Raise the budget's memory, or choose a smaller M.")
     }
-    return RebuildPlan(
-      options: new, gate: wanted.gate, budget: wanted.budget, graceSeconds: wanted.graceSeconds,
-      keepsRefused: wanted.keepsRefused, cause: cause, reason: reason)
+    return RebuildPlan(wanted, index: new, cause: cause, reason: reason)
   }
 }

@@ -57,6 +57,8 @@ struct Failure {
     case let error as CorruptionFound:
       (status, code) = (.corruption, "corrupt")
       (message, location, remedy) = (error.message, error.location, error.remedy)
+    case is CancellationError:
+      (status, code, message) = (.failure, VecDBError.Code.cancelled.rawValue, "interrupted")
     default:
       (status, code, message) = (.failure, "unexpected", "\(error)")
     }

@@ -28,6 +28,7 @@ struct Backup: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
+    Interruption.cancels()
     var options = BackupOptions()
     options.bytesPerSecond = limit?.bytes
     options.repair = repair

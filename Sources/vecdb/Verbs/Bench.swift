@@ -53,8 +53,11 @@ struct Bench: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    guard k >= 1, rounds >= 1, (1...256).contains(threads), batch >= 1 else {
-      throw ValidationError("-k, --rounds, --threads and --batch must be at least 1.")
+    guard k >= 1, (1...10_000).contains(rounds), (1...256).contains(threads),
+      (1...1_000_000).contains(batch)
+    else {
+      throw ValidationError(
+        "-k must be at least 1, --rounds 1 to 10000, --threads 1 to 256, --batch 1 to 1000000.")
     }
     guard (0...256).contains(buildThreads) else {
       throw ValidationError("--build-threads is \(buildThreads); it must be 0 to 256.")

@@ -41,6 +41,7 @@ struct Check: AsyncParsableCommand {
       throw UsageError(message: "--from needs --repair", remedy: "Add --repair, or leave it out.")
     }
     if repair { try await runRepair() }
+    Interruption.cancels()
     try await Session.runShared(target.database) { database in
       let bar = ProgressBar.bytes()
       let report: CheckReport

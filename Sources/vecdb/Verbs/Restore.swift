@@ -80,6 +80,7 @@ struct Restore: AsyncParsableCommand {
   }
 
   func run() async throws {
+    Interruption.cancels()
     var target = RestoreTarget.latest
     if let lsn { target = .lsn(lsn) }
     if let toMark { target = .mark(toMark) }

@@ -27,6 +27,7 @@ struct Verify: AsyncParsableCommand {
   }
 
   func run() async throws {
+    Interruption.cancels()
     let bar = ProgressBar.bytes(events: progress.progressEvents)
     let report = try await Database.verify(
       repository: repository, verification: verification, samples: sample, key: try key.key(),
