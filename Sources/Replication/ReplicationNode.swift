@@ -188,6 +188,7 @@ public final class ReplicationNode: @unchecked Sendable {
   private func abandon() async {
     state.withLock { $0.isStopping = true }
     do {
+      partial.release()
       try await state.withLock({ $0.channel })?.close().get()
       try await closeDatabase()
     } catch { options.logger.error("closing failed: \(error)") }
@@ -206,6 +207,7 @@ public final class ReplicationNode: @unchecked Sendable {
     }
     loop?.cancel()
     await loop?.value
+    partial.release()
     try await closeDatabase()
     let listeners = state.withLock { Array($0.roleListeners.values) }
     for listener in listeners { listener.finish() }

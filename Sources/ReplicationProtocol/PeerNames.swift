@@ -54,8 +54,8 @@ package struct PeerNames: Sendable {
   /// Why a name does not belong to a certificate; nil if it does, or if there is none.
   package static func mismatch(_ name: String, _ certified: [String]?) -> String? {
     guard let certified, !certified.contains(name.lowercased()) else { return nil }
-    return "the certificate is of '\(certified.joined(separator: ", "))', and the node says that it "
-      + "is '\(name)'"
+    let names = certified.joined(separator: ", ")
+    return "the certificate is of '\(names)', and the node says that it is '\(name)'"
   }
 
   /// - Parameters:

@@ -152,8 +152,9 @@ import VecDB
       try await Fixture.eventually("a copy") { await Fixture.isEqual(primary, replica) }
       // Little more than the other half: what was on its way, and the messages around it.
       #expect(link.bytesBack - before < size * 6 / 10)
-      #expect(
-        try FileManager.default.contentsOfDirectory(atPath: directory).sorted() == ["a", "b"])
+      try await Fixture.eventually("nothing left over", seconds: 10) {
+        try FileManager.default.contentsOfDirectory(atPath: directory).sorted() == ["a", "b"]
+      }
       try await replica.stop()
       try await primary.stop()
       try await link.close()

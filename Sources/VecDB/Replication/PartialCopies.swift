@@ -26,7 +26,16 @@ package final class PartialCopies: Sendable {
     self.logger = logger
   }
 
-  deinit { held.withLock { $0 }?.copy.lock.unlock() }
+  deinit { release() }
+
+  /// Leaves what is there to the next process.
+  package func release() {
+    let copy = held.withLock { held -> PartialCopy? in
+      defer { held = nil }
+      return held?.copy
+    }
+    copy?.lock.unlock()
+  }
 
   /// Takes up what a process that ended has left. What cannot be taken up is left to the sweep.
   package func claim() {

@@ -93,7 +93,8 @@ struct DrillReport: Encodable, Sendable {
   }
 
   private enum CodingKeys: String, CodingKey {
-    case scenario, title, phases, failureSeconds, acknowledgedRecords, lostRecords, lostSeconds, recoverySeconds
+    case scenario, title, phases, failureSeconds, acknowledgedRecords, lostRecords, lostSeconds,
+      recoverySeconds
     case recallBefore, recallAfter, certificate, problems, passed
   }
 
