@@ -104,7 +104,7 @@ let package = Package(
     .executableTarget(
       name: "vecdb",
       dependencies: [
-        "VecDB", "Replication",
+        "Bytes", "VecDB", "Replication",
         .target(name: "VecDBEncryption", condition: .when(traits: ["Encryption"])),
         .target(name: "ReplicationTLS", condition: .when(traits: ["TLS"])),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -38,6 +38,19 @@ install_needs() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
 }
 
+# authority NAME and certificate NAME AUTHORITY FILE, as in the article on standbys: they leave
+# NAME.pem and NAME.key, and FILE.pem and FILE.key, in the working directory.
+authority() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$1.key" \
+    -out "$1.pem" -days 3650 -subj "/CN=$1" 2>/dev/null
+}
+certificate() {
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$3.key" \
+    -out "$3.csr" -subj "/CN=$1" 2>/dev/null
+  openssl x509 -req -in "$3.csr" -CA "$2.pem" -CAkey "$2.key" -CAcreateserial -out "$3.pem" \
+    -days 365 -extfile <(printf 'subjectAltName=DNS:%s' "$1") 2>/dev/null
+}
+
 # build_release ARGUMENT…: a release build in the working directory; its output is shown only if it fails.
 build_release() {
   local output

@@ -35,6 +35,9 @@ package struct BlockTransfer: Sendable {
   /// Where blocks may be found that then need not be fetched; nil for one that is not there. What it
   /// returns must have been compared with the hash.
   package var nearby: (@Sendable (Digest) -> [UInt8]?)?
+  /// `fetch` makes what it has durable each time that it is so much, for whoever takes up what was
+  /// broken off.
+  package var packBytesMaximum = Int.max
   /// Told what went otherwise than it should without harm to the result.
   package var notice: @Sendable (String) -> Void = { _ in }
   /// Called after every block, by one thread at a time; what it throws ends the transfer.
@@ -152,6 +155,7 @@ package struct BlockTransfer: Sendable {
         try bytes.withUnsafeBytes { try writer.write($0, hash: item.hash) }
         done.sentBlocks += 1
         done.sentBytes += sent
+        if writer.packBytes >= packBytesMaximum { try writer.finishPack() }
       } else {
         try writer.reuse(item.hash)
       }

@@ -29,7 +29,7 @@ package struct CheckpointSummary: Sendable, Equatable {
 /// One checkpoint in the making. Used by one thread at a time; ends with `commit` or `abandon`,
 /// which also happens when the last reference goes.
 package final class CheckpointWriter {
-  package let number: UInt64
+  package private(set) var number: UInt64
   private let store: BlockStore
   private let lsn: UInt64
   private let emptiedPacks: Set<UInt64>
@@ -37,6 +37,8 @@ package final class CheckpointWriter {
   private var written: [Digest: BlockLocation] = [:]
   private var summary: CheckpointSummary
   private var isOpen = true
+  /// What the present pack has.
+  package private(set) var packBytes = 0
 
   init(store: BlockStore, number: UInt64, lsn: UInt64, emptiedPacks: Set<UInt64>) {
     self.store = store
@@ -160,6 +162,27 @@ package final class CheckpointWriter {
     }
   }
 
+  /// Makes what was written so far durable, and goes on in another pack. It stays where it is even if
+  /// the checkpoint is given up: `PackBlocks` finds it.
+  package func finishPack() throws {
+    try requireOpen()
+    guard let finished = pack else { return }
+    pack = nil
+    do {
+      let published = try finished.finish()
+      store.state.withLock { $0.add(published) }
+    } catch {
+      finished.removeTemporary()
+      throw error
+    }
+    number = store.state.withLock { state in
+      state.lastNumber += 1
+      return state.lastNumber
+    }
+    summary.number = number
+    packBytes = 0
+  }
+
   /// Gives the checkpoint up and removes what it wrote; no effect after `commit`.
   package func abandon() {
     guard isOpen else { return }
@@ -186,6 +209,7 @@ package final class CheckpointWriter {
     written[hash] = try pack.append(bytes, hash: hash)
     summary.writtenBlocks += 1
     summary.writtenBytes += bytes.count
+    packBytes += bytes.count
   }
 
   private func requireOpen() throws {

@@ -59,7 +59,7 @@ struct MetricsPage {
 }
 
 extension MetricsPage {
-  init(_ status: NodeStatus, _ activity: ActivityStats?) {
+  init(_ status: NodeStatus, _ activity: ActivityStats?, _ health: [CollectionHealth] = []) {
     func flag(_ value: Bool?) -> Double { value == true ? 1 : 0 }
     gauge("is_primary", "1 on the primary", flag(status.role == .primary))
     gauge("writable", "1 while writes are accepted", flag(status.isWritable))
@@ -78,6 +78,11 @@ extension MetricsPage {
     counter("refused_connections_total", "Peers that were not let in", status.refusals)
     counter("reopenings_total", "Times the database was opened again", status.reopenings ?? 0)
     gauge("fetching_copy", "1 while a copy is being fetched", flag(status.isFetching))
+    gauge(
+      "fetched_bytes", "What the copy that is being fetched has", Double(status.fetchedBytes ?? 0))
+    gauge(
+      "fetch_size_bytes", "Size of the copy that is being fetched",
+      Double(status.fetchTotalBytes ?? 0))
     if let expires = status.certificateExpires {
       gauge(
         "certificate_expires_seconds", "When this node's certificate ends, in seconds since 1970",
@@ -99,6 +104,14 @@ extension MetricsPage {
         status.lagSeconds ?? .nan)
     }
     if let activity { add(activity) }
+    let measured = health.sorted { $0.collection < $1.collection }
+    func samples(_ value: (CollectionHealth) -> Double) -> [Sample] {
+      measured.map { ([("collection", $0.collection)], value($0)) }
+    }
+    gauge("search_recall", "Recall of searches as they are done now", samples(\.recall))
+    gauge("index_recall", "Recall of the index alone", samples(\.indexRecall))
+    gauge(
+      "index_good", "1 if the index finds enough by itself", samples { $0.isGood ? 1 : 0 })
   }
 
   /// What the engine tells through swift-metrics as well.

@@ -55,6 +55,11 @@ public struct NodeStatus: Sendable, Codable {
   public var reopenings: Int?
   /// Whether a copy is being fetched.
   public var isFetching: Bool?
+  /// What is done at this moment for that, and of how many bytes it has how many. Bytes that were on
+  /// this disk already count as well.
+  public var fetchStage: String?
+  public var fetchedBytes: Int?
+  public var fetchTotalBytes: Int?
   /// Whether the node that is followed is the primary, and not a replica itself: writes wait for
   /// those alone that follow the primary.
   public var followsPrimary: Bool?
@@ -86,7 +91,8 @@ extension ReplicationNode {
       (
         database: $0.database, shipper: $0.shipper, record: $0.record, following: $0.following,
         lag: $0.lag, peer: $0.peer, alarms: $0.alarms.values.sorted(), tails: $0.tails,
-        error: $0.lastError, isFetching: $0.isFetching, reopenings: $0.reopenings
+        error: $0.lastError, isFetching: $0.isFetching, reopenings: $0.reopenings,
+        fetched: $0.fetched, isPoisoned: $0.alarms[.poisoned] != nil
       )
     }
     let isWritable = await isWritable
@@ -132,8 +138,10 @@ extension ReplicationNode {
       waitingWrites: acknowledgement?.waitingCount ?? 0,
       acknowledgement: state.database?.acknowledgement,
       heardReplicas: acknowledgement?.heardMembers.sorted(), isWritable: isWritable,
-      isPoisoned: state.database?.isPoisoned ?? false, reopenings: state.reopenings,
-      isFetching: state.isFetching, followsPrimary: isFollower && isStreaming ? isOfPrimary : nil,
+      isPoisoned: state.database?.isPoisoned ?? state.isPoisoned, reopenings: state.reopenings,
+      isFetching: state.isFetching, fetchStage: state.fetched?.stage,
+      fetchedBytes: state.fetched?.doneBytes, fetchTotalBytes: state.fetched?.totalBytes,
+      followsPrimary: isFollower && isStreaming ? isOfPrimary : nil,
       alarms: state.alarms,
       savedTails: state.tails.map {
         DivergentTailInfo(

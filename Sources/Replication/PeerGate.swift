@@ -9,21 +9,26 @@ final class PeerGate: ChannelInboundHandler {
   typealias InboundOut = ByteBuffer
   typealias OutboundOut = ByteBuffer
 
-  private let judge: TransportSecurity.Judge
+  private let proof: TransportSecurity.Proof
+  private let connection: WireConnection
   /// Succeeds when the peer is let in; nobody waits for it on the side that accepts.
   private let proven: EventLoopPromise<Void>?
   private var isOpen = false
 
-  init(judge: @escaping TransportSecurity.Judge, proven: EventLoopPromise<Void>?) {
-    self.judge = judge
+  init(
+    proof: TransportSecurity.Proof, connection: WireConnection, proven: EventLoopPromise<Void>?
+  ) {
+    self.proof = proof
+    self.connection = connection
     self.proven = proven
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if case .handshakeCompleted = event as? TLSUserEvent, !isOpen {
-      if let reason = judge(context.pipeline.syncOperations) {
-        refuse(reason, context)
-      } else {
+      switch proof.judge(context.pipeline.syncOperations) {
+      case .refused(let reason): refuse(reason, context)
+      case .certified(let names):
+        connection.certify(names)
         isOpen = true
         proven?.succeed()
       }

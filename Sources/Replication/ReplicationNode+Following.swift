@@ -22,11 +22,15 @@ extension ReplicationNode {
       if case .closed(let text) = end, isFollower {
         state.withLock { $0.lastError = text }
         if !isStopping { tell(text, from: "\(peer)") }
+        try await goOnIfNobodyIsPrimary()
         await pause(backoffMilliseconds())
       }
     } catch {
       let failure = "\(peer): \(error)"
-      state.withLock { $0.lastError = failure }
+      state.withLock {
+        $0.lastError = failure
+        $0.unprovenAttempts += 1
+      }
       if isFollower { tell("\(error)", from: "\(peer)") }
       options.logger.info("following failed", metadata: ["error": "\(failure)"])
       await pause(backoffMilliseconds())
@@ -98,15 +102,32 @@ extension ReplicationNode {
     }
     state.withLock { $0.following = following }
     let end = await following.run(hello)
-    let lagAtEnd = await onQueue {
+    let (lagAtEnd, heardNobody) = await onQueue {
       shipper?.feed(false)
-      return following.session.lag
+      return (following.session.lag, following.session.heardNobody)
     }
     state.withLock {
       $0.following = nil
       $0.lag = lagAtEnd
+      $0.unprovenAttempts += 1
+      if heardNobody { $0.heardNobody = true }
     }
     return end
+  }
+
+  /// A primary that was started as a follower, as after a failover by the same command line as
+  /// before, and whose peers are no primaries and hear none: it is the primary they wait for.
+  private func goOnIfNobodyIsPrimary() async throws {
+    let isAlone = state.withLock { state in
+      state.isUnproven && state.heardNobody && state.unprovenAttempts >= options.peers.count
+        && !state.isPromoting
+    }
+    guard isAlone, !isStopping else { return }
+    options.logger.notice("no peer is the primary or hears one: this node was it, and goes on")
+    try await closeDatabase()
+    state.withLock { $0.isUnproven = false }
+    try await openDatabase()
+    roleChanged()
   }
 
   private func streaming(from peer: NodeAddress, _ shipper: Shipper?, isOfPrimary: Bool) {
@@ -184,68 +205,5 @@ extension ReplicationNode {
       try await proveFollowing()
       try await rejoin(from: peer, after: nil, identity)
     }
-  }
-
-  /// Saves what is only here, then replaces the copy by one of the peer's, taking the blocks that
-  /// both have from the old one.
-  private func rejoin(
-    from peer: NodeAddress, after position: LogPosition?, _ identity: LogIdentity
-  ) async throws {
-    var end = LogPosition.zero
-    var name: LogIdentity?
-    if let database = state.withLock({ $0.database }) {
-      end = database.logEnd
-      name = database.logIdentity
-      if let position, let tail = try await database.saveTail(after: position) {
-        state.withLock { $0.tails.append(tail) }
-        options.logger.warning(
-          "saved \(tail.batches) batches that the new primary does not have in \(tail.frames)")
-      }
-    }
-    var record = state.withLock { $0.record }
-    let hello = Message.Hello(
-      name: options.name, identity: name, end: end, fence: record.fence.known,
-      nodeID: record.nodeID)
-    let snapshot = try await RemoteSnapshot.open(peer, transport: transport, hello: hello)
-    defer { snapshot.close() }
-    if let name, name.databaseID != snapshot.identity.databaseID {
-      throw VecDBError(.inputOutput, "\(peer) belongs to another database")
-    }
-    var fence = record.fence
-    guard fence.admits(snapshot.identity.name) else {
-      throw VecDBError(.inputOutput, "\(peer) is of an older epoch than \(fence.epoch)")
-    }
-    record.isFollower = true
-    record.resumes = false
-    _ = fence.raise(to: snapshot.identity.name)
-    record.fence = fence
-    state.withLock { $0.isFetching = true }
-    defer { state.withLock { $0.isFetching = false } }
-    try await closeDatabase()
-    let run = BootstrapRun(path: path, files: files, configuration: configuration)
-    let bound = record
-    do {
-      let report = try await withCheckedThrowingContinuation { continuation in
-        // Blocks are waited for there: not a thing for the cooperative pool.
-        DispatchQueue.global(qos: .userInitiated).async {
-          continuation.resume(
-            with: Result {
-              try run.run(
-                snapshot.manifest, identity: snapshot.identity, from: snapshot, node: bound)
-            })
-        }
-      }
-      options.logger.notice(
-        "fetched a copy at LSN \(report.lsn)",
-        metadata: [
-          "fetchedBytes": "\(report.fetchedBytes)", "reusedBytes": "\(report.reusedBytes)",
-          "seconds": "\(report.seconds)",
-        ])
-      state.withLock { $0.lastBootstrap = report }
-    } catch {
-      if try files.exists(path + "/log") { try await openDatabase() }
-      throw error
-    }
-    try await openDatabase()
   }
 }

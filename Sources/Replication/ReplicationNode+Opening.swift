@@ -10,10 +10,23 @@ extension ReplicationNode {
   /// - Parameter asFollower: it follows whatever it was. On the disk it stays what it was until
   ///   somebody of its database was reached.
   func openDatabase(asFollower: Bool = false) async throws {
+    let database = try await Database.open(at: path, configuration: openingConfiguration)
+    try await plugIn(database, asFollower: asFollower)
+  }
+
+  /// There must be a database.
+  var openingConfiguration: Configuration {
     var configuration = configuration
     configuration.createIfMissing = false
-    let database = try await Database.open(at: path, configuration: configuration)
-    do { try await plugIn(database, asFollower: asFollower) } catch {
+    return configuration
+  }
+
+  /// Makes a database that was just opened that of this node; if that fails, it is closed.
+  func plugIn(_ database: Database, asFollower: Bool = false) async throws {
+    do { try await connect(database, asFollower: asFollower) } catch {
+      state.withLock { state in
+        if state.database === database { state.database = nil }
+      }
       do { try await database.close() } catch let closing {
         options.logger.error("closing failed: \(closing)")
       }
@@ -21,7 +34,7 @@ extension ReplicationNode {
     }
   }
 
-  private func plugIn(_ database: Database, asFollower: Bool) async throws {
+  private func connect(_ database: Database, asFollower: Bool) async throws {
     let found = try database.nodeRecord()
     var record = found
     // One that was never a node gets the name that was made for it.
@@ -44,7 +57,7 @@ extension ReplicationNode {
     shipper.onAlarm = { [weak self] kind, text in
       if let text { self?.alarm(kind, text) } else { self?.clearAlarm(kind) }
     }
-    if shipper.holdsWritesAtStart {
+    if shipper.isHoldingWrites {
       _ = try await database.holdWrites(
         VecDBError(
           .readOnly, "this primary has just started and has not heard enough replicas yet",

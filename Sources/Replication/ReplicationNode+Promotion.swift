@@ -50,13 +50,12 @@ extension ReplicationNode {
         .invalidArgument, "this node is the primary already", at: path,
         remedy: "Nothing has to be done.")
     }
-    guard
-      !state.withLock({ state in
-        defer { state.isPromoting = true }
-        return state.isPromoting
-      })
-    else {
-      throw VecDBError(.invalidArgument, "a promotion is under way", at: path)
+    try state.withLock { state in
+      if state.isPromoting {
+        throw VecDBError(.invalidArgument, "a promotion is under way", at: path)
+      }
+      if state.isFetching { throw VecDBError.nothingServed(path) }
+      state.isPromoting = true
     }
     defer { state.withLock { $0.isPromoting = false } }
     let database = try database
@@ -272,7 +271,12 @@ extension ReplicationNode {
                   peer, timeoutMilliseconds: timeoutMilliseconds)
                 let answer = await Question(connection).ask(
                   message, timeoutMilliseconds: timeoutMilliseconds)
-                if case .promise(let promise) = answer { continuation.yield(promise) }
+                guard case .promise(let promise) = answer else { return }
+                if let text = PeerNames.mismatch(promise.name, connection.certifiedNames) {
+                  options.logger.warning("the answer of \(peer) does not count: \(text)")
+                } else {
+                  continuation.yield(promise)
+                }
               } catch { options.logger.info("\(peer) cannot be asked: \(error)") }
             }
           }

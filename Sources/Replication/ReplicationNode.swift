@@ -1,6 +1,7 @@
 import Bytes
 import Dispatch
 import Files
+import Glibc
 import LogStore
 import Logging
 import NIOCore
@@ -35,6 +36,8 @@ public final class ReplicationNode: @unchecked Sendable {
   let generator = Guarded(SystemRandomNumberGenerator())
   /// Changes of the record go through it.
   let turnstile = Turnstile()
+  /// What attempts to fetch a copy have left.
+  let partial: PartialCopies
 
   struct State {
     var database: Database?
@@ -44,6 +47,9 @@ public final class ReplicationNode: @unchecked Sendable {
     var isUnsaved = false
     /// The directory is a primary's, and follows as soon as somebody of its database was reached.
     var isUnproven = false
+    /// How many peers it has asked since, and whether one of them said that it hears no primary.
+    var unprovenAttempts = 0
+    var heardNobody = false
     var following: Following?
     var lag = Lag()
     var peer: NodeAddress?
@@ -61,6 +67,11 @@ public final class ReplicationNode: @unchecked Sendable {
     var reopening = Backoff(firstMilliseconds: 500, maximumMilliseconds: 60_000)
     var reopenings = 0
     var isFetching = false
+    /// How far that is, and whom it comes from.
+    var fetched: Progress?
+    var snapshot: RemoteSnapshot?
+    /// One copy takes the place of another at this moment.
+    var isReplacing = false
     var lastBootstrap: BootstrapRun.Report?
     var channel: (any Channel)?
     var roleListeners: [UInt64: AsyncStream<Role>.Continuation] = [:]
@@ -85,6 +96,7 @@ public final class ReplicationNode: @unchecked Sendable {
     transport = WireTransport(
       security: options.security, queue: queue, connectionsMaximum: options.connectionsMaximum)
     state = Guarded(State(record: record))
+    partial = PartialCopies(path: path, files: files, logger: options.logger)
   }
 
   // MARK: Starting and stopping
@@ -116,6 +128,7 @@ public final class ReplicationNode: @unchecked Sendable {
     guard (1...255).contains(options.name.utf8.count) else {
       throw VecDBError(.invalidArgument, "the node's name is '\(options.name)'")
     }
+    try options.security.require(name: options.name)
     try options.acknowledgement?.validate()
     if let listen = options.listen { try options.security.require(listen) }
     for peer in options.peers { try options.security.require(peer) }
@@ -147,11 +160,14 @@ public final class ReplicationNode: @unchecked Sendable {
   }
 
   private func begin(isThere: Bool, asFollower: Bool) async throws {
+    // Before the database is opened, which sweeps what nobody has taken up.
+    if state.withLock({ $0.record.isFollower }) || asFollower { partial.claim() }
     if isThere { try await openDatabase(asFollower: asFollower) }
     if let listen = options.listen {
       let channel = try await transport.listen(listen) { [weak self] connection in
-        guard let shipper = self?.shipper else {
-          connection.send(.refuse(.init(.notServing, "this node has no database yet")))
+        guard let self, let shipper = self.state.withLock({ $0.isFetching ? nil : $0.shipper })
+        else {
+          connection.send(.refuse(.init(.notServing, Message.Refusal.hasNothing)))
           return connection.close("no database yet")
         }
         shipper.accept(connection)
@@ -172,6 +188,7 @@ public final class ReplicationNode: @unchecked Sendable {
   private func abandon() async {
     state.withLock { $0.isStopping = true }
     do {
+      partial.release()
       try await state.withLock({ $0.channel })?.close().get()
       try await closeDatabase()
     } catch { options.logger.error("closing failed: \(error)") }
@@ -180,14 +197,17 @@ public final class ReplicationNode: @unchecked Sendable {
   /// Stops following and serving and closes the database.
   public func stop() async throws {
     state.withLock { $0.isStopping = true }
-    let (channel, following) = state.withLock { ($0.channel, $0.following) }
+    let (channel, following, snapshot) = state.withLock { ($0.channel, $0.following, $0.snapshot) }
     await onQueue { following?.stop() }
+    // A copy that is being fetched is broken off, and taken up at the next start.
+    snapshot?.close()
     timer?.cancel()
     do { try await channel?.close().get() } catch {
       options.logger.info("the listener was closed already")
     }
     loop?.cancel()
     await loop?.value
+    partial.release()
     try await closeDatabase()
     let listeners = state.withLock { Array($0.roleListeners.values) }
     for listener in listeners { listener.finish() }
@@ -223,14 +243,33 @@ public final class ReplicationNode: @unchecked Sendable {
   var shipper: Shipper? { state.withLock { $0.shipper } }
   var isStopping: Bool { state.withLock { $0.isStopping } }
 
-  /// The open database. Throws while a copy is being fetched.
+  /// The open database. A copy that is fetched anew takes the place of the older one, which answers
+  /// until then; then this is another object, and the older one is closed. See ``reading(_:)``.
+  ///
+  /// - Throws: `closed` while the first copy is being fetched.
   public var database: Database {
     get throws {
-      guard let database = state.withLock({ $0.database }) else {
-        throw VecDBError(
-          .closed, "the copy is being fetched", at: path, remedy: "Try again in a moment.")
+      let giveUp = ContinuousClock.now + .seconds(5)
+      while true {
+        let (database, isReplacing) = state.withLock { ($0.database, $0.isReplacing) }
+        if let database { return database }
+        guard isReplacing, ContinuousClock.now < giveUp else { break }
+        // Some milliseconds, once.
+        usleep(500)
       }
-      return database
+      throw VecDBError(
+        .closed, "the copy is being fetched", at: path, remedy: "Try again in a moment.")
+    }
+  }
+
+  /// Runs `body` with the open database, so that searches go on while a copy is replaced: if that
+  /// happened meanwhile and `body` failed, it runs once more with the new copy.
+  public func reading<Value>(_ body: (Database) throws -> Value) throws -> Value {
+    let before = try database
+    do { return try body(before) } catch {
+      let now = try database
+      guard now !== before else { throw error }
+      return try body(now)
     }
   }
 

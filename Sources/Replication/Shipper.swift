@@ -6,59 +6,42 @@ import NIOCore
 import ReplicationProtocol
 import VecDB
 
-/// The side of a node that is followed: ships the log of an open database to whoever connects, and
-/// decides when writes are acknowledged.
+/// The side of a node that is followed: ships the log of an open database to whoever connects. What
+/// it does it does with the connections (`ServedConnections`), the gate that holds writes back
+/// (`AcknowledgementGate`), the copies that it hands out (`SnapshotServer`), what it is bound to
+/// (`WriterFence`) and the names of others (`PeerNames`).
 ///
-/// Everything happens on `queue`, one at a time, which is what makes the class safe to hand around;
-/// what comes from the database's writer is passed there first.
+/// What always holds:
+/// - Everything happens on `queue`, one at a time, which is what makes the class safe to hand
+///   around; what comes from the database's writer is passed there first.
+/// - Nothing behind `end` is shipped: what others get, this node has committed.
+/// - A peer's message reaches its session only after its name was judged.
 final class Shipper: @unchecked Sendable {
-  struct Served {
-    var session: PrimarySession
-    var snapshot: SnapshotSource?
-    /// Blocks that were asked for and are not on their way yet.
-    var waitingBlocks = 0
-    /// The peer has said something that belongs here.
-    var hasSpoken = false
-  }
-
   let queue: DispatchQueue
   let options: ReplicationOptions
   private(set) weak var database: Database?
   /// Cached, since sessions ask for them often; `end` is what may be shipped.
-  private var identity: LogIdentity
-  private var end: LogPosition
-  private var fence: Fence
-  private let nodeID: UniqueID
-  private(set) var isWriter: Bool
-  private(set) var acknowledgement: Acknowledgement
-  private var served: [ObjectIdentifier: (connection: WireConnection, served: Served)] = [:]
-  private var window: LogWindow
-  private var completions: [UInt64: (lsn: UInt64, body: @Sendable (VecDBError?) -> Void)] = [:]
-  private var nextTicket: UInt64 = 0
-  private var lastDigest: UInt64 = 0
-  private var isAwaitingDigest = false
-  private var isLettingIn = false
-  private var isUnconfirmed = false
+  var identity: LogIdentity
+  var end: LogPosition
+  private var fencing: WriterFence
+  let gate: AcknowledgementGate
+  let served: ServedConnections
+  private let snapshots: SnapshotServer
+  private var names: PeerNames
+  /// When a name was last used by a second node.
+  private var doubles: [String: UInt64] = [:]
+  var window: LogWindow
+  var lastDigest: UInt64 = 0
+  var isAwaitingDigest = false
   private var lettingInAfter = 0
   /// Whether this follower hears a primary itself, and so may be followed.
   private(set) var isFed = false
-  /// Whether clients' writes are refused until enough replicas were heard.
-  var isHoldingWrites = false
   /// LSNs that followers may still ask for; read by the database's writer.
-  private let needed = Guarded<UInt64?>(nil)
-  private let isAsynchronous: Guarded<Bool>
-  private(set) var stepDowns = 0
-  /// Peers that were not let in, and why the last one was not.
-  private(set) var refusals = (count: 0, last: String?.none)
-  /// Refusals that were said in the log: the first one, and then at most one in ten seconds.
-  private var saidRefusals = (count: 0, at: UInt64(0))
-  /// When a name was last used by somebody who was let in.
-  private var namesSeen: [String: UInt64] = [:]
-  private var beganHolding: UInt64?
+  let needed = Guarded<UInt64?>(nil)
   var onStepDown: (@Sendable (EpochName) -> Void)?
   var onWithdrawn: (@Sendable (EpochName) -> Void)?
   /// Raises an alarm, or with nil takes it back.
-  var onAlarm: (@Sendable (Alarm, String?) -> Void)?
+  var onAlarm: (@Sendable (Alarm, String?) -> Void)? { didSet { gate.onAlarm = onAlarm } }
   /// Answers a candidate, or says how it would be answered; set by the node.
   var judge:
     (
@@ -75,13 +58,12 @@ final class Shipper: @unchecked Sendable {
     self.options = options
     identity = database.logIdentity
     end = database.logEnd
-    fence = record.fence
-    nodeID = record.nodeID
-    isWriter = !record.isFollower
-    acknowledgement = Acknowledgement(
-      terms: terms, patienceEnd: options.startPatienceMilliseconds.map { Self.now() + UInt64($0) })
-    isAsynchronous = Guarded(terms.isAsynchronous)
-    isHoldingWrites = isWriter && !acknowledgement.isReadyToWrite
+    fencing = WriterFence(record.fence, isWriter: !record.isFollower)
+    gate = AcknowledgementGate(options: options, terms: terms, isWriter: !record.isFollower)
+    served = ServedConnections(maximum: options.connectionsMaximum, logger: options.logger)
+    snapshots = SnapshotServer(queue: queue)
+    names = PeerNames(
+      of: options.name, record.nodeID, liveMilliseconds: 2 * options.limits.heartbeatMilliseconds)
     window = LogWindow(bytesMaximum: options.windowBytes)
   }
 
@@ -102,32 +84,32 @@ final class Shipper: @unchecked Sendable {
   }
 
   var view: View { View(identity: identity, end: end, database: database) }
+  var isWriter: Bool { fencing.isWriter }
+  /// Whether clients' writes are refused until enough replicas were heard.
+  var isHoldingWrites: Bool { gate.isHolding }
+  var acknowledgement: Acknowledgement { gate.acknowledgement }
+  var refusals: (count: Int, last: String?) { served.refusals }
+  var epoch: UInt64 { identity.currentEpoch.counter }
 
   // MARK: Connections
 
   func accept(_ connection: WireConnection) {
-    guard served.count < options.connectionsMaximum else {
-      connection.send(.refuse(.init(.overloaded, "\(served.count) connections are open")))
-      return connection.close("too many connections")
-    }
-    connection.delegate = self
-    served[ObjectIdentifier(connection)] = (
-      connection,
-      Served(
-        session: PrimarySession(now: Self.now(), isWriter: isWriter, limits: options.limits),
-        snapshot: nil)
-    )
+    let session = PrimarySession(now: Self.now(), isWriter: isWriter, limits: options.limits)
+    if served.accept(connection, session) { connection.delegate = self }
   }
 
   private func update(
     _ connection: WireConnection,
     _ body: (inout PrimarySession, View, UInt64) -> [PrimarySession.Action]
   ) {
-    let key = ObjectIdentifier(connection)
-    guard var entry = served[key] else { return }
-    let actions = body(&entry.served.session, view, Self.now())
-    served[key]?.served.session = entry.served.session
+    guard var session = served[connection]?.session else { return }
+    let actions = body(&session, view, Self.now())
+    served[connection]?.session = session
     for action in actions { perform(action, on: connection) }
+  }
+
+  private func updateAll(_ body: (inout PrimarySession, View, UInt64) -> [PrimarySession.Action]) {
+    for entry in served.all { update(entry.connection, body) }
   }
 
   private func perform(_ action: PrimarySession.Action, on connection: WireConnection) {
@@ -143,18 +125,23 @@ final class Shipper: @unchecked Sendable {
       connection.send(message)
     case .ship(let after, let bytesMaximum): ship(after, bytesMaximum, on: connection)
     case .holds(let name, let node, let lsn, let isHello):
-      if isHello { greeted(connection, as: name) }
+      if isHello {
+        // The peer is known by now, and its connection is kept.
+        connection.confirm()
+        names.saw(name, now: Self.now())
+      }
       guard isWriter else { break }
-      settle(acknowledgement.holds(name, node, lsn: lsn, isHello: isHello))
-      if isHello, acknowledgement.hasHeardAll { onAlarm?(.startedWithout, nil) }
+      gate.holds(name, node, lsn: lsn, isHello: isHello, epoch: epoch)
       checkReady()
     case .stepDown(let epoch): stepDown(for: epoch)
     case .withdraw(let epoch): onWithdrawn?(epoch)
-    case .restore(let frames): restore(frames, on: connection)
+    case .restore(let frames): restore(frames)
     case .judge(let request): judge(request, isProbe: false, for: connection)
     case .probe(let request): judge(request, isProbe: true, for: connection)
-    case .openSnapshot: openSnapshot(on: connection)
-    case .sendBlocks(let hashes): sendBlocks(hashes, on: connection)
+    case .openSnapshot:
+      guard let database else { break }
+      snapshots.open(database, on: connection) { [weak self] in self?.identity }
+    case .sendBlocks(let hashes): snapshots.send(hashes, on: connection)
     case .close(let reason):
       options.logger.info("a connection ends", metadata: ["reason": "\(reason)"])
       connection.close(reason)
@@ -168,6 +155,12 @@ final class Shipper: @unchecked Sendable {
       connection.queue.async { connection.send(message) }
     }
   }
+
+  private func refused(_ connection: WireConnection, _ reason: String) {
+    served.refused(connection, reason, now: Self.now())
+  }
+
+  // MARK: What happens to the log
 
   private func ship(_ after: UInt64, _ bytesMaximum: Int, on connection: WireConnection) {
     do {
@@ -189,50 +182,21 @@ final class Shipper: @unchecked Sendable {
   }
 
   /// What the log has after `lsn`; asked of the window, and of the disk where that does not reach.
-  private func bytesBehind(_ lsn: UInt64) -> Int {
+  func bytesBehind(_ lsn: UInt64) -> Int {
     if let rest = window.frames(after: lsn, bytesMaximum: .max) {
       return rest.reduce(0) { $0 + LogWindow.size($1) }
     }
     do { return try database?.log.frameBytes(after: lsn) ?? 0 } catch { return 0 }
   }
 
-  // MARK: What happens to the log
-
-  private func logGrew() {
-    for (_, entry) in served {
-      update(entry.connection) { $0.logGrew(history: $1, now: $2) }
-    }
+  func logGrew() {
+    updateAll { $0.logGrew(history: $1, now: $2) }
     noteNeeded()
   }
 
   private func noteNeeded() {
-    let lsns = served.values.filter { $0.served.session.state == .streaming }
-      .map(\.served.session.progress.durable)
-    let least = lsns.min()
+    let least = served.leastDurable
     needed.withLock { $0 = least }
-  }
-
-  /// This node writes from now on, in an epoch that has just begun.
-  func epochsChanged(fence: Fence, terms: AcknowledgementTerms) {
-    acknowledgement = Acknowledgement(terms: terms)
-    isAsynchronous.withLock { $0 = terms.isAsynchronous }
-    self.fence = fence
-    becomeWriter()
-    // What its history has it has seen itself: nobody has to be heard first.
-    isHoldingWrites = false
-    onAlarm?(.missingReplicas, nil)
-  }
-
-  /// This node writes from now on. Who writes has changed: sessions begin anew.
-  func becomeWriter() {
-    guard let database else { return }
-    identity = database.logIdentity
-    end = database.logEnd
-    isWriter = true
-    for (_, entry) in served where entry.served.session.state != .fetching {
-      entry.connection.close("this node has changed its part")
-    }
-    checkReady()
   }
 
   func adopted() {
@@ -242,111 +206,7 @@ final class Shipper: @unchecked Sendable {
     logGrew()
   }
 
-  func tick() {
-    for (_, entry) in served {
-      update(entry.connection) { $0.tick(history: $1, now: $2) }
-    }
-    settle(acknowledgement.tick(now: Self.now()))
-    noteNeeded()
-    checkReady()
-    watchHolding()
-    if isUnconfirmed, acknowledgement.isEverythingHeld {
-      isUnconfirmed = false
-      onAlarm?(.unconfirmed, nil)
-    }
-  }
-
-  /// Writes that cannot be let in are no secret.
-  private func watchHolding() {
-    guard isWriter, isHoldingWrites else {
-      beganHolding = nil
-      return
-    }
-    let began = beganHolding ?? Self.now()
-    beganHolding = began
-    guard Self.now() > began + 10_000 else { return }
-    let heard = acknowledgement.heardMembers.sorted().joined(separator: ", ")
-    let asked = acknowledgement.terms.waiting.map {
-      "\($0.needed) of \($0.members.joined(separator: ", "))"
-    }.joined(separator: " and ")
-    onAlarm?(
-      .missingReplicas,
-      "nothing can be written: writes wait for \(asked), and heard is "
-        + "\(heard.isEmpty ? "nobody" : heard) since the start; start the replicas, or serve with "
-        + "--asynchronous once enough of them are back")
-  }
-
-  // MARK: Fencing
-
-  /// The node is bound to this now.
-  func raise(_ new: Fence) {
-    fence = new
-    guard isWriter, !new.admits(identity.name) else { return }
-    stepDowns += 1
-    isWriter = false
-    settle(acknowledgement.abandon())
-    // The connection over which a promise goes ends by itself.
-    for (_, entry) in served where entry.served.session.state != .greeting {
-      entry.connection.close("this node is not the primary any more")
-    }
-  }
-
-  /// Somebody knows a higher epoch. Writes are refused at once, and those that wait end.
-  func stepDown(for epoch: EpochName) {
-    let isNew = fence.raise(to: epoch)
-    guard isNew || isWriter else { return }
-    stepDowns += 1
-    isWriter = false
-    options.logger.warning("stepping down for \(epoch)")
-    settle(acknowledgement.abandon())
-    onStepDown?(epoch)
-    for (_, entry) in served { entry.connection.close("this node has stepped down") }
-  }
-
-  /// Lets writes in when enough replicas were heard, and after a promise that was given back.
-  private func checkReady() {
-    guard isWriter, acknowledgement.isReadyToWrite, !isLettingIn, let database else { return }
-    guard isHoldingWrites || stepDowns != lettingInAfter else { return }
-    isLettingIn = true
-    let (logger, queue, stepDowns) = (options.logger, queue, stepDowns)
-    Task { [weak self] in
-      do { _ = try await database.holdWrites(nil) } catch {
-        logger.error("writes cannot be let in: \(error)")
-      }
-      queue.async { [weak self] in
-        self?.isLettingIn = false
-        self?.isHoldingWrites = false
-        self?.lettingInAfter = stepDowns
-        self?.onAlarm?(.missingReplicas, nil)
-      }
-    }
-  }
-
-  func replaceTerms(_ terms: AcknowledgementTerms) {
-    isAsynchronous.withLock { $0 = terms.isAsynchronous }
-    settle(acknowledgement.replace(terms: terms))
-  }
-
-  /// From here on nothing is acknowledged that waits for replicas.
-  func closeAll(_ reason: String) {
-    isWriter = false
-    settle(acknowledgement.abandon())
-    for (_, entry) in served { entry.connection.close(reason) }
-  }
-
-  /// This follower hears a primary, or does not any more.
-  func feed(_ isFed: Bool) {
-    self.isFed = isFed
-    guard !isFed, !isWriter else { return }
-    for (_, entry) in served where entry.served.session.state == .streaming {
-      entry.connection.close("this node hears no primary")
-    }
-  }
-
-  /// Whether writes have to wait until enough replicas were heard.
-  var holdsWritesAtStart: Bool { isHoldingWrites }
-
-  private func restore(_ frames: [LogFrame], on connection: WireConnection) {
+  private func restore(_ frames: [LogFrame]) {
     guard let database else { return }
     let (queue, logger, identity) = (queue, options.logger, identity)
     database.append(received: frames, of: identity) { [weak self] result in
@@ -361,269 +221,172 @@ final class Shipper: @unchecked Sendable {
     }
   }
 
-  // MARK: Snapshots
+  func tick() {
+    updateAll { $0.tick(history: $1, now: $2) }
+    gate.tick(epoch: epoch)
+    noteNeeded()
+    checkReady()
+    gate.watchHold(isWriter: isWriter)
+    for (name, last) in doubles where Self.now() > last + Self.doubleMilliseconds {
+      doubles[name] = nil
+      onAlarm?(.name(name), nil)
+    }
+  }
 
-  private static let waitingBlocksMaximum = 64
+  /// A second node of one name that has not tried for so long has gone.
+  private static let doubleMilliseconds: UInt64 = 60_000
 
-  private func openSnapshot(on connection: WireConnection) {
+  // MARK: Writing, and who may
+
+  /// This node writes from now on, in an epoch that has just begun.
+  func epochsChanged(fence: Fence, terms: AcknowledgementTerms) {
+    gate.begin(terms)
+    fencing.begin(fence)
+    becomeWriter()
+  }
+
+  /// This node writes from now on. Who writes has changed: sessions begin anew.
+  func becomeWriter() {
     guard let database else { return }
-    let (queue, key) = (queue, ObjectIdentifier(connection))
+    identity = database.logIdentity
+    end = database.logEnd
+    fencing.begin()
+    served.close("this node has changed its part") { $0.state != .fetching }
+    checkReady()
+  }
+
+  /// The node is bound to this now.
+  func raise(_ new: Fence) {
+    guard fencing.raise(to: new, own: identity.name) else { return }
+    gate.abandon(epoch: epoch)
+    // The connection over which a promise goes ends by itself.
+    served.close("this node is not the primary any more") { $0.state != .greeting }
+  }
+
+  /// Somebody knows a higher epoch. Writes are refused at once, and those that wait end.
+  private func stepDown(for epoch: EpochName) {
+    guard fencing.stepDown(for: epoch) else { return }
+    options.logger.warning("stepping down for \(epoch)")
+    gate.abandon(epoch: self.epoch)
+    onStepDown?(epoch)
+    served.close("this node has stepped down")
+  }
+
+  /// Lets writes in when enough replicas were heard, and after a promise that was given back.
+  private func checkReady() {
+    guard isWriter, let database,
+      gate.beginLettingIn(isAsked: fencing.stepDowns != lettingInAfter)
+    else { return }
+    let (logger, queue, stepDowns) = (options.logger, queue, fencing.stepDowns)
     Task { [weak self] in
-      do {
-        let source = try await database.makeSnapshot()
-        queue.async { [weak self] in
-          guard let self, self.served[key] != nil else { return }
-          self.served[key]?.served.snapshot = source
-          connection.send(
-            .snapshot(.init(manifest: source.manifest.encode(), identity: self.identity)))
-        }
-      } catch {
-        queue.async { connection.close("a snapshot cannot be made: \(error)") }
+      do { _ = try await database.holdWrites(nil) } catch {
+        logger.error("writes cannot be let in: \(error)")
+      }
+      queue.async { [weak self] in
+        self?.lettingInAfter = stepDowns
+        self?.gate.letIn()
       }
     }
   }
 
-  private func sendBlocks(_ hashes: [Digest], on connection: WireConnection) {
-    let key = ObjectIdentifier(connection)
-    guard let source = served[key]?.served.snapshot else {
-      return connection.close("blocks were asked for without a snapshot")
-    }
-    served[key]?.served.waitingBlocks += hashes.count
-    guard served[key]?.served.waitingBlocks ?? 0 <= Self.waitingBlocksMaximum else {
-      return connection.close("too many blocks were asked for at once")
-    }
-    let queue = queue
-    DispatchQueue.global(qos: .utility).async {
-      for hash in hashes {
-        do {
-          let bytes = try source.block(hash)
-          queue.async {
-            connection.send(.block(hash, bytes)) { [weak self] in
-              self?.served[key]?.served.waitingBlocks -= 1
-            }
-          }
-        } catch {
-          return queue.async { connection.close("a block cannot be read: \(error)") }
-        }
-      }
-    }
+  func replaceTerms(_ terms: AcknowledgementTerms) { gate.replace(terms, epoch: epoch) }
+
+  /// From here on nothing is acknowledged that waits for replicas.
+  func closeAll(_ reason: String) {
+    fencing.end()
+    gate.abandon(epoch: epoch)
+    served.close(reason)
+  }
+
+  /// This follower hears a primary, or does not any more.
+  func feed(_ isFed: Bool) {
+    self.isFed = isFed
+    guard !isFed, !isWriter else { return }
+    served.close(Message.Refusal.hearsNobody) { $0.state == .streaming }
   }
 }
+
+// MARK: What peers say
 
 extension Shipper: WireConnectionDelegate {
   func received(_ message: Message, on connection: WireConnection) {
-    switch message {
-    case .hello(let hello), .openSnapshot(let hello):
-      for epoch in fence.withdrawn(of: hello.promised) { connection.send(.withdraw(epoch)) }
-      if let refusal = refusal(of: hello, on: connection) {
-        connection.send(.refuse(.init(.notAllowed, refusal)))
-        refused(connection, refusal)
-        return connection.close(refusal)
-      }
-    default: break
-    }
-    if !isWriter, !isFed {
-      // Two nodes that follow each other would believe that they lack nothing.
-      switch message {
-      case .hello, .openSnapshot:
-        served[ObjectIdentifier(connection)]?.served.hasSpoken = true
-        connection.send(
-          .refuse(
-            .init(
-              .notServing, "this node hears no primary", fence: fence.known,
-              databaseID: identity.databaseID)))
-        return connection.close("this node hears no primary")
-      default: break
-      }
-    }
+    guard isLetIn(message, on: connection) else { return }
     switch message {
     case .refuse: break
-    default: served[ObjectIdentifier(connection)]?.served.hasSpoken = true
+    default: served[connection]?.hasSpoken = true
     }
-    let fence = fence
+    let fence = fencing.fence
     update(connection) { $0.received(message, fence: fence, history: $1, now: $2) }
   }
 
+  /// Judges who says who it is. Whoever is not let in is told why.
+  private func isLetIn(_ message: Message, on connection: WireConnection) -> Bool {
+    let wantsToStream: Bool
+    let greeting: Message.Hello
+    switch message {
+    case .hello(let hello): (wantsToStream, greeting) = (true, hello)
+    case .openSnapshot(let hello): (wantsToStream, greeting) = (false, hello)
+    case .requestPromise(let request), .probe(let request):
+      guard let text = PeerNames.mismatch(request.candidate, connection.certifiedNames) else {
+        return true
+      }
+      turnAway(connection, .init(.notAllowed, text))
+      return false
+    default: return true
+    }
+    for epoch in fencing.fence.withdrawn(of: greeting.promised) {
+      connection.send(.withdraw(epoch))
+    }
+    let name = greeting.name
+    let verdict = names.judge(
+      greeting, certified: connection.certifiedNames,
+      others: served.sessions(beside: connection),
+      isOwner: acknowledgement.isOwner(greeting.nodeID, of: name), wantsToStream: wantsToStream,
+      now: Self.now())
+    switch verdict {
+    case .refuse(let reason, let text, let alarm):
+      if let alarm {
+        doubles[name] = Self.now()
+        onAlarm?(.name(name), alarm)
+      }
+      turnAway(connection, .init(reason, text))
+      return false
+    case .takesOver:
+      options.logger.warning("'\(name)' is another node from now on")
+      gate.forget(owner: name)
+      doubles[name] = nil
+      onAlarm?(.name(name), nil)
+    case .welcome: break
+    }
+    guard isWriter || isFed else {
+      // Two nodes that follow each other would believe that they lack nothing.
+      turnAway(
+        connection,
+        .init(
+          .notServing, Message.Refusal.hearsNobody, fence: fencing.fence.known,
+          databaseID: identity.databaseID))
+      return false
+    }
+    return true
+  }
+
+  private func turnAway(_ connection: WireConnection, _ refusal: Message.Refusal) {
+    served[connection]?.hasSpoken = true
+    if refusal.reason != .notServing { refused(connection, refusal.text) }
+    connection.send(.refuse(refusal))
+    connection.close(refusal.text)
+  }
+
   func closed(_ connection: WireConnection, reason: String) {
-    let entry = served.removeValue(forKey: ObjectIdentifier(connection))
-    if let name = entry?.served.session.name, namesSeen[name] != nil,
-      acknowledgement.isOwner(entry?.served.session.nodeID ?? .zero, of: name)
+    let entry = served[connection]
+    if let session = entry?.session, names.knows(session.name),
+      acknowledgement.isOwner(session.nodeID, of: session.name)
     {
-      namesSeen[name] = Self.now()
+      names.saw(session.name, now: Self.now())
     }
-    if let entry, !entry.served.hasSpoken { refused(connection, reason) }
+    if let entry, !entry.hasSpoken { refused(connection, reason) }
+    _ = served.remove(connection)
+    snapshots.closed(connection)
     noteNeeded()
-  }
-
-  private func refused(_ connection: WireConnection, _ reason: String) {
-    served[ObjectIdentifier(connection)]?.served.hasSpoken = true
-    let text = "\(connection.peer): \(reason)"
-    refusals = (refusals.count + 1, text)
-    saidRefusals.count += 1
-    let now = Self.now()
-    guard saidRefusals.at == 0 || now > saidRefusals.at + 10_000 else { return }
-    options.logger.notice(
-      "a peer was not let in", metadata: ["reason": "\(text)", "count": "\(saidRefusals.count)"])
-    saidRefusals = (0, now)
-  }
-
-  /// A peer is known by now, and its connection is kept.
-  private func greeted(_ connection: WireConnection, as name: String) {
-    connection.confirm()
-    namesSeen[name] = Self.now()
-  }
-
-  /// How long after its last word a name may be used by another node.
-  private static let nameMilliseconds: UInt64 = 30_000
-
-  /// Why a node may not use the name that it says; nil if it may. Two nodes with one name would
-  /// confirm for each other what only one of them has.
-  private func refusal(of hello: Message.Hello, on connection: WireConnection) -> String? {
-    let name = hello.name
-    guard hello.nodeID != .zero else { return nil }
-    if name == options.name, hello.nodeID != nodeID {
-      return "this node itself is called '\(name)'"
-    }
-    let isConnected = served.values.contains {
-      $0.connection !== connection && $0.served.session.name == name
-        && $0.served.session.nodeID != .zero && $0.served.session.nodeID != hello.nodeID
-    }
-    if isConnected {
-      onAlarm?(.name(name), "two nodes are called '\(name)': the second one is not let in")
-      return "another node that is called '\(name)' is connected"
-    }
-    guard !acknowledgement.isOwner(hello.nodeID, of: name) else { return nil }
-    let seen = namesSeen[name] ?? 0
-    guard Self.now() > seen + Self.nameMilliseconds else {
-      return "another node was called '\(name)' less than "
-        + "\(Self.nameMilliseconds / 1_000) s ago"
-    }
-    options.logger.warning("'\(name)' is another node from now on")
-    acknowledgement.forget(owner: name)
-    onAlarm?(.name(name), nil)
-    return nil
-  }
-}
-
-// MARK: What the database's writer tells and asks
-
-extension Shipper: ReplicationHooks {
-  func committed(_ frames: [LogFrame]) {
-    queue.async { [self] in
-      window.append(frames)
-      let now = Self.now()
-      if now > lastDigest + 500 {
-        // This group waits until it is applied, so that its digest can go right behind it.
-        lastDigest = now
-        isAwaitingDigest = true
-      } else if !isAwaitingDigest, let last = frames.last {
-        end = last.position
-      }
-      if let counter = frames.last?.epochCounter, counter != identity.currentEpoch.counter,
-        let database
-      {
-        identity = database.logIdentity
-      }
-      logGrew()
-    }
-  }
-
-  func published(_ position: LogPosition, dataDigest: Digest) {
-    queue.async { [self] in
-      guard isAwaitingDigest else { return }
-      isAwaitingDigest = false
-      for key in served.keys {
-        served[key]?.served.session.note(digest: dataDigest, at: position.lsn)
-      }
-      end = position
-      logGrew()
-    }
-  }
-
-  func whenAcknowledged(_ lsn: UInt64, _ body: @escaping @Sendable (VecDBError?) -> Void) {
-    if isAsynchronous.withLock({ $0 }) { return body(nil) }
-    queue.async { [self] in
-      guard isWriter else { return body(outcomeUnknown(lsn)) }
-      nextTicket += 1
-      completions[nextTicket] = (lsn, body)
-      settle(acknowledgement.committed(lsn: lsn, ticket: nextTicket, now: Self.now()))
-    }
-  }
-
-  func neededLSN(_ log: WriteAheadLog) -> UInt64? {
-    guard let needed = needed.withLock({ $0 }) else {
-      // Nobody is there; those who come back soon find some log.
-      return log.startOfNewest(bytes: options.retainedLogBytes)
-    }
-    return max(needed, log.startOfNewest(bytes: options.retainedLogBytes))
-  }
-
-  private func settle(_ actions: [Acknowledgement.Action]) {
-    for action in actions {
-      switch action {
-      case .release(let tickets):
-        if isUnconfirmed {
-          isUnconfirmed = false
-          onAlarm?(.unconfirmed, nil)
-        }
-        for ticket in tickets { completions.removeValue(forKey: ticket)?.body(nil) }
-      case .giveUp(let tickets):
-        if isWriter, !isUnconfirmed {
-          isUnconfirmed = true
-          onAlarm?(
-            .unconfirmed,
-            "replicas do not confirm writes in time: these end with an unknown outcome")
-        }
-        for ticket in tickets {
-          guard let (lsn, body) = completions.removeValue(forKey: ticket) else { continue }
-          body(outcomeUnknown(lsn))
-        }
-      case .degraded: options.logger.error("acknowledging writes without replicas")
-      case .restored: options.logger.notice("enough replicas have caught up again")
-      case .startedWithout(let missing):
-        onAlarm?(
-          .startedWithout,
-          "writing began without having heard \(missing.joined(separator: ", ")) since the start: "
-            + "if this host's disk was set back, what only they have is not here")
-      }
-    }
-  }
-
-  private func outcomeUnknown(_ lsn: UInt64) -> VecDBError {
-    VecDBError(
-      .outcomeUnknown,
-      "the write is in the log of this host (epoch \(identity.currentEpoch.counter), LSN \(lsn)), "
-        + "but \(acknowledgement.policy.needed) replicas did not confirm it in time",
-      at: options.name,
-      remedy: "Write the same records again: those that are there already are not written twice.")
-  }
-}
-
-// MARK: What operators see
-
-extension Shipper {
-  struct Follower: Sendable, Codable {
-    var name: String
-    var receivedLSN: UInt64
-    var durableLSN: UInt64
-    var appliedLSN: UInt64
-    var searchableLSN: UInt64
-    var lagLSN: UInt64
-    var lagBytes: UInt64
-    var isFetchingSnapshot: Bool
-  }
-
-  var followers: [Follower] {
-    served.values.filter { !$0.served.session.name.isEmpty }.map { entry in
-      let session = entry.served.session
-      let applied = session.progress.applied
-      let isFetching = session.state == .fetching
-      return Follower(
-        name: session.name, receivedLSN: session.progress.received,
-        durableLSN: session.progress.durable, appliedLSN: applied,
-        searchableLSN: session.progress.searchable,
-        lagLSN: isFetching ? end.lsn : end.lsn - min(end.lsn, applied),
-        lagBytes: isFetching ? 0 : UInt64(bytesBehind(applied)), isFetchingSnapshot: isFetching)
-    }.sorted { $0.name < $1.name }
   }
 }

@@ -5,7 +5,8 @@ import NIOPosix
 import VecDB
 
 /// A page over HTTP for operators, load balancers and Prometheus. It only answers; nothing can be
-/// changed through it, and it says nothing about records.
+/// changed through it, and it says nothing about records. It listens on loopback, unless a
+/// ``StatusProtection`` says who else may read it.
 ///
 /// | path | answer |
 /// |---|---|
@@ -22,11 +23,15 @@ public final class StatusServer: Sendable {
 
   private let channel: any Channel
 
-  /// Listens at `address`; there is no protection, so choose one that only operators reach.
+  /// Listens at `address`.
+  ///
+  /// - Throws: `invalidArgument` if others than `protection` allows would reach that address.
   public static func start(
     _ node: ReplicationNode, at address: NodeAddress,
+    protection: StatusProtection = .loopback,
     readyLagSeconds: Double = StatusServer.defaultReadyLagSeconds
   ) async throws -> StatusServer {
+    try protection.require(address)
     let limiter = ConnectionLimiter(
       maximum: DescriptorBudget.connections(wanted: connectionsMaximum, share: 3))
     let channel = try await ServerBootstrap(group: WireTransport.group)
@@ -44,7 +49,8 @@ public final class StatusServer: Sendable {
           let operations = channel.pipeline.syncOperations
           try operations.addHandler(IdleStateHandler(allTimeout: .seconds(10)))
           try operations.configureHTTPServerPipeline(withErrorHandling: true)
-          try operations.addHandler(StatusHandler(node: node, readyLagSeconds: readyLagSeconds))
+          try operations.addHandler(
+            StatusHandler(node: node, protection: protection, readyLagSeconds: readyLagSeconds))
         }
       }
       .bind(listening: address)
@@ -63,6 +69,7 @@ private final class StatusHandler: ChannelInboundHandler, @unchecked Sendable {
   typealias OutboundOut = HTTPServerResponsePart
 
   private let node: ReplicationNode
+  private let protection: StatusProtection
   private let readyLagSeconds: Double
   private var head: HTTPRequestHead?
   private var bodyBytes = 0
@@ -70,8 +77,9 @@ private final class StatusHandler: ChannelInboundHandler, @unchecked Sendable {
   /// How long a whole request may take to come, however lively its sender is.
   private static let patience = TimeAmount.seconds(10)
 
-  init(node: ReplicationNode, readyLagSeconds: Double) {
+  init(node: ReplicationNode, protection: StatusProtection, readyLagSeconds: Double) {
     self.node = node
+    self.protection = protection
     self.readyLagSeconds = readyLagSeconds
   }
 
@@ -110,12 +118,18 @@ private final class StatusHandler: ChannelInboundHandler, @unchecked Sendable {
       bodyBytes = 0
       awaitRequest(context.channel)
       let (channel, node, limit) = (context.channel, node, readyLagSeconds)
+      let isAdmitted = protection.admits(
+        StatusAnswer.path(head), authorization: head.headers.first(name: "Authorization"))
       Task {
-        let answer = await StatusAnswer.make(head, node: node, readyLagSeconds: limit)
+        let answer =
+          isAdmitted
+          ? await StatusAnswer.make(head, node: node, readyLagSeconds: limit)
+          : StatusAnswer(status: .unauthorized, contentType: "text/plain", body: "no token\n")
         var headers = HTTPHeaders([
           ("Content-Type", answer.contentType), ("Content-Length", "\(answer.body.utf8.count)"),
           ("Cache-Control", "no-store"), ("Connection", head.isKeepAlive ? "keep-alive" : "close"),
         ])
+        if answer.status == .unauthorized { headers.add(name: "WWW-Authenticate", value: "Bearer") }
         if answer.status == .methodNotAllowed { headers.add(name: "Allow", value: "GET, HEAD") }
         let response = HTTPResponseHead(
           version: head.version, status: answer.status, headers: headers)
@@ -145,8 +159,7 @@ struct StatusAnswer {
       return StatusAnswer(status: .methodNotAllowed, contentType: "text/plain", body: "GET only\n")
     }
     let status = await node.status()
-    let path = head.uri.split(separator: "?", maxSplits: 1).first.map(String.init) ?? "/"
-    switch path {
+    switch path(head) {
     case "/": return StatusAnswer(contentType: "text/html; charset=utf-8", body: page(status))
     case "/status": return StatusAnswer(body: json(status))
     case "/health":
@@ -165,12 +178,17 @@ struct StatusAnswer {
         isOpen && lag <= readyLagSeconds,
         isOpen ? "\(lag) s behind" : "the copy is being fetched")
     case "/metrics":
-      let activity = node.state.withLock { $0.database }?.activity
+      let database = node.state.withLock { $0.database }
       return StatusAnswer(
-        contentType: "text/plain; version=0.0.4", body: MetricsPage(status, activity).text)
+        contentType: "text/plain; version=0.0.4",
+        body: MetricsPage(status, database?.activity, database?.knownHealth ?? []).text)
     default:
       return StatusAnswer(status: .notFound, contentType: "text/plain", body: "not found\n")
     }
+  }
+
+  static func path(_ head: HTTPRequestHead) -> String {
+    head.uri.split(separator: "?", maxSplits: 1).first.map(String.init) ?? "/"
   }
 
   private static func check(_ isGood: Bool, _ text: String) -> StatusAnswer {
@@ -203,6 +221,14 @@ struct StatusAnswer {
           "behind",
           "\(status.lagLSN ?? 0) batches, \(status.lagBytes ?? 0) bytes, "
             + (status.lagSeconds.map { "\($0) s" } ?? "never heard")
+        ))
+    }
+    if status.isFetching == true {
+      rows.append(
+        (
+          "copy",
+          "\(status.fetchStage ?? "asked for"), \(status.fetchedBytes ?? 0) of "
+            + "\(status.fetchTotalBytes ?? 0) bytes"
         ))
     }
     for follower in status.followers {

@@ -21,11 +21,17 @@ final class WireConnection: @unchecked Sendable {
   private var isClosed = false
   /// Set on the side that accepts.
   var limiter: ConnectionLimiter?
+  private let certified = Guarded<[String]?>(nil)
 
   init(channel: any Channel, queue: DispatchQueue) {
     self.channel = channel
     self.queue = queue
   }
+
+  /// The names in the peer's certificate; nil where nodes show none.
+  var certifiedNames: [String]? { certified.withLock { $0 } }
+
+  func certify(_ names: [String]) { certified.withLock { $0 = names } }
 
   var peer: String { channel.remoteAddress.map { "\($0)" } ?? "a peer" }
 
@@ -253,7 +259,7 @@ struct WireTransport: Sendable {
     let operations = channel.pipeline.syncOperations
     try operations.addHandlers(try security.makeHandlers(isServer))
     if let proof = security.proof {
-      try operations.addHandler(PeerGate(judge: proof.judge, proven: proven))
+      try operations.addHandler(PeerGate(proof: proof, connection: connection, proven: proven))
     } else {
       proven?.succeed()
     }

@@ -101,6 +101,10 @@ package enum Message: Sendable, Hashable {
     /// The database that the fence is of; zero if that is not said.
     package var databaseID: UniqueID
 
+    /// What a node says that neither writes nor hears one that does.
+    package static let hearsNobody = "this node hears no primary"
+    package static let hasNothing = "this node has no database yet"
+
     package init(
       _ reason: Reason, _ text: String, fence: EpochName = .none, databaseID: UniqueID = .zero
     ) {

@@ -51,7 +51,8 @@ package struct PrimarySession: Sendable {
   private var creditLimit: UInt64 = 0
   private var isReading = false
   private var bytesBehind: UInt64 = 0
-  private var heard: UInt64
+  /// When it last said something.
+  package private(set) var heard: UInt64
   private var spoke: UInt64
   private var sentIdentity: LogIdentity?
   private var pendingDigest: (lsn: UInt64, digest: Digest)?

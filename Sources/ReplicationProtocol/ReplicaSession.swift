@@ -33,6 +33,8 @@ package struct ReplicaSession: Sendable {
     case closed
   }
 
+  /// The other side is of this database, or has none, is no primary, and hears none.
+  package private(set) var heardNobody = false
   package private(set) var state = State.greeting
   /// The last LSN received, committed or not.
   package private(set) var receivedLSN: UInt64 = 0
@@ -222,6 +224,10 @@ package struct ReplicaSession: Sendable {
       databaseID != nil
       && (refusal.databaseID == databaseID || refusal.databaseID == .zero && identity != nil)
     state = .closed
+    heardNobody =
+      refusal.reason == .notServing && refusal.fence <= fence.known
+      && (isOurs && refusal.text == Message.Refusal.hearsNobody
+        || refusal.text == Message.Refusal.hasNothing)
     let text = "the primary refuses: \(refusal.text)"
     switch refusal.reason {
     case .foreignDatabase: return [.alarm(text), .close(text)]

@@ -12,6 +12,8 @@
       var client: NIOSSLContext
       /// When the node's certificate ends, in seconds since 1970.
       var expires: Int64
+      /// The node's names, in lower case.
+      var names: [String]
     }
 
     private struct Stamp: Equatable {
@@ -82,7 +84,8 @@
         return Contexts(
           server: try NIOSSLContext(configuration: server),
           client: try NIOSSLContext(configuration: client),
-          expires: chain.map { Int64($0.notValidAfter) }.min() ?? 0)
+          expires: chain.map { Int64($0.notValidAfter) }.min() ?? 0,
+          names: chain.first?.dnsNames ?? [])
       } catch {
         throw VecDBError(
           .invalidArgument, "the certificate and the key cannot be used: \(error)",

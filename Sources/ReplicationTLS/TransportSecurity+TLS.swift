@@ -11,7 +11,7 @@
     /// - Parameters:
     ///   - files: This node's certificate and key, and the authority.
     ///   - names: The names of the nodes that may connect, and be connected to. Whoever has one of
-    ///     them is trusted with everything that a node may do.
+    ///     them is trusted with everything that a node of that name may do.
     /// - Throws: `invalidArgument` if a file cannot be read, the key is not that of the certificate,
     ///   or there is no name.
     public static func tls(
@@ -27,8 +27,8 @@
       return TransportSecurity(
         name: "TLS 1.3",
         proof: Proof(
-          judge: { refusal(of: $0, allowed) }, explain: { explanation(of: $0) },
-          expires: { credentials.current().expires }),
+          judge: { verdict(on: $0, allowed) }, explain: { explanation(of: $0) },
+          expires: { credentials.current().expires }, names: { credentials.current().names }),
         makeHandlers: { isServer in
           let current = credentials.current()
           return isServer
@@ -38,19 +38,19 @@
     }
 
     /// The chain of the peer's certificate has been verified; this is about its names.
-    private static func refusal(
-      of operations: ChannelPipeline.SynchronousOperations, _ allowed: Set<String>
-    ) -> String? {
+    private static func verdict(
+      on operations: ChannelPipeline.SynchronousOperations, _ allowed: Set<String>
+    ) -> Verdict {
       let certificate: NIOSSLCertificate?
       do { certificate = try operations.nioSSL_peerCertificate() } catch {
-        return "the peer's certificate cannot be read: \(error)"
+        return .refused("the peer's certificate cannot be read: \(error)")
       }
-      guard let certificate else { return "the peer has shown no certificate" }
-      let names = certificate._subjectAlternativeNames().filter { $0.nameType == .dnsName }
-        .map { String(decoding: $0.contents, as: UTF8.self).lowercased() }
-      guard !names.contains(where: allowed.contains) else { return nil }
-      return "the certificate is of '\(names.joined(separator: ", "))', "
-        + "which is none of the names that are allowed here"
+      guard let certificate else { return .refused("the peer has shown no certificate") }
+      let names = certificate.dnsNames
+      if names.contains(where: allowed.contains) { return .certified(names) }
+      return .refused(
+        "the certificate is of '\(names.joined(separator: ", "))', "
+          + "which is none of the names that are allowed here")
     }
 
     private static func explanation(of error: any Error) -> String {
@@ -70,6 +70,14 @@
       ]
       guard let found = known.first(where: { text.contains($0.0) }) else { return text }
       return "the TLS handshake failed: \(found.1)"
+    }
+  }
+
+  extension NIOSSLCertificate {
+    /// The DNS names in it, in lower case. The subject's common name does not count.
+    var dnsNames: [String] {
+      _subjectAlternativeNames().filter { $0.nameType == .dnsName }
+        .map { String(decoding: $0.contents, as: UTF8.self).lowercased() }
     }
   }
 #endif

@@ -22,6 +22,7 @@ public final class Database: Sendable {
   let records: RecordStore
   let catalog: Catalog
   private let closing = Atomic(false)
+  private let isEnding = Atomic(false)
   /// Works on rebuilds that are under way.
   let rebuilds: RebuildRunner
   /// Answers other processes; nil where that is turned off or cannot be.
@@ -122,16 +123,7 @@ public final class Database: Sendable {
   /// closing twice is fine.
   public func close() async throws {
     guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }
-    let server = control.withLock { server in
-      defer { server = nil }
-      return server
-    }
-    await server?.stop()
-    await rebuilds.stop()
-    try await onBackground { self.endScrub() }
-    // The writer is idle when the last pass runs, so that it has everything.
-    await queue.close { _ in }
-    try await endArchiving()
+    try await endWork()
     let failure = Guarded<VecDBError?>(nil)
     await queue.close { engine in
       do {
@@ -146,6 +138,31 @@ public final class Database: Sendable {
       engine.shutDown()
     }
     if let failure = failure.withLock({ $0 }) { throw failure }
+  }
+
+  /// Ends everything but searches, for a copy whose place another one is about to take: nothing in
+  /// its directory changes any more. `closeNow` ends the searches as well.
+  package func endWork() async throws {
+    guard !isEnding.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    let server = control.withLock { server in
+      defer { server = nil }
+      return server
+    }
+    await server?.stop()
+    await rebuilds.stop()
+    try await onBackground { self.endScrub() }
+    // The writer is idle when the last pass runs, so that it has everything.
+    await queue.close { _ in }
+    try await endArchiving()
+  }
+
+  /// Closes the files after `endWork`, without a checkpoint. Blocks for a moment.
+  package func closeNow() {
+    guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    queue.closeNow { engine in
+      engine.checkpointer.finish(engine, waiting: true)
+      engine.shutDown()
+    }
   }
 
   /// The LSN up to which writes are durable and searchable.

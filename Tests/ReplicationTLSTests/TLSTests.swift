@@ -16,10 +16,10 @@
     }
 
     private func options(
-      _ name: String, _ security: TransportSecurity, primary: Int? = nil
+      _ name: String, _ security: TransportSecurity, primary: Int? = nil, port: Int = 0
     ) -> ReplicationOptions {
       var options = ReplicationOptions(
-        name: name, listen: NodeAddress(host: "127.0.0.1", port: 0),
+        name: name, listen: NodeAddress(host: "127.0.0.1", port: port),
         peers: primary.map { [NodeAddress(host: "127.0.0.1", port: $0)] } ?? [],
         security: security)
       options.logger.logLevel = .critical
@@ -101,6 +101,8 @@
       /// The certificate of who connects, nil for plaintext, and whom it allows.
       var certificate: String?
       var allows = "a"
+      /// The name that it says it has.
+      var name = "b"
       /// Words of the reasons, on its side and on the primary's.
       var there: String
       var here: String
@@ -114,7 +116,7 @@
         testDescription: "another authority", certificate: "foreign",
         there: "does not know the authority", here: "not signed by the authority, or expired"),
       Stranger(
-        testDescription: "a name that is not allowed", certificate: "c",
+        testDescription: "a name that is not allowed", certificate: "c", name: "c",
         there: "none of the names", here: "none of the names"),
       Stranger(
         testDescription: "a replica that does not allow the primary", certificate: "b",
@@ -133,7 +135,7 @@
           } ?? .insecureLoopback
         let replica = try await ReplicationNode.follow(
           directory + "/stranger",
-          options: options("b", security, primary: primary.listeningPort),
+          options: options(stranger.name, security, primary: primary.listeningPort),
           configuration: configuration)
         try await eventually("a reason on both sides") {
           let error = await replica.status().lastError ?? ""
@@ -147,6 +149,66 @@
         try await primary.database.collection("c").upsert(record(1_000))
         try await expectFollowing(
           primary, directory + "/b", .tls(files("b"), allowing: ["a"]))
+      }
+    }
+
+    /// The certificate of one node, with which it speaks under the name of another.
+    private func lying(_ certificate: String, as name: String) throws -> TransportSecurity {
+      let honest = try TransportSecurity.tls(files(certificate), allowing: ["a", "b", "c"])
+      let proof = try #require(honest.proof)
+      return TransportSecurity(
+        name: honest.name,
+        proof: .init(
+          judge: proof.judge, explain: proof.explain, expires: proof.expires, names: { [name] }),
+        makeHandlers: honest.makeHandlers)
+    }
+
+    @Test func aNodeSpeaksUnderANameOfItsCertificate() async throws {
+      try await withPrimary(.tls(files("a"), allowing: ["b", "c"])) { primary, directory in
+        // It does not start under another name,
+        let error = await #expect(throws: VecDBError.self) {
+          try await ReplicationNode.follow(
+            directory + "/c",
+            options: options(
+              "b", .tls(files("c"), allowing: ["a"]), primary: primary.listeningPort),
+            configuration: configuration)
+        }
+        #expect(error?.message.contains("its certificate is of 'c'") == true)
+        // and one that starts all the same is not let in: neither to follow nor to be promoted.
+        let impostor = try await ReplicationNode.follow(
+          directory + "/c",
+          options: options("b", try lying("c", as: "b"), primary: primary.listeningPort),
+          configuration: configuration)
+        try await eventually("a refusal") {
+          await primary.status().lastRefusal?.contains("the node says that it is 'b'") == true
+        }
+        #expect(await impostor.status().databaseID == nil)
+        #expect(await primary.status().followers.isEmpty)
+        try await impostor.stop()
+        try await expectFollowing(primary, directory + "/b", .tls(files("b"), allowing: ["a"]))
+      }
+    }
+
+    /// What answers under a name that is not its own does not count in a promotion.
+    @Test func aPromiseCountsUnderTheNameOfTheCertificate() async throws {
+      try await withPrimary(.tls(files("a"), allowing: ["b", "c"])) { primary, directory in
+        var real = options("b", try .tls(files("b"), allowing: ["a", "c"]))
+        real.peers = [NodeAddress(host: "127.0.0.1", port: primary.listeningPort ?? 0)]
+        let replica = try await ReplicationNode.follow(
+          directory + "/b", options: real, configuration: configuration)
+        try await eventually("following") { await replica.status().isConnected }
+        // The primary becomes one that says that it is 'c'.
+        try await primary.stop()
+        let double = try await ReplicationNode.serve(
+          directory + "/a",
+          options: options("c", try lying("a", as: "c"), port: real.peers[0].port),
+          configuration: configuration)
+        let error = await #expect(throws: VecDBError.self) {
+          try await replica.promote(timeoutMilliseconds: 1_000)
+        }
+        #expect(error?.message.contains("not certain") == true)
+        try await replica.stop()
+        try await double.stop()
       }
     }
 

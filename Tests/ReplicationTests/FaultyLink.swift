@@ -22,6 +22,8 @@ final class FaultyLink: Sendable {
     var target = 0
     var generator: SplitMix
     var channels: [ObjectIdentifier: any Channel] = [:]
+    /// What came from the node.
+    var bytesBack = 0
   }
 
   struct SplitMix: RandomNumberGenerator, Sendable {
@@ -43,6 +45,8 @@ final class FaultyLink: Sendable {
   }
 
   var port: Int { listener.withLock { $0?.localAddress?.port ?? 0 } }
+  /// How many bytes the node has sent so far.
+  var bytesBack: Int { state.withLock { $0.bytesBack } }
   /// The port of the node that it leads to.
   func lead(to port: Int?) { state.withLock { $0.target = port ?? 0 } }
 
@@ -119,8 +123,14 @@ private final class LinkEnd: ChannelInboundHandler {
 
   func channelInactive(context: ChannelHandlerContext) {
     let key = ObjectIdentifier(context.channel)
-    link.state.withLock { $0.channels[key] = nil }
-    partner?.close(promise: nil)
+    let (delay, isCut) = link.state.withLock { state in
+      state.channels[key] = nil
+      return (state.faults.delayMilliseconds, state.faults.isCut)
+    }
+    guard let partner else { return }
+    guard delay > 0, !isCut else { return partner.close(promise: nil) }
+    // Behind what is on its way.
+    context.eventLoop.scheduleTask(in: .milliseconds(delay)) { partner.close(promise: nil) }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -132,11 +142,13 @@ private final class LinkEnd: ChannelInboundHandler {
     guard let partner else { return waiting.append(buffer) }
     enum Fate { case whole, nothing, half, twice }
     let isTowardsNode = isTowardsNode
+    let count = buffer.readableBytes
     let (fate, damage, delay) = link.state.withLock { state -> (Fate, Int?, Int64) in
       func strikes(_ oneIn: Int) -> Bool {
         oneIn > 0 && Int.random(in: 0..<oneIn, using: &state.generator) == 0
       }
       let faults = state.faults
+      if !isTowardsNode { state.bytesBack += count }
       if isTowardsNode ? faults.swallowsThere : faults.swallowsBack { return (.nothing, nil, 0) }
       let damage =
         strikes(faults.damagesOneIn)

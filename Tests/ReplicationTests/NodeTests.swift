@@ -224,52 +224,81 @@ import VecDB
     }
   }
 
-  @Test func thePagesMeanWhatTheySay() async throws {
+  /// After a failover everything is started again by the command lines of before it, which make the
+  /// new primary a follower of the old one.
+  @Test func aPrimaryThatIsStartedAsAFollowerGoesOn() async throws {
+    try await Fixture.inDirectory { directory in
+      try await Fixture.create(directory + "/a")
+      let (first, second) = (try await Fixture.freePort(), try await Fixture.freePort())
+      func start(_ name: String, _ port: Int, _ peer: Int) async throws -> ReplicationNode {
+        try await Fixture.follow(
+          directory + "/" + name, Fixture.options(name, peers: [peer], port: port))
+      }
+      // Also at the very beginning, when the other side has no database yet.
+      var a = try await start("a", first, second)
+      var b = try await start("b", second, first)
+      try await Fixture.eventually("a copy", seconds: 20) { await b.status().isConnected }
+      #expect(a.role == .primary)
+      _ = try await b.promote(planned: true)
+      try await Fixture.eventually("the other way") { await a.status().isConnected }
+      for node in [a, b] { try await node.stop() }
+      a = try await start("a", first, second)
+      b = try await start("b", second, first)
+      try await Fixture.eventually("a write", seconds: 10) { await Fixture.canWrite(b, 300) }
+      try await Fixture.eventually("following") {
+        let (status, lsn) = (await a.status(), await b.status().lsn)
+        return status.isConnected && status.lsn == lsn
+      }
+      #expect(b.role == .primary)
+      #expect(a.role == .follower)
+      // A primary that is alone, and hears nobody say that nobody is, stays a follower.
+      for node in [a, b] { try await node.stop() }
+      b = try await start("b", second, first)
+      try await Task.sleep(nanoseconds: 1_500_000_000)
+      #expect(b.role == .follower)
+      try await b.stop()
+    }
+  }
+
+  /// A copy of a node's disk that is started elsewhere is the same node once more.
+  @Test func aNodeThatRunsTwiceIsLetInOnce() async throws {
     try await Fixture.inDirectory { directory in
       try await pair(directory) { primary, replica, _ in
-        let page = try await StatusServer.start(
-          primary, at: NodeAddress(host: "127.0.0.1", port: 0))
-        let port = try #require(page.port)
-        func status(_ path: String) async throws -> Int {
-          try await Self.answer(port, path).0
+        try await replica.stop()
+        try FileManager.default.copyItem(atPath: directory + "/b", toPath: directory + "/twin")
+        let port = primary.listeningPort
+        let first = try await Fixture.follow(directory + "/b", Fixture.options("b", peers: [port]))
+        try await Fixture.eventually("following") { await first.status().isConnected }
+        let second = try await Fixture.follow(
+          directory + "/twin", Fixture.options("b", peers: [port]))
+        try await Fixture.eventually("an alarm", seconds: 30) {
+          await primary.status().alarms.contains { $0.contains("'b' runs twice") }
         }
-        #expect(try await status("/primary") == 200)
-        #expect(try await status("/health") == 200)
-        #expect(try await status("/ready") == 200)
-        let text = try await Self.answer(port, "/metrics").1
-        for name in [
-          "vecdb_poisoned_total", "vecdb_checkpoints_failed_total", "vecdb_corruption_found_total",
-          "vecdb_degraded_writes_total", "vecdb_refused_connections_total",
-        ] { #expect(text.contains("# TYPE \(name) counter")) }
-        #expect(text.contains("vecdb_followers 1"))
-        #expect(text.contains("vecdb_writable 1"))
-        // A primary that has handed over is one no more.
-        _ = try await replica.promote(planned: true)
-        #expect(try await status("/primary") == 503)
-        #expect(try await status("/health") == 200)
-        try await page.stop()
+        #expect(await first.status().isConnected)
+        #expect(await !second.status().isConnected)
+        #expect(await primary.status().followers.count == 1)
+        try await second.stop()
+        try await first.stop()
       }
     }
   }
 
-  /// The status and the body that a page answers.
-  private static func answer(_ port: Int, _ path: String) async throws -> (Int, String) {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/bin/bash")
-    process.arguments = [
-      "-c",
-      "exec 3<>/dev/tcp/127.0.0.1/\(port); printf 'GET \(path) HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3",
-    ]
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    try process.run()
-    // Waiting for a process is not for the threads that answer it.
-    let data = await withCheckedContinuation { continuation in
-      DispatchQueue.global().async {
-        continuation.resume(returning: pipe.fileHandleForReading.readDataToEndOfFile())
+  /// What cannot be opened is said, and what was made for it goes again.
+  @Test(arguments: [true, false], [true, false])
+  func aDirectoryThatIsNoDatabaseIsRefused(isFile: Bool, serves: Bool) async throws {
+    try await Fixture.inDirectory { directory in
+      for number in 0..<8 {
+        let path = directory + "/\(number)"
+        try FileManager.default.createDirectory(
+          atPath: isFile ? path : path + "/log", withIntermediateDirectories: true)
+        if isFile { try Data("not a log".utf8).write(to: URL(fileURLWithPath: path + "/log")) }
+        await #expect(throws: VecDBError.self) {
+          let options = Fixture.options("a", peers: [1])
+          let node =
+            try await serves ? Fixture.serve(path, options) : Fixture.follow(path, options)
+          try await node.stop()
+        }
       }
     }
-    let text = String(decoding: data, as: UTF8.self)
-    return (Int(text.split(separator: " ").dropFirst().first ?? "") ?? 0, text)
   }
 }

@@ -134,6 +134,9 @@ final class StagingDirectory: Sendable {
     }
   }
 
+  /// Leaves what was built where it is, still locked, for whoever takes it up.
+  func leave() -> PartialCopy { PartialCopy(directory: directory, lock: lock) }
+
   /// Removes what was built.
   func discard() {
     do { try files.removeTree(path) } catch {

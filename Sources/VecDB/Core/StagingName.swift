@@ -37,9 +37,9 @@ struct StagingName {
   }
 
   /// Names, in the sorted order given, that `fresh` can have made.
-  func own(among names: [String]) -> [String] {
+  func own(among names: [String], _ purposes: Purpose...) -> [String] {
     names.filter { name in
-      Purpose.allCases.contains { purpose in
+      (purposes.isEmpty ? Purpose.allCases : purposes).contains { purpose in
         let prefix = "\(stem).\(purpose.rawValue)-"
         guard name.utf8.starts(with: prefix.utf8) else { return false }
         let digits = name.utf8.dropFirst(prefix.utf8.count)

@@ -91,6 +91,15 @@ final class WriteQueue: Sendable {
     }
   }
 
+  /// As `close`, for a thread that may block.
+  func closeNow(_ last: @escaping @Sendable (Engine) -> Void) {
+    state.withLock { $0.isClosed = true }
+    writer.wait {
+      self.drain()
+      last(self.engine)
+    }
+  }
+
   /// As `close`, for a database that was dropped without being closed: nobody waits, and what the
   /// writer does for itself ends after its present step.
   func abandon() { state.withLock { $0.isClosed = true } }

@@ -47,26 +47,37 @@ package struct BootstrapRun {
   package func run(
     _ manifest: Manifest, identity: LogIdentity, from source: any Repository, node: NodeRecord
   ) throws -> Report {
+    let copy = try prepare(manifest, identity: identity, from: source, beside: nil)
+    try copy.bind(node)
+    return try copy.publish()
+  }
+
+  /// Builds and proves a copy beside its place. `open` is the database that it will replace, if that
+  /// is open: it goes on, and gives what blocks it has.
+  ///
+  /// What was fetched when that is broken off is kept in `partial`, and taken up the next time.
+  package func prepare(
+    _ manifest: Manifest, identity: LogIdentity, from source: any Repository,
+    beside open: Database?, partial: PartialCopies? = nil
+  ) throws -> PreparedCopy {
     try VecDBError.translating {
       let started = ContinuousClock.now
       try requirePlace()
       let staging = try StagingDirectory(for: path, .following, files, configuration.logger)
-      let layered: LayeredRepository
       do {
-        let local = try LocalBlocks(
-          path: path, files: files, logger: configuration.logger)
-        layered = LayeredRepository(local: local, remote: source)
-        try build(manifest, identity, layered, node, in: staging)
+        let local = try NearbyBlocks(path: path, open: open, files, configuration.logger)
+        let layered = LayeredRepository(
+          nearby: [local] + (partial?.blocks().map { [$0] } ?? []), remote: source)
+        try build(manifest, identity, layered, in: staging)
+        let (fetched, reused) = layered.counts
+        let report = Report(
+          lsn: manifest.lsn, fetchedBytes: fetched, reusedBytes: reused,
+          seconds: (ContinuousClock.now - started) / .seconds(1))
+        return PreparedCopy(staging, files, report)
       } catch {
-        staging.discard()
+        if let partial { partial.keep(staging.leave()) } else { staging.discard() }
         throw error
       }
-      let isThere = try Opening.isDatabase(staging.target, files)
-      try (isThere ? staging.replace() : staging.publish()).unlock()
-      let seconds = (ContinuousClock.now - started) / .seconds(1)
-      let (fetched, reused) = layered.counts
-      return Report(
-        lsn: manifest.lsn, fetchedBytes: fetched, reusedBytes: reused, seconds: seconds)
     }
   }
 
@@ -82,23 +93,38 @@ package struct BootstrapRun {
     }
   }
 
+  /// So much is made durable at a time: more than that is not fetched again.
+  private static let packBytes = 64 << 20
+
   private func build(
     _ manifest: Manifest, _ identity: LogIdentity, _ repository: LayeredRepository,
-    _ node: NodeRecord, in staging: StagingDirectory
+    in staging: StagingDirectory
   ) throws {
     guard let recordsFile = manifest.records else {
       throw StoreError(.corrupt, "the snapshot lacks the records", at: path)
     }
     let blocks = try BlockStore(directory: staging.path, fileSystem: files)
-    progress.begin("fetching blocks")
+    progress.begin("fetching")
     let progress = progress
-    let transfer = BlockTransfer(threads: max(4, configuration.resolvedThreads)) {
-      progress.set(doneBytes: $0.doneBytes, totalBytes: $0.totalBytes)
+    let recordsBytes = recordsFile.lengthBytes
+    var transfer = BlockTransfer(threads: max(4, configuration.resolvedThreads)) {
+      progress.set(doneBytes: $0.doneBytes, totalBytes: $0.totalBytes + recordsBytes)
     }
+    transfer.packBytesMaximum = Self.packBytes
     let writer = try blocks.beginCheckpoint(lsn: manifest.lsn)
-    _ = try transfer.fetch(manifest, from: repository, into: writer)
-    _ = try transfer.fetchFile(
-      recordsFile, from: repository, to: staging.records, fileSystem: files)
+    do {
+      let arrays = try transfer.fetch(manifest, from: repository, into: writer)
+      transfer.progress = {
+        progress.set(
+          doneBytes: arrays.doneBytes + $0.doneBytes, totalBytes: arrays.totalBytes + recordsBytes)
+      }
+      _ = try transfer.fetchFile(
+        recordsFile, from: repository, to: staging.records, fileSystem: files)
+    } catch {
+      // What is there is there; if even that fails, less is taken up later.
+      try? writer.finishPack()
+      throw error
+    }
     var local = manifest
     local.records = nil
     _ = try writer.commit(local)
@@ -112,8 +138,6 @@ package struct BootstrapRun {
       staging.directory, blocks, files, configuration,
       identity: LogIdentity(databaseID: identity.databaseID, epochs: Array(kept)), state: state,
       previous: local, notBefore: manifest.timeMilliseconds)
-    try node.write(in: staging.path, files)
-    try files.syncDirectory(staging.path)
   }
 
   /// Every block was proven by its hash; this proves that they are the state that was meant.
@@ -134,75 +158,34 @@ package struct BootstrapRun {
   }
 }
 
-/// The blocks of a closed database: its packs, and its records file cut as snapshots cut it.
-private final class LocalBlocks: Sendable {
-  private let store: BlockStore?
-  private let records: (any FileHandle)?
-  private let places: [Digest: (offset: Int, length: Int)]
-  private let logger: Logger
+/// A copy that was built and proven, and has not taken its place yet.
+package final class PreparedCopy: Sendable {
+  private let staging: StagingDirectory
+  private let files: any FileSystem
+  private let report: BootstrapRun.Report
 
-  init(path: String, files: any FileSystem, logger: Logger) throws {
-    self.logger = logger
-    let directory = DatabaseDirectory(path: path)
-    guard try Opening.isDatabase(directory, files) else {
-      (store, records, places) = (nil, nil, [:])
-      return
-    }
-    store = try BlockStore(directory: path, fileSystem: files)
-    _ = try store?.newestManifest()
-    guard try files.exists(directory.records) else {
-      (records, places) = (nil, [:])
-      return
-    }
-    let handle = try files.open(directory.records, .read)
-    let size = try handle.sizeBytes()
-    var found: [Digest: (offset: Int, length: Int)] = [:]
-    for index in 0..<BlockList.blockCount(lengthBytes: size) {
-      let length = BlockList.blockLengthBytes(index, of: size)
-      var bytes = [UInt8](repeating: 0, count: length)
-      _ = try bytes.withUnsafeMutableBytes { try handle.read(at: index * blockSizeBytes, into: $0) }
-      found[SHA256.hash(bytes)] = (index * blockSizeBytes, length)
-    }
-    records = handle
-    places = found
+  init(_ staging: StagingDirectory, _ files: any FileSystem, _ report: BootstrapRun.Report) {
+    self.staging = staging
+    self.files = files
+    self.report = report
   }
 
-  func block(_ hash: Digest) throws -> [UInt8]? {
-    if let place = places[hash], let records {
-      var bytes = [UInt8](repeating: 0, count: place.length)
-      _ = try bytes.withUnsafeMutableBytes { try records.read(at: place.offset, into: $0) }
-      return SHA256.hash(bytes) == hash ? bytes : nil
-    }
-    guard let store, store.locate(hash) != nil else { return nil }
-    do { return try store.read(hash) } catch {
-      logger.warning("a block of the copy that is replaced is fetched, not used: \(error)")
-      return nil
+  /// What the copy is bound to, durably. It takes no place before that.
+  package func bind(_ node: NodeRecord) throws {
+    try VecDBError.translating {
+      try node.write(in: staging.path, files)
+      try files.syncDirectory(staging.path)
     }
   }
-}
 
-/// Looks for a block in the copy that is replaced before asking the other node.
-private final class LayeredRepository: SnapshotRepository {
-  private let local: LocalBlocks
-  private let remote: any Repository
-  private let sums = Guarded((fetched: 0, reused: 0))
-
-  init(local: LocalBlocks, remote: any Repository) {
-    self.local = local
-    self.remote = remote
-  }
-
-  var counts: (fetched: Int, reused: Int) { sums.withLock { $0 } }
-  var databaseID: UInt128 { remote.databaseID }
-  var location: String { remote.location }
-
-  func getBlock(_ hash: Digest) throws -> [UInt8] {
-    if let bytes = try local.block(hash) {
-      sums.withLock { $0.reused += bytes.count }
-      return bytes
+  /// Takes its place in one step. A database that is there must be closed.
+  package func publish() throws -> BootstrapRun.Report {
+    try VecDBError.translating {
+      let isThere = try Opening.isDatabase(staging.target, files)
+      try (isThere ? staging.replace() : staging.publish()).unlock()
+      return report
     }
-    let bytes = try remote.getBlock(hash)
-    sums.withLock { $0.fetched += bytes.count }
-    return bytes
   }
+
+  package func discard() { staging.discard() }
 }

@@ -28,6 +28,11 @@ extension Database {
   /// What was done since the opening.
   package var activity: ActivityStats { engine.telemetry.now }
 
+  /// What was measured last of searches in each collection.
+  package var knownHealth: [CollectionHealth] {
+    engine.shared.catalog.all.compactMap { $0.health.known(for: $0) }
+  }
+
   /// Waits until everything so far is acknowledged under the policy in force.
   package func waitUntilAcknowledged() async throws {
     let failure = try await withCheckedThrowingContinuation {

@@ -46,12 +46,15 @@ struct DrillReport: Encodable, Sendable {
   var scenario: DrillScenario
   var title: String
   var phases: [Phase] = []
+  /// When the failure happened; phases after it that end within `recoverySeconds` add up to that.
+  var failureSeconds: Double?
   /// Records acknowledged before the failure, and how many of them are missing after it.
   var acknowledgedRecords = 0
   var lostRecords = 0
   /// From the last acknowledged write that survived to the failure.
   var lostSeconds = 0.0
-  /// From the failure to the first proven answer; nil where nothing had to recover.
+  /// From the failure to the first proven answer; nil where nothing had to recover. What is measured
+  /// afterwards, such as recall, does not count: it says how fast the machine measures.
   var recoverySeconds: Double?
   var recallBefore: Double?
   var recallAfter: Double?
@@ -63,6 +66,11 @@ struct DrillReport: Encodable, Sendable {
   init(_ scenario: DrillScenario) {
     self.scenario = scenario
     title = scenario.title
+  }
+
+  mutating func take(_ clock: DrillClock) {
+    phases = clock.phases
+    failureSeconds = clock.failureSeconds
   }
 
   /// Holds what was measured against the targets.
@@ -85,7 +93,8 @@ struct DrillReport: Encodable, Sendable {
   }
 
   private enum CodingKeys: String, CodingKey {
-    case scenario, title, phases, acknowledgedRecords, lostRecords, lostSeconds, recoverySeconds
+    case scenario, title, phases, failureSeconds, acknowledgedRecords, lostRecords, lostSeconds,
+      recoverySeconds
     case recallBefore, recallAfter, certificate, problems, passed
   }
 
@@ -94,6 +103,7 @@ struct DrillReport: Encodable, Sendable {
     try container.encode(scenario, forKey: .scenario)
     try container.encode(title, forKey: .title)
     try container.encode(phases, forKey: .phases)
+    try container.encodeIfPresent(failureSeconds, forKey: .failureSeconds)
     try container.encode(acknowledgedRecords, forKey: .acknowledgedRecords)
     try container.encode(lostRecords, forKey: .lostRecords)
     try container.encode(lostSeconds, forKey: .lostSeconds)

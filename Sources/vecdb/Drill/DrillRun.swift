@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import Replication
 import VecDB
@@ -56,9 +57,9 @@ struct DrillRun {
       try await pair(report.scenario.rawValue)
     }
     clock.fail()
-    primary.kill()
+    try await clock.phase("kill") { primary.kill() }
     try await takeOver(&report, &clock, replica, receipts: receipts)
-    report.phases = clock.phases
+    report.take(clock)
     try await replica.stop()
   }
 
@@ -70,29 +71,57 @@ struct DrillRun {
     try await clock.phase("detect") {
       try await DrillStage.wait("notice of the failure") { await !replica.status().isConnected }
     }
-    let promotion = try await clock.phase("promote") { try await replica.promote() }
-    report.certificate = "\(promotion.loss): \(promotion.reason)"
+    // A promotion measures its indexes when the new primary serves already.
+    let failure = Guarded<(any Error)?>(nil)
+    let promoting = Task {
+      do { return try await replica.promote() } catch {
+        failure.withLock { $0 = error }
+        throw error
+      }
+    }
+    try await clock.phase("promote") {
+      try await DrillStage.wait("a new primary") {
+        if let error = failure.withLock({ $0 }) { throw error }
+        return await replica.isWritable
+      }
+    }
     let database = try replica.database
     try await clock.phase("first answer") { try answer(database) }
-    let measured = try await clock.phase("recall proven") {
-      try database.measureRecall(queries: 100)
-    }
     report.recoverySeconds = clock.sinceFailure
-    report.recallAfter = measured.drillRecall
+    let promotion = try await clock.phase("what the promotion says") { try await promoting.value }
+    report.certificate = "\(promotion.loss): \(promotion.reason)"
+    report.recallAfter = try await clock.phase("measure recall") {
+      try database.measureRecall(queries: 100).drillRecall
+    }
     try await clock.phase("count losses") {
       report.acknowledgedRecords = try DrillReceipts(path: receipts).rows
       report.lostRecords = try stage.missing(report.acknowledgedRecords, in: database)
     }
   }
 
-  /// A record finds itself.
+  /// The first record of the load finds itself.
   private func answer(_ database: Database) throws {
     let collection = try database.collection(stage.collection)
     guard let record = try collection.get(DrillStage.key(0)) else {
       throw VecDBError(.notFound, "the first record of the load is not there")
     }
+    try find(record, in: collection)
+  }
+
+  /// A record of the collection finds itself.
+  private func answer(_ collection: VectorCollection) throws {
+    let found = try collection.scroll(after: nil, limit: 1, filter: nil, includeVectors: true)
+    guard let record = found.records.first else {
+      throw VecDBError(.notFound, "there is no record any more")
+    }
+    try find(record, in: collection)
+  }
+
+  private func find(_ record: Record, in collection: VectorCollection) throws {
     let hits = try collection.search(record.vector, k: 1, options: .init(exact: true)).hits
-    guard hits.first?.key == record.key else {
+    // Others may have the same vector. The inner product is largest for longer ones.
+    let limit: Float = collection.metric == .cosine ? 1e-5 : 0
+    guard let hit = hits.first, collection.metric == .dot || hit.distance <= limit else {
       throw VecDBError(.verificationFailed, "a record does not find itself")
     }
   }
@@ -102,7 +131,7 @@ struct DrillRun {
     let name = report.scenario.rawValue
     let (primary, replica, receipts, port) = try await clock.phase("load") { try await pair(name) }
     clock.fail()
-    primary.kill()
+    try await clock.phase("kill") { primary.kill() }
     try await takeOver(&report, &clock, replica, receipts: receipts)
     // What nobody else has: written to the dead primary's copy as if before its death.
     let old = stage.directory + "/\(name)-a"
@@ -129,7 +158,7 @@ struct DrillRun {
     if status.epoch != (await replica.status()).epoch {
       report.problems.append("the old primary is not of the new epoch")
     }
-    report.phases = clock.phases
+    report.take(clock)
     try await returned.stop()
     try await replica.stop()
   }
@@ -171,7 +200,7 @@ struct DrillRun {
     report.lostRecords = try stage.missing(report.acknowledgedRecords, in: database)
     report.recallAfter = try database.measureRecall(queries: 100).drillRecall
     try await database.close()
-    report.phases = clock.phases
+    report.take(clock)
   }
 
   private func networkCut(_ report: inout DrillReport) async throws {
@@ -208,7 +237,7 @@ struct DrillRun {
     report.lostRecords = try stage.missing(report.acknowledgedRecords, in: try replica.database)
     report.recallAfter = try replica.database.measureRecall(queries: 100).drillRecall
     report.problems += await replica.status().alarms
-    report.phases = clock.phases
+    report.take(clock)
     try await replica.stop()
   }
 
@@ -252,15 +281,16 @@ struct DrillRun {
     let database = try await clock.phase("open") {
       try await Database.open(at: path, configuration: DrillStage.configuration)
     }
-    report.recallAfter = try await clock.phase("recall proven") {
+    let collection = try database.collection(stage.collection)
+    try await clock.phase("first answer") { try answer(collection) }
+    report.recoverySeconds = clock.sinceFailure
+    report.recallAfter = try await clock.phase("measure recall") {
       try database.measureRecall(queries: 100).drillRecall
     }
-    report.recoverySeconds = clock.sinceFailure
-    let collection = try database.collection(stage.collection)
     report.lostRecords = try (0..<500).count { try collection.get("kept-\($0)") == nil }
     if restored.dataDigest != digest { report.problems.append("the data digest is another one") }
     try await database.close()
-    report.phases = clock.phases
+    report.take(clock)
   }
 
   private func damagedBlock(_ report: inout DrillReport) async throws {
@@ -289,13 +319,15 @@ struct DrillRun {
     let database = try await clock.phase("open") {
       try await Database.open(at: path, configuration: DrillStage.configuration)
     }
-    report.recallAfter = try await clock.phase("recall proven") {
+    let collection = try database.collection(stage.collection)
+    try await clock.phase("first answer") { try answer(collection) }
+    report.recoverySeconds = clock.sinceFailure
+    report.recallAfter = try await clock.phase("measure recall") {
       try database.measureRecall(queries: 100).drillRecall
     }
-    report.recoverySeconds = clock.sinceFailure
     report.problems += try await database.check().problems
     try await database.close()
-    report.phases = clock.phases
+    report.take(clock)
   }
 
   /// Turns a bit in the middle of the largest pack.

@@ -5,14 +5,23 @@ import VecDB
 
 /// A plain HTTP/1.1 GET, as much of it as the status page needs.
 enum HTTPQuestion {
-  static func get(_ address: NodeAddress, path: String) async throws -> String {
+  static func get(
+    _ address: NodeAddress, path: String, token: String? = nil
+  ) async throws -> String {
+    let authorization = token.map { "Authorization: Bearer \($0)\r\n" } ?? ""
     let answer = try exchange(
       address,
-      "GET \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\nAccept: */*\r\n\r\n")
+      "GET \(path) HTTP/1.1\r\nHost: \(address)\r\nConnection: close\r\nAccept: */*\r\n"
+        + "\(authorization)\r\n")
     guard let end = answer.range(of: "\r\n\r\n") else {
       throw VecDBError(.inputOutput, "the answer is not HTTP", at: "\(address)")
     }
     let status = answer.split(separator: " ", maxSplits: 2).dropFirst().first.map(String.init)
+    guard status != "401" else {
+      throw VecDBError(
+        .invalidArgument, "the status page asks for a token", at: "\(address)",
+        remedy: "Give the node's token file with --http-token.")
+    }
     guard status == "200" else {
       throw VecDBError(
         .inputOutput, "the status page answers \(status ?? "nothing")", at: "\(address)")

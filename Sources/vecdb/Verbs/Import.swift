@@ -100,7 +100,7 @@ struct Import: AsyncParsableCommand {
     let primary = try await ReplicationNode.serve(
       target.database, options: options, configuration: configuration)
     do {
-      let page = try await startPage(primary)
+      let page = try await node.page(of: primary)
       try await waitUntilWritable(primary)
       try await run(on: primary.database)
       try await page?.stop()
@@ -109,11 +109,6 @@ struct Import: AsyncParsableCommand {
       throw error
     }
     try await primary.stop()
-  }
-
-  private func startPage(_ primary: ReplicationNode) async throws -> StatusServer? {
-    guard let http = node.http else { return nil }
-    return try await StatusServer.start(primary, at: http)
   }
 
   /// A primary that waits for replicas writes when it has heard enough of them.

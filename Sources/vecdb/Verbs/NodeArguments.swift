@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Glibc
 import Logging
 import Replication
@@ -6,7 +7,11 @@ import VecDB
 
 /// What the verbs that run a node have in common.
 struct NodeArguments: ParsableArguments {
-  @Option(help: "The node's name, unique among those of the database; its place by default.")
+  @Option(
+    help: """
+      The node's name, unique among those of the database; by default the first name in its \
+      certificate, or its place.
+      """)
   var name: String?
   @Option(help: "Where other nodes reach this one, as host:port; port 0 lets the system choose.")
   var listen: NodeAddress?
@@ -14,14 +19,54 @@ struct NodeArguments: ParsableArguments {
   var peer: [NodeAddress] = []
   @Option(help: "Serve the status page over HTTP here, as host:port.")
   var http: NodeAddress?
+  @Option(
+    help: "File with the token that readers of the status page send as Authorization: Bearer.",
+    completion: .file())
+  var httpToken: String?
+  @Flag(help: "Let everybody read the status page who reaches its address.")
+  var httpOpen = false
   @OptionGroup(title: "Protection") var protection: TLSArguments
 
   func options(database: String, peers: [NodeAddress] = []) throws -> ReplicationOptions {
+    let security = try protection.security()
     var options = ReplicationOptions(
-      name: name ?? listen?.description ?? database, listen: listen, peers: peers + peer,
-      security: try protection.security())
+      name: name ?? security.certifiedName ?? listen?.description ?? database, listen: listen,
+      peers: peers + peer, security: security)
     options.logger.logLevel = .notice
     return options
+  }
+}
+
+extension NodeArguments {
+  func validate() throws {
+    guard httpToken == nil || !httpOpen else {
+      throw ValidationError("Give --http-token or --http-open, and not both.")
+    }
+    if http == nil, httpToken != nil || httpOpen {
+      throw ValidationError("--http-token and --http-open need --http.")
+    }
+  }
+
+  /// Starts the status page, if one is asked for.
+  func page(of node: ReplicationNode) async throws -> StatusServer? {
+    guard let http else { return nil }
+    let token = try httpToken.map { try StatusToken.read($0) }
+    let protection: StatusProtection = token.map { .token($0) } ?? (httpOpen ? .none : .loopback)
+    return try await StatusServer.start(node, at: http, protection: protection)
+  }
+}
+
+/// The token of a status page, in a file.
+enum StatusToken {
+  static func read(_ path: String) throws -> String {
+    do {
+      let text = try String(contentsOfFile: path, encoding: .utf8)
+      return text.trimmingCharacters(in: .whitespacesAndNewlines)
+    } catch {
+      throw VecDBError(
+        .notFound, "the token of the status page cannot be read", at: path,
+        remedy: "Make one: (umask 077; openssl rand -hex 32 > FILE).")
+    }
   }
 }
 
@@ -133,8 +178,11 @@ enum NodeProcess {
   ) async throws {
     Interruption.install()
     raiseDescriptorLimit()
-    var page: StatusServer?
-    if let http = arguments.http { page = try await StatusServer.start(node, at: http) }
+    let page: StatusServer?
+    do { page = try await arguments.page(of: node) } catch {
+      try await node.stop()
+      throw error
+    }
     let ready = Ready(
       name: name, role: node.role.rawValue, listen: node.listeningPort, http: page?.port)
     if json {

@@ -16,10 +16,13 @@ struct Status: AsyncParsableCommand {
 
   @Argument(help: "The database directory, or the address of a status page as host:port.")
   var node: String
+  @Option(help: "File with the token that the status page asks for.", completion: .file())
+  var httpToken: String?
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let status = try await NodeQuestion.status(node)
+    let token = try httpToken.map { try StatusToken.read($0) }
+    let status = try await NodeQuestion.status(node, token: token)
     guard !output.json else { return Output.json(status) }
     var table = Table([("node", .left), (status.name, .left)])
     table.add("role", status.role.rawValue)
@@ -42,6 +45,12 @@ struct Status: AsyncParsableCommand {
         "\(status.lagLSN ?? 0) batches, \(Format.bytes(Int(clamping: status.lagBytes ?? 0))), "
           + (status.lagSeconds.map { Format.seconds($0) } ?? "never heard"))
     }
+    if status.isFetching == true {
+      table.add(
+        "copy",
+        "\(status.fetchStage ?? "asked for"), \(Format.bytes(status.fetchedBytes ?? 0)) of "
+          + "\(Format.bytes(status.fetchTotalBytes ?? 0))")
+    }
     for follower in status.followers {
       table.add(
         "follower \(follower.name)",
@@ -60,9 +69,9 @@ struct Status: AsyncParsableCommand {
 
 /// Questions to a node that another process runs.
 enum NodeQuestion {
-  static func status(_ node: String) async throws -> NodeStatus {
+  static func status(_ node: String, token: String? = nil) async throws -> NodeStatus {
     let isDirectory = FileManager.default.fileExists(atPath: node)
-    if !isDirectory, let address = NodeAddress(node) { return try await page(address) }
+    if !isDirectory, let address = NodeAddress(node) { return try await page(address, token) }
     return try await NodeRequest(.status).ask(try owner(node), as: NodeStatus.self)
   }
 
@@ -70,10 +79,10 @@ enum NodeQuestion {
   static func owner(_ path: String) throws -> RemoteDatabase {
     let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     guard let remote = try RemoteDatabase(path: trimmed) else {
-      if FileManager.default.fileExists(atPath: trimmed + ".following") {
+      if isBeingFetched(trimmed) {
         throw VecDBError(
           .closed, "a copy is being fetched to this place, or was when its process ended", at: path,
-          remedy: "Ask the status page of that process (--http), or try again when it is there.")
+          remedy: "Ask the status page of that process (--http): it shows how far the copy is.")
       }
       throw VecDBError(
         .notFound, "no process serves or follows with this database", at: path,
@@ -82,9 +91,21 @@ enum NodeQuestion {
     return remote
   }
 
-  private static func page(_ address: NodeAddress) async throws -> NodeStatus {
+  /// Whether a copy lies beside the path that has not taken its place yet.
+  private static func isBeingFetched(_ path: String) -> Bool {
+    let url = URL(fileURLWithPath: path)
+    let prefix = url.lastPathComponent + ".following-"
+    let folder = url.deletingLastPathComponent().path
     do {
-      let answer = try await HTTPQuestion.get(address, path: "/status")
+      return try FileManager.default.contentsOfDirectory(atPath: folder).contains {
+        $0.hasPrefix(prefix)
+      }
+    } catch { return false }
+  }
+
+  private static func page(_ address: NodeAddress, _ token: String?) async throws -> NodeStatus {
+    do {
+      let answer = try await HTTPQuestion.get(address, path: "/status", token: token)
       return try JSONDecoder().decode(NodeStatus.self, from: Data(answer.utf8))
     } catch let error as DecodingError {
       throw VecDBError(

@@ -1,0 +1,87 @@
+import BlockStore
+import Bytes
+import Files
+import Logging
+
+/// A directory in which a copy was being built when that was broken off, and its lock.
+struct PartialCopy: Sendable {
+  let directory: DatabaseDirectory
+  let lock: any FileLock
+}
+
+/// What is left of attempts to fetch a copy, so that the next one fetches only what is missing.
+///
+/// It holds one directory at most, that with the most in it, and its lock, so that no sweep takes it.
+/// A process that ends leaves the directory; the next one that follows takes it up with `claim`, and
+/// one that opens the database without following sweeps it.
+package final class PartialCopies: Sendable {
+  private let path: String
+  private let files: any FileSystem
+  private let logger: Logger
+  private let held = Guarded<(copy: PartialCopy, blocks: NearbyBlocks)?>(nil)
+
+  package init(path: String, files: any FileSystem, logger: Logger) {
+    self.path = path
+    self.files = files
+    self.logger = logger
+  }
+
+  deinit { release() }
+
+  /// Leaves what is there to the next process.
+  package func release() {
+    let copy = held.withLock { held -> PartialCopy? in
+      defer { held = nil }
+      return held?.copy
+    }
+    copy?.lock.unlock()
+  }
+
+  /// Takes up what a process that ended has left. What cannot be taken up is left to the sweep.
+  package func claim() {
+    let name = StagingName(beside: path)
+    guard let entries = try? files.list(name.parent) else { return }
+    for entry in name.own(among: entries, .following) {
+      let directory = DatabaseDirectory(path: name.folder + entry)
+      guard let lock = try? files.lock(directory.lockFile, owner: "a copy in the making") else {
+        continue
+      }
+      keep(PartialCopy(directory: directory, lock: lock))
+    }
+  }
+
+  /// Keeps what has the most, and removes the other.
+  func keep(_ copy: PartialCopy) {
+    do {
+      let blocks = try NearbyBlocks(partial: copy.directory, files, logger)
+      let other = held.withLock { held -> PartialCopy? in
+        if let present = held, present.blocks.contentBytes >= blocks.contentBytes { return copy }
+        defer { held = (copy, blocks) }
+        return held?.copy
+      }
+      if let other { remove(other) }
+    } catch {
+      logger.warning("what was fetched before cannot be used: \(error)")
+      remove(copy)
+    }
+  }
+
+  /// The blocks that were fetched before; nil if there are none.
+  func blocks() -> NearbyBlocks? { held.withLock { $0?.blocks } }
+
+  /// The copy is there, or is not wanted any more.
+  package func discard() {
+    let copy = held.withLock { held -> PartialCopy? in
+      defer { held = nil }
+      return held?.copy
+    }
+    if let copy { remove(copy) }
+  }
+
+  private func remove(_ copy: PartialCopy) {
+    do { try StagingSweep.remove(copy.directory, files, logger) } catch {
+      logger.warning("an unfinished copy could not be removed yet: \(error)")
+    }
+    copy.lock.unlock()
+  }
+}
