@@ -47,7 +47,7 @@ import VecDB
     func snapshot(_ name: String) async throws {
       try await database.close()
       try? FileManager.default.removeItem(atPath: directory.file(name))
-      try FileManager.default.copyItem(atPath: path, toPath: directory.file(name))
+      try copyTree(atPath: path, toPath: directory.file(name))
       database = try await BranchTests.open(path)
     }
 
@@ -55,7 +55,7 @@ import VecDB
     func setBack(to name: String) async throws {
       try await database.close()
       try FileManager.default.removeItem(atPath: path)
-      try FileManager.default.copyItem(atPath: directory.file(name), toPath: path)
+      try copyTree(atPath: directory.file(name), toPath: path)
       database = try await BranchTests.open(path)
     }
 

@@ -62,7 +62,7 @@ import VecDB
       }
       if killing.contains(batch) {
         let copy = directory.file("copy-\(batch)")
-        try FileManager.default.copyItem(atPath: path, toPath: copy)
+        try copyTree(atPath: path, toPath: copy)
         try await database.close()
         path = copy
         database = try await Database.open(at: path, configuration: configuration)

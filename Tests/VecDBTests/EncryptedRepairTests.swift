@@ -63,7 +63,7 @@ import VecDB
     #expect(try database.stats().dataDigest == digest)
     // The chain decides in an encrypted repository, too.
     try await database.close()
-    try FileManager.default.copyItem(atPath: path, toPath: directory.file("snapshot"))
+    try copyTree(atPath: path, toPath: directory.file("snapshot"))
     for place in [path, directory.file("snapshot")] {
       let copy = try await Database.open(at: place, configuration: configuration)
       try await copy.collection("items").upsert(

@@ -54,7 +54,7 @@ import VecDB
     digests.merge(try await Self.write(10, to: old, &generator)) { $1 }
     let branch = old.lsn
     try await old.close()
-    try FileManager.default.copyItem(atPath: directory.file("old"), toPath: directory.file("new"))
+    try copyTree(atPath: directory.file("old"), toPath: directory.file("new"))
 
     // The old primary goes on alone, and its last restore point lies behind the branch.
     old = try await Self.open(directory.file("old"))

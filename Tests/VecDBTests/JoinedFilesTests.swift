@@ -26,7 +26,7 @@ import VecDB
 
   private static func replace(_ target: String, by source: String) throws {
     try? FileManager.default.removeItem(atPath: target)
-    try FileManager.default.copyItem(atPath: source, toPath: target)
+    try copyTree(atPath: source, toPath: target)
   }
 
   /// Same database, same LSN, another history.
@@ -40,7 +40,7 @@ import VecDB
     try await first.createCollection("items", dimensions: 2, metric: .l2)
     try await Self.write(first, 0..<10, tag: "both")
     try await first.close()
-    try FileManager.default.copyItem(atPath: paths[0], toPath: paths[1])
+    try copyTree(atPath: paths[0], toPath: paths[1])
     for path in paths {
       let copy = try await Database.open(at: path, configuration: configuration)
       try await Self.write(copy, 0..<10, tag: path)
@@ -71,12 +71,12 @@ import VecDB
     try await Self.write(database, 0..<5, tag: "last")
     // What a crash would leave now.
     let image = directory.file("image")
-    try FileManager.default.copyItem(atPath: path, toPath: image)
+    try copyTree(atPath: path, toPath: image)
     try? FileManager.default.removeItem(atPath: image + "/control.sock")
     try await database.close()
     #expect(FileManager.default.fileExists(atPath: image + "/records.sqlite-wal"))
     let sound = directory.file("sound")
-    try FileManager.default.copyItem(atPath: image, toPath: sound)
+    try copyTree(atPath: image, toPath: sound)
     let opened = try await Database.open(at: sound, configuration: Self.configuration)
     #expect(try await opened.check().problems == [])
     try await opened.close()
@@ -85,5 +85,35 @@ import VecDB
     await expectError(.corrupt) {
       _ = try await Database.open(at: image, configuration: Self.configuration)
     }
+  }
+
+  /// Commits go on while a checkpoint writes the main file: a crash then leaves a state that is newer
+  /// than the one the write-ahead log began with, and older than the last.
+  @Test func aStateBetweenUnderThePresentWALIsTaken() async throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.file("db")
+    let database = try await Database.open(at: path, configuration: Self.configuration)
+    try await database.createCollection("items", dimensions: 2, metric: .l2)
+    try await Self.write(database, 0..<20, tag: "checkpointed")
+    _ = try await database.checkpoint()
+    try await Self.write(database, 0..<5, tag: "between")
+    let between = directory.file("between")
+    try copyTree(atPath: path, toPath: between)
+    try await Self.write(database, 0..<3, tag: "last")
+    let image = directory.file("image")
+    try copyTree(atPath: path, toPath: image)
+    try await database.close()
+    for copy in [between, image] {
+      try? FileManager.default.removeItem(atPath: copy + "/control.sock")
+    }
+    let older = try await Database.open(at: between, configuration: Self.configuration)
+    _ = try await older.checkpoint()
+    try await older.close()
+    try Self.replace(image + "/records.sqlite", by: between + "/records.sqlite")
+    let opened = try await Database.open(at: image, configuration: Self.configuration)
+    #expect(try await opened.check().problems == [])
+    let last = try opened.collection("items").get("k2")
+    #expect(last?.metadata["tag"] == .string("last"))
+    try await opened.close()
   }
 }

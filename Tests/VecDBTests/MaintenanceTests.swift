@@ -92,7 +92,7 @@ import VecDB
     #expect(collection.slots < 1_500 * 13 / 10, "\(collection.slots) slots")
     for threads in [1, 3] {
       let copy = directory.file("copy-\(threads)")
-      try FileManager.default.copyItem(atPath: directory.file("db"), toPath: copy)
+      try copyTree(atPath: directory.file("db"), toPath: copy)
       let other = try await Database.open(
         at: copy, configuration: Self.configuration(threads: threads))
       #expect(try other.stats(graphDigests: true).collections == stats.collections)

@@ -35,7 +35,7 @@ import VecDB
     try await database.createCollection("items", dimensions: 8, metric: .l2)
     let beginning = database.lsn
     try await database.close()
-    try FileManager.default.copyItem(atPath: original, toPath: copy)
+    try copyTree(atPath: original, toPath: copy)
 
     database = try await Database.open(at: original, configuration: configuration)
     let items = try database.collection("items")

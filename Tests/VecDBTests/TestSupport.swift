@@ -66,3 +66,27 @@ func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) a
     Thread.detachNewThread { continuation.resume(with: Result { try body() }) }
   }
 }
+
+/// Copies a directory or a file as it is at the moment, also where a database writes to it:
+/// FileManager's own copying waits for ever for the rest of a file that is cut meanwhile.
+func copyTree(atPath source: String, toPath target: String) throws {
+  let files = FileManager.default
+  var isDirectory: ObjCBool = false
+  guard files.fileExists(atPath: source, isDirectory: &isDirectory) else {
+    throw CocoaError(.fileNoSuchFile)
+  }
+  guard isDirectory.boolValue else {
+    let type = try files.attributesOfItem(atPath: source)[.type] as? FileAttributeType
+    guard type == .typeRegular else { return }
+    return try Data(contentsOf: URL(fileURLWithPath: source)).write(
+      to: URL(fileURLWithPath: target), options: .withoutOverwriting)
+  }
+  try files.createDirectory(atPath: target, withIntermediateDirectories: false)
+  for entry in try files.contentsOfDirectory(atPath: source) {
+    do {
+      try copyTree(atPath: source + "/" + entry, toPath: target + "/" + entry)
+    } catch CocoaError.fileNoSuchFile, CocoaError.fileReadNoSuchFile {
+      // Removed since it was listed.
+    }
+  }
+}
