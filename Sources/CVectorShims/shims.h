@@ -19,12 +19,12 @@ static inline __attribute__((always_inline)) void vecdb_prefetch(const void *add
   __builtin_prefetch(address, 0, 3);
 }
 
-/// Asks for the cache line at `address`, into the second level and outwards. Never faults.
 /// Set bits: one instruction where the target that includes this has it.
 static inline __attribute__((always_inline)) int64_t vecdb_popcount64(uint64_t word) {
   return __builtin_popcountll(word);
 }
 
+/// Asks for the cache line at `address`, into the second level and outwards. Never faults.
 static inline __attribute__((always_inline)) void vecdb_prefetch_far(const void *address) {
   __builtin_prefetch(address, 0, 2);
 }

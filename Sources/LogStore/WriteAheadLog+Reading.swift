@@ -59,16 +59,6 @@ extension WriteAheadLog {
     return try result.get()
   }
 
-  /// The bytes of all frames after `lsn`, for which less is answered where they are trimmed away.
-  package func sizeBytes(after lsn: UInt64) throws -> Int {
-    try lock.withLock { _ in
-      try checkUsable()
-      return try segments.reduce(0) { sum, segment in
-        segment.end.lsn > lsn ? try sum + segment.frameBytes(after: lsn) : sum
-      }
-    }
-  }
-
   /// The position at `lsn`, from the one before `firstLSN` to the end; else `.notFound`.
   package func position(at lsn: UInt64) throws -> LogPosition {
     try lock.withLock { _ in

@@ -295,7 +295,7 @@ package final class WriteAheadLog: @unchecked Sendable {
     }
   }
 
-  /// Bytes of the frames after `lsn`.
+  /// Bytes of the frames after `lsn`: of those that are still there.
   package func frameBytes(after lsn: UInt64) throws -> Int {
     try lock.withLock { _ in
       try checkUsable()

@@ -31,7 +31,6 @@ import Testing
         let lsn = Int.random(in: 0...lengths.count, using: &random)
         let expected = lengths[lsn...].reduce(0, +)
         #expect(try log.frameBytes(after: UInt64(lsn)) == expected, "seed \(seed), LSN \(lsn)")
-        #expect(try log.sizeBytes(after: UInt64(lsn)) == expected)
       }
     }
     #expect(try log.frameBytes(after: .max) == 0)

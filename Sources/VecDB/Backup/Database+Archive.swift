@@ -113,7 +113,7 @@ extension Engine {
       try log.read(after: oldest, through: oldest + 1) {
         age = max(0, Self.nowMilliseconds() &- $0.timeMilliseconds)
       }
-      return (try log.sizeBytes(after: lsn), age)
+      return (try log.frameBytes(after: lsn), age)
     } catch { return (0, 0) }
   }
 }

@@ -134,7 +134,7 @@ final class LogHolds: Sendable {
   func trimmable(through lsn: UInt64, log: WriteAheadLog, limitBytes: Int) throws -> UInt64 {
     var result = lsn
     for hold in all where hold.lsn < result && !hasLapsed(hold) {
-      let bytes = try log.sizeBytes(after: hold.lsn)
+      let bytes = try log.frameBytes(after: hold.lsn)
       if bytes <= limitBytes {
         result = hold.lsn
       } else {

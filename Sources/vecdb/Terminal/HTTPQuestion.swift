@@ -38,21 +38,11 @@ enum HTTPQuestion {
     var hints = addrinfo()
     hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
     var found: UnsafeMutablePointer<addrinfo>?
-    guard getaddrinfo(address.host, "\(address.port)", &hints, &found) == 0, let first = found
+    guard getaddrinfo(address.host, "\(address.port)", &hints, &found) == 0, found != nil
     else { throw failure("the host is not known") }
     defer { freeaddrinfo(found) }
-    let descriptor = socket(
-      first.pointee.ai_family, first.pointee.ai_socktype, first.pointee.ai_protocol)
-    guard descriptor >= 0 else { throw failure("no socket") }
+    guard let descriptor = connected(to: found) else { throw failure("nobody answers") }
     defer { _ = close(descriptor) }
-    var limit = timeval(tv_sec: 10, tv_usec: 0)
-    for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-      setsockopt(
-        descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
-    }
-    guard connect(descriptor, first.pointee.ai_addr, first.pointee.ai_addrlen) == 0 else {
-      throw failure("nobody answers")
-    }
     let bytes = Array(request.utf8)
     guard send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL)) == bytes.count else {
       throw failure("the question cannot be sent")
@@ -66,5 +56,29 @@ enum HTTPQuestion {
       answer += buffer[..<count]
     }
     return String(decoding: answer, as: UTF8.self)
+  }
+
+  /// A connection to the first of a name's addresses that answers; nil, and `errno` of the last one,
+  /// if none does.
+  private static func connected(to addresses: UnsafeMutablePointer<addrinfo>?) -> Int32? {
+    var next = addresses
+    while let address = next {
+      next = address.pointee.ai_next
+      let descriptor = socket(
+        address.pointee.ai_family, address.pointee.ai_socktype, address.pointee.ai_protocol)
+      guard descriptor >= 0 else { continue }
+      var limit = timeval(tv_sec: 10, tv_usec: 0)
+      for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+        setsockopt(
+          descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+      }
+      if connect(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen) == 0 {
+        return descriptor
+      }
+      let reason = errno
+      _ = close(descriptor)
+      errno = reason
+    }
+    return nil
   }
 }

@@ -14,7 +14,8 @@ struct Restore: AsyncParsableCommand {
       The copy is a database of its own. To go on with it in place of the lost one, and with backups \
       to the same repository, restore it with --continue.
 
-      With --into, one collection goes into an existing database under another name, also while       another process has that open.
+      With --into, one collection goes into an existing database under another name, also while \
+      another process has that open.
 
       EXAMPLE
         vecdb restore /backup/photos photos.vecdb
