@@ -110,13 +110,15 @@ extension ReplicationNode {
       $0.following = nil
       $0.lag = lagAtEnd
       $0.unprovenAttempts += 1
-      if heardNobody { $0.heardNobody = true }
+      if heardNobody, peer == options.peers.first { $0.heardNobody = true }
     }
     return end
   }
 
   /// A primary that was started as a follower, as after a failover by the same command line as
-  /// before, and whose peers are no primaries and hear none: it is the primary they wait for.
+  /// before. The node that it is told to follow is no primary and hears none, and no other peer is
+  /// one: it is the primary that they wait for. As long as the first one is not reached, that may be
+  /// the primary.
   private func goOnIfNobodyIsPrimary() async throws {
     let isAlone = state.withLock { state in
       state.isUnproven && state.heardNobody && state.unprovenAttempts >= options.peers.count

@@ -80,15 +80,31 @@ extension ReplicationNode {
     _ copy: PreparedCopy, of snapshot: RemoteSnapshot, from peer: NodeAddress,
     instead old: Database?
   ) async throws {
+    let (database, report) = try await exchange(copy, of: snapshot, from: peer, instead: old)
+    try await plugIn(database)
+    tell(try report.get())
+  }
+
+  private func exchange(
+    _ copy: PreparedCopy, of snapshot: RemoteSnapshot, from peer: NodeAddress,
+    instead old: Database?
+  ) async throws -> (Database, Result<BootstrapRun.Report, any Error>) {
+    // Since the copy was begun the node may have been bound to more, and may be no longer.
     await turnstile.enter()
+    defer { turnstile.leave() }
+    let record: NodeRecord
     do {
-      // Since the copy was begun the node may have been bound to more.
-      let record = try following(snapshot, from: peer)
-      let (files, path) = (files, path)
-      try await onThread { try copy.bind(record) }
+      let bound = try following(snapshot, from: peer)
+      record = bound
+      try await onThread { try copy.bind(bound) }
+    } catch {
+      copy.discard()
+      throw error
+    }
+    do {
       try await old?.endWork()
-      let configuration = openingConfiguration
-      let (database, report) = try await onThread { [self] in
+      let (path, configuration) = (path, openingConfiguration)
+      return try await onThread { [self] in
         state.withLock { state in
           state.isReplacing = true
           state.database = nil
@@ -96,8 +112,8 @@ extension ReplicationNode {
         }
         defer { state.withLock { $0.isReplacing = false } }
         old?.closeNow()
+        // If it cannot take the place, the older copy goes on.
         let published = Result { try copy.publish() }
-        // If it could not take the place, the older copy goes on.
         guard try files.exists(path + "/log") else {
           _ = try published.get()
           throw VecDBError.nothingServed(path)
@@ -109,11 +125,11 @@ extension ReplicationNode {
         }
         return (database, published)
       }
-      turnstile.leave()
-      try await plugIn(database)
-      tell(try report.get())
     } catch {
-      turnstile.leave()
+      // What has begun to close is closed, and opened again by the next attempt.
+      do { try await closeDatabase() } catch let closing {
+        options.logger.error("closing failed: \(closing)")
+      }
       throw error
     }
   }

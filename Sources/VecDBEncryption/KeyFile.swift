@@ -18,7 +18,7 @@
 
     /// Reads a key file.
     ///
-    /// - Throws: `notFound`; `invalidArgument` if it is no key file.
+    /// - Throws: `notFound`; `invalidArgument` if it is no key file, or if everybody may read it.
     public init(path: String) throws {
       guard let data = FileManager.default.contents(atPath: path) else {
         throw VecDBError(
@@ -41,7 +41,16 @@
         }
       }
       guard bytes.count == Self.secretBytes, high == nil else { throw Self.malformed(path) }
+      try Self.requireSecret(path)
       secret = SymmetricKey(data: bytes)
+    }
+
+    private static func requireSecret(_ path: String) throws {
+      var found = stat()
+      guard stat(path, &found) == 0, found.st_mode & S_IROTH != 0 else { return }
+      throw VecDBError(
+        .invalidArgument, "everybody on this machine may read the key file", at: path,
+        remedy: "Run `chmod 600` on it. If others may have read it, change the repository's key.")
     }
 
     private static func malformed(_ path: String) -> VecDBError {

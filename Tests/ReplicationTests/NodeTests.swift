@@ -224,6 +224,28 @@ import VecDB
     }
   }
 
+  /// Who does not answer is not waited for when the others are enough.
+  @Test func aPromotionWaitsForNobodyWhoChangesNothing() async throws {
+    try await Fixture.inDirectory { directory in
+      try await Fixture.create(directory + "/a")
+      let primary = try await Fixture.serve(directory + "/a", Fixture.options("a"))
+      let silent = FaultyLink(seed: 2)
+      try await silent.open()
+      silent.lead(to: primary.listeningPort)
+      silent.change { ($0.swallowsThere, $0.swallowsBack) = (true, true) }
+      let replica = try await Fixture.follow(
+        directory + "/b", Fixture.options("b", peers: [primary.listeningPort, silent.port]))
+      try await Fixture.eventually("following") { await replica.status().isConnected }
+      let began = ContinuousClock.now
+      let report = try await replica.promote(timeoutMilliseconds: 20_000)
+      #expect(report.loss == "none")
+      #expect(ContinuousClock.now - began < .seconds(5))
+      try await replica.stop()
+      try await primary.stop()
+      try await silent.close()
+    }
+  }
+
   /// After a failover everything is started again by the command lines of before it, which make the
   /// new primary a follower of the old one.
   @Test func aPrimaryThatIsStartedAsAFollowerGoesOn() async throws {

@@ -65,6 +65,16 @@
       }
     }
 
+    @Test func aKeyFileThatEverybodyMayReadIsRefused() throws {
+      let path = NSTemporaryDirectory() + "vecdb-key-\(UUID().uuidString)"
+      defer { try? FileManager.default.removeItem(atPath: path) }
+      try KeyFile.generate(at: path)
+      _ = try KeyFile(path: path)
+      try FileManager.default.setAttributes([.posixPermissions: 0o644], ofItemAtPath: path)
+      let error = #expect(throws: VecDBError.self) { try KeyFile(path: path) }
+      #expect(error?.code == .invalidArgument && error?.location == path)
+    }
+
     @Test func everythingWorksWithTheKeyAndNothingWithout() async throws {
       let place = try Place()
       let repository = place.file("repository")

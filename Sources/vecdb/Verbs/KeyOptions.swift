@@ -1,5 +1,4 @@
 import ArgumentParser
-import FoundationEssentials
 import VecDB
 
 #if Encryption
@@ -32,24 +31,17 @@ struct KeyOptions: ParsableArguments {
     guard file != nil || passphraseFile != nil else { return nil }
     #if Encryption
       if let file { return try KeyFile(path: file) }
-      if let passphraseFile { return try Passphrase(text: firstLine(of: passphraseFile)) }
+      if let passphraseFile {
+        return try Passphrase(
+          text: SecretFile.firstLine(
+            of: passphraseFile, "passphrase file",
+            remedy: "Write the passphrase into a file that only you can read."))
+      }
       return nil
     #else
       throw UsageError(
         message: "this vecdb was built without encryption",
         remedy: "Build it with: swift build -c release --traits Encryption")
     #endif
-  }
-
-  private static func firstLine(of path: String) throws -> String {
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw VecDBError(.notFound, "the passphrase file cannot be read", at: path)
-    }
-    let line = data.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
-    guard let text = String(data: line, encoding: .utf8), !text.isEmpty else {
-      throw VecDBError(
-        .invalidArgument, "the first line of the passphrase file is empty or not UTF-8", at: path)
-    }
-    return text
   }
 }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Glibc
 import Logging
 import Replication
@@ -59,14 +58,9 @@ extension NodeArguments {
 /// The token of a status page, in a file.
 enum StatusToken {
   static func read(_ path: String) throws -> String {
-    do {
-      let text = try String(contentsOfFile: path, encoding: .utf8)
-      return text.trimmingCharacters(in: .whitespacesAndNewlines)
-    } catch {
-      throw VecDBError(
-        .notFound, "the token of the status page cannot be read", at: path,
-        remedy: "Make one: (umask 077; openssl rand -hex 32 > FILE).")
-    }
+    try SecretFile.firstLine(
+      of: path, "token of the status page",
+      remedy: "Make one: (umask 077; openssl rand -hex 32 > FILE).")
   }
 }
 

@@ -30,8 +30,13 @@ struct Rejoin: AsyncParsableCommand {
     let deadline = ContinuousClock.now + .seconds(timeout)
     var status = await following.status()
     while !(status.isConnected && status.lagLSN == 0 && status.lagSeconds == 0) {
-      guard ContinuousClock.now < deadline, status.alarms.isEmpty else {
+      guard ContinuousClock.now < deadline, status.alarms.isEmpty, status.role == .follower else {
         try await following.stop()
+        if status.role == .primary {
+          throw VecDBError(
+            .notReached, "the node there hears no primary, and this copy was the primary",
+            at: target.database, remedy: "Serve this copy, or look for the new primary.")
+        }
         throw VecDBError(
           .notReached,
           status.alarms.first ?? status.lastError ?? "the primary was not reached in time",
