@@ -42,36 +42,33 @@ extension VectorCollection {
     return try rebuildStatus()
   }
 
-  /// When nobody took a free slot for so long, nobody is expected to.
-  private static let idleTime = Duration.milliseconds(500)
+  private static let longestWait = Duration.seconds(60)
+  /// When nothing was freed and no free slot taken for so long, nothing is expected to be.
+  private static let idleTime = Duration.seconds(1)
 
   /// Waits a while for what the rebuilds before have cost: dead slots are freed, and free ones used,
   /// only between them.
   private func beginRebuild(_ options: RebuildOptions, joining: Bool) async throws -> UInt32 {
     try VecDBError.translating { try requireUsable() }
     let runtime = runtime
-    let patience = database.engine.configuration.rebuildPatienceMilliseconds
-    let giveUp = ContinuousClock.now + .milliseconds(patience)
-    var lastFree = (count: Int.max, moment: ContinuousClock.now)
+    let giveUp = ContinuousClock.now + Self.longestWait
+    var progress: (seen: [Int], moment: ContinuousClock.Instant) = ([], .now)
     while true {
-      let mayWait = ContinuousClock.now < giveUp
-      let isIdle = ContinuousClock.now - lastFree.moment > Self.idleTime
-      let (generation, free) = try await database.queue.exclusively { engine -> (UInt32?, Int?) in
-        let free = runtime.index.freeSlotCount
-        if mayWait {
-          // Not idle: what it frees is to be used afterwards.
-          if engine.mustFreeSlots(of: runtime) { return (nil, nil) }
-          if !isIdle, engine.mustUseSlots(of: runtime) { return (nil, free) }
+      let now = ContinuousClock.now
+      let mayWait = now < giveUp && now - progress.moment < Self.idleTime
+      let (generation, seen) = try await database.queue.exclusively { engine -> (UInt32?, [Int]) in
+        if mayWait, engine.mustFreeSlots(of: runtime) || engine.mustUseSlots(of: runtime) {
+          return (nil, [engine.maintainer.stepCount, runtime.index.freeSlotCount])
         }
         let generation = try engine.beginRebuild(
           runtime, options, cause: .request, reason: "requested", joining: joining)
-        return (generation, free)
+        return (generation, [])
       }
       if let generation {
         database.rebuilds.wake()
         return generation
       }
-      if free == nil || free != lastFree.count { lastFree = (free ?? .max, ContinuousClock.now) }
+      if seen != progress.seen { progress = (seen, now) }
       try await Task.sleep(nanoseconds: 20_000_000)
     }
   }
