@@ -14,6 +14,8 @@ final class Maintainer {
   }
 
   private var cycle: Cycle?
+  /// Steps that were taken since the opening.
+  private(set) var stepCount = 0
   /// Per collection: dead slots that the last cycle could not free. They are not due again.
   private var left: [UInt32: Int] = [:]
 
@@ -50,6 +52,7 @@ final class Maintainer {
       cycle = nil
       return false
     }
+    stepCount += 1
     cycle = isLast ? nil : Cycle(collection: collection.id, next: end)
     if isLast { left[collection.id] = collection.index.unfreedSlotCount }
     return true

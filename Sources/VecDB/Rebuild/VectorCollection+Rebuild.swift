@@ -42,22 +42,33 @@ extension VectorCollection {
     return try rebuildStatus()
   }
 
+  private static let longestWait = Duration.seconds(60)
+  /// When nothing was freed and no free slot taken for so long, nothing is expected to be.
+  private static let idleTime = Duration.seconds(1)
+
+  /// Waits a while for what the rebuilds before have cost: dead slots are freed, and free ones used,
+  /// only between them.
   private func beginRebuild(_ options: RebuildOptions, joining: Bool) async throws -> UInt32 {
     try VecDBError.translating { try requireUsable() }
     let runtime = runtime
-    let patience = database.engine.configuration.rebuildPatienceMilliseconds
-    let giveUp = ContinuousClock.now + .milliseconds(patience)
+    let giveUp = ContinuousClock.now + Self.longestWait
+    var progress: (seen: [Int], moment: ContinuousClock.Instant) = ([], .now)
     while true {
-      let mayWait = ContinuousClock.now < giveUp
-      let generation: UInt32? = try await database.queue.exclusively { engine in
-        if mayWait, engine.mustFreeSlots(of: runtime) { return nil }
-        return try engine.beginRebuild(
+      let now = ContinuousClock.now
+      let mayWait = now < giveUp && now - progress.moment < Self.idleTime
+      let (generation, seen) = try await database.queue.exclusively { engine -> (UInt32?, [Int]) in
+        if mayWait, engine.mustFreeSlots(of: runtime) || engine.mustUseSlots(of: runtime) {
+          return (nil, [engine.maintainer.stepCount, runtime.index.freeSlotCount])
+        }
+        let generation = try engine.beginRebuild(
           runtime, options, cause: .request, reason: "requested", joining: joining)
+        return (generation, [])
       }
       if let generation {
         database.rebuilds.wake()
         return generation
       }
+      if seen != progress.seen { progress = (seen, now) }
       try await Task.sleep(nanoseconds: 20_000_000)
     }
   }
