@@ -42,13 +42,6 @@ extension Engine {
       && maintainer.hasWork(runtime, configuration)
   }
 
-  /// Whether there are so many free slots that new records should have them first.
-  func mustUseSlots(of runtime: CollectionRuntime) -> Bool {
-    let bound = RebuildBound(liveCount: runtime.index.liveCount, configuration)
-    return refusal == nil && runtime.rebuilds.withLock({ $0.state }) == nil
-      && runtime.index.freeSlotCount > bound.grace
-  }
-
   /// Logs that two collections exchange their names; returns the batch's LSN. For the writer.
   func exchange(_ first: CollectionRuntime, _ second: CollectionRuntime) throws -> UInt64 {
     for collection in [first, second] where collection.rebuilds.withLock({ $0.state }) != nil {

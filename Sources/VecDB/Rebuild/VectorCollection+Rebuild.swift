@@ -43,32 +43,30 @@ extension VectorCollection {
   }
 
   private static let longestWait = Duration.seconds(60)
-  /// When nothing was freed and no free slot taken for so long, nothing is expected to be.
+  /// When maintenance took no step for so long, none is expected.
   private static let idleTime = Duration.seconds(1)
 
-  /// Waits a while for what the rebuilds before have cost: dead slots are freed, and free ones used,
-  /// only between them.
+  /// Lets maintenance have its turn: dead slots are freed only between rebuilds.
   private func beginRebuild(_ options: RebuildOptions, joining: Bool) async throws -> UInt32 {
     try VecDBError.translating { try requireUsable() }
     let runtime = runtime
     let giveUp = ContinuousClock.now + Self.longestWait
-    var progress: (seen: [Int], moment: ContinuousClock.Instant) = ([], .now)
+    var progress = (steps: 0, moment: ContinuousClock.now)
     while true {
       let now = ContinuousClock.now
       let mayWait = now < giveUp && now - progress.moment < Self.idleTime
-      let (generation, seen) = try await database.queue.exclusively { engine -> (UInt32?, [Int]) in
-        if mayWait, engine.mustFreeSlots(of: runtime) || engine.mustUseSlots(of: runtime) {
-          return (nil, [engine.maintainer.stepCount, runtime.index.freeSlotCount])
-        }
+      let (generation, steps) = try await database.queue.exclusively { engine -> (UInt32?, Int) in
+        let steps = engine.maintainer.stepCount
+        if mayWait, engine.mustFreeSlots(of: runtime) { return (nil, steps) }
         let generation = try engine.beginRebuild(
           runtime, options, cause: .request, reason: "requested", joining: joining)
-        return (generation, [])
+        return (generation, steps)
       }
       if let generation {
         database.rebuilds.wake()
         return generation
       }
-      if seen != progress.seen { progress = (seen, now) }
+      if steps != progress.steps { progress = (steps, now) }
       try await Task.sleep(nanoseconds: 20_000_000)
     }
   }

@@ -39,6 +39,10 @@ struct BatchEncoding {
       return
     }
     isAccepted = true
+    if !isWithinLimits {
+      fault = "\(kind): let in beyond the limits"
+      return
+    }
     do {
       let frame = LogFrame(after: .zero, epochCounter: 1, timeMilliseconds: 2, payload: payload)
       let logged = try frame.encoded().withUnsafeBytes { try LogFrame(decoding: $0, at: kind) }
