@@ -19,7 +19,7 @@ extension BuildStep {
     var nearest = IndexArrays.none
     for index in 0..<graph.baseDegree {
       let neighbour = own[index].load(ordering: .relaxed)
-      guard neighbour != IndexArrays.none else { break }
+      guard neighbour < slotLimit else { break }
       guard isEarlier(neighbour) else { continue }
       if nearest == IndexArrays.none { nearest = neighbour }
       if holds(neighbour, UInt32(slot)), childCount(neighbour) < childLimit {
@@ -47,7 +47,7 @@ extension BuildStep {
     var count = 0
     for index in 0..<graph.baseDegree {
       let neighbour = row[index].load(ordering: .relaxed)
-      guard neighbour != IndexArrays.none else { break }
+      guard neighbour < slotLimit else { break }
       if parents[Int(neighbour)] == node { count += 1 }
     }
     return count
@@ -65,7 +65,7 @@ extension BuildStep {
     var place = 0
     for index in 0..<graph.baseDegree {
       let neighbour = row[index].load(ordering: .relaxed)
-      if neighbour == IndexArrays.none {
+      if neighbour >= slotLimit {
         place = index
         break
       }
@@ -85,7 +85,7 @@ extension BuildStep {
     for isDeadToo in [false, true] where count == 0 {
       for index in 0..<graph.baseDegree {
         let neighbour = row[index].load(ordering: .relaxed)
-        guard neighbour != IndexArrays.none else { break }
+        guard neighbour < slotLimit else { break }
         guard parents[Int(neighbour)] == node, neighbour != slot,
           isDeadToo || !generation.isDoomed(Int(neighbour))
         else { continue }

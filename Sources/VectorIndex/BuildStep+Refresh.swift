@@ -63,7 +63,7 @@ extension BuildStep {
     var (count, present) = (0, 0)
     while present < capacity {
       let neighbour = row[present].load(ordering: .relaxed)
-      guard neighbour != IndexArrays.none else { break }
+      guard neighbour < slotLimit else { break }
       ids[present] = neighbour
       present += 1
     }

@@ -14,7 +14,7 @@ extension BuildStep {
     var count = 0
     while count < capacity {
       let neighbour = row[count].load(ordering: .relaxed)
-      guard neighbour != IndexArrays.none else { break }
+      guard neighbour < slotLimit else { break }
       ids[count] = neighbour
       count += 1
     }

@@ -7,6 +7,8 @@ struct BuildStep {
   let graph: GraphView
   /// Those of nodes that are being inserted included, unlike the graph's.
   let upperRowCount: Int
+  /// Links lead to slots below it. One that does not was damaged on disk, and ends its row.
+  let slotLimit: UInt32
   let parents: UnsafeMutablePointer<UInt32>
   /// Empty in maintenance.
   let batch: SlotBatch
@@ -28,6 +30,7 @@ struct BuildStep {
     self.fit = fit
     graph = GraphView(generation)
     upperRowCount = generation.arrays.upperLinks.count
+    slotLimit = UInt32(generation.slotCount.load(ordering: .relaxed))
     parents = generation.parentWords
   }
 

@@ -69,7 +69,7 @@ struct ReverseEdges {
         guard level >= layer, let row = step.row(of: Int(slot), layer: layer) else { continue }
         for index in 0..<step.capacity(onLayer: layer) {
           let target = row[index].load(ordering: .relaxed)
-          guard target != IndexArrays.none else { break }
+          guard target < step.slotLimit else { break }
           words[count] = UInt64(layer) << 47 | UInt64(target) << 16 | UInt64(place)
           count += 1
         }

@@ -160,4 +160,31 @@ import VectorIndex
       #expect(!opened.checkInvariants().isEmpty)
     }
   }
+
+  /// Arrays are mapped and not read when a database is opened: whoever inserts meets damage that
+  /// nobody has found yet. It may cost links, and nothing else.
+  @Test(arguments: ["links", "upperLinks", "parents"])
+  func damagedLinksNeverCrashAnInsertion(array damaged: String) throws {
+    let log = Self.log(records: 2_600)
+    let half = log.batches.count / 2
+    let index = try IndexGeneration(parameters: Self.parameters.get())
+    try index.replay(log.batches[..<half])
+    let store = TestStore()
+    let snapshot = index.beginCheckpoint()
+    try store.take(snapshot)
+    snapshot.finish()
+    var random = TestRandom(seed: 78)
+    for turn in 0..<12 {
+      let opened = try store.open { name, length, base in
+        guard name == damaged else { return }
+        for _ in 0..<(turn < 6 ? 40 : length / 8) {
+          base.storeBytes(
+            of: UInt8(truncatingIfNeeded: random.next()), toByteOffset: random.below(length),
+            as: UInt8.self)
+        }
+      }
+      try opened.replay(log.batches[half...])
+      _ = try opened.search((0..<24).map { _ in random.normal() }, k: 10, ef: 40)
+    }
+  }
 }

@@ -111,7 +111,11 @@ final class TestStore {
     }
   }
 
-  func open(options: IndexOptions = IndexOptions()) throws -> IndexGeneration {
+  /// Opens what was taken; `damage` is let at each array then.
+  func open(
+    options: IndexOptions = IndexOptions(),
+    damage: (_ array: String, _ length: Int, UnsafeMutableRawPointer) -> Void = { _, _, _ in }
+  ) throws -> IndexGeneration {
     try IndexGeneration(opening: state, options: options) { name, length, base in
       #expect(length == lengths[name])
       var start = 0
@@ -128,6 +132,7 @@ final class TestStore {
         start += 1 << 20
         block += 1
       }
+      damage(name, length, base)
     }
   }
 }
