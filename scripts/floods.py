@@ -23,7 +23,7 @@ options = parser.parse_args()
 os.makedirs(options.work)
 processes = {}
 problems = []
-RATE = 300  # new connections a second
+RATE = 500  # new connections a second
 PATIENCE = 5  # seconds in which every check must succeed
 
 

@@ -28,9 +28,16 @@ extension ReplicationNode {
       shipper.map { $0.isWriter && !$0.isHoldingWrites } ?? false
     }
     var fence = record.fence
-    return fence.judge(
+    var promise = fence.judge(
       request, name: options.name, nodeID: record.nodeID, isPrimary: isPrimary,
       history: DatabaseHistory(database: database))
+    if state.withLock({ $0.isUnproven }) {
+      // A promise would make it a follower on the disk, and nobody the primary if it is given back.
+      promise.isGranted = false
+      promise.fence = record.fence.epoch
+      promise.text = "this node was the primary, and has not found yet whom to follow"
+    }
+    return promise
   }
 
   private func judge(_ request: Message.PromiseRequest) async throws -> Message.Promise {

@@ -110,6 +110,8 @@ extension ReplicationNode {
       var fence = record.fence
       guard record.isFollower, fence.promise(epoch) else { return false }
       record.fence = fence
+      // A primary that was started as a follower is the primary again if nothing comes of this.
+      if state.withLock({ $0.isUnproven }) { record.resumes = true }
       state.withLock { $0.candidacy = epoch }
       return true
     }
@@ -118,7 +120,11 @@ extension ReplicationNode {
         .notReached, "this node has promised itself to another candidate", at: path,
         remedy: "Look at the status of the other nodes; otherwise try again.")
     }
-    let following = state.withLock { $0.following }
+    let (following, wasUnproven) = state.withLock { state in
+      defer { state.isUnproven = false }
+      return (state.following, state.isUnproven)
+    }
+    if wasUnproven { _ = try await database.holdWrites(nil) }
     await onQueue { following?.stop() }
     let standing = try await database.standing()
     machine.bound(

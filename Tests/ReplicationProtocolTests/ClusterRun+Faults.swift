@@ -79,29 +79,6 @@ extension ClusterRun {
     events.add(.mend(.restart(node)), at: now + UInt64.random(in: 10...600, using: &generator))
   }
 
-  mutating func restart(_ node: Int) {
-    guard !nodes[node].isUp else { return }
-    note("restart \(node)")
-    nodes[node].isUp = true
-    nodes[node].nextAttempt = now
-    nodes[node].store.reload()
-    // What it wanted to begin before, and did not, it will not begin any more.
-    let store = nodes[node].store
-    if nodes[node].store.fence.giveUpUnbegun(of: nodes[node].nodeID, identity: store.identity) {
-      nodes[node].store.isWriter = false
-    }
-    if nodes[node].store.fence.known < store.identity.name {
-      _ = nodes[node].store.fence.raise(to: store.identity.name)
-    }
-    let free = nodes[node].store
-    if free.resumes, free.fence.admits(free.identity.name) {
-      nodes[node].store.isWriter = true
-      nodes[node].store.resumes = false
-    }
-    if !save(node) { nodes[node].unsaved = true }
-    nodes[node].acknowledgement = Acknowledgement(terms: store.terms, patienceEnd: patienceEnd)
-  }
-
   mutating func standForElection(_ node: Int, isForced: Bool) throws {
     guard nodes[node].promotion == nil else { return }
     let store = nodes[node].store
@@ -137,10 +114,15 @@ extension ClusterRun {
     note("\(node) at \(nodes[node].store.end.lsn) stands for epoch \(epoch.counter)")
     let before = nodes[node].store.fence
     guard nodes[node].store.fence.promise(epoch) else { return }
+    // A primary that was started as a follower is the primary again if nothing comes of this.
+    let resumed = nodes[node].store.resumes
+    if nodes[node].isUnproven { nodes[node].store.resumes = true }
     guard save(node) else {
       nodes[node].store.fence = before
+      nodes[node].store.resumes = resumed
       return note("\(node) cannot bind itself")
     }
+    nodes[node].isUnproven = false
     // It follows nobody of a lower epoch from now on.
     try letGo(node)
     let store = nodes[node].store
@@ -163,15 +145,21 @@ extension ClusterRun {
     _ request: Message.PromiseRequest, on connection: Int, at node: Int
   ) {
     var fence = nodes[node].store.fence
-    let promise = fence.judge(
+    var promise = fence.judge(
       request, name: nodes[node].name, nodeID: nodes[node].nodeID,
       isPrimary: nodes[node].isWritable, history: nodes[node].store)
+    if nodes[node].isUnproven {
+      promise.isGranted = false
+      promise.fence = nodes[node].store.fence.epoch
+    }
     send(.promise(promise), on: connection, from: node)
   }
 
   mutating func judge(
     _ request: Message.PromiseRequest, on connection: Int, at node: Int
   ) throws {
+    // A promise would make it a follower on the disk, and nobody the primary if it is given back.
+    if nodes[node].isUnproven { return probed(request, on: connection, at: node) }
     let before = nodes[node].store
     let isPrimary = nodes[node].isWritable
     var promise = nodes[node].store.fence.judge(

@@ -28,6 +28,7 @@ extension ClusterRun {
     if let fetching = nodes[node].fetching, now > fetchDeadline[node] {
       hangUp(fetching.connection, by: node)
     }
+    goOnIfNobodyIsPrimary(node)
     if nodes[node].following == nil, nodes[node].fetching == nil { connect(node) }
     if isMending { try operate(node) }
   }
@@ -60,6 +61,7 @@ extension ClusterRun {
     }
     let peer = nodes[node].nextPeer
     guard nodes[node].promotion == nil, now >= nodes[node].nextAttempt else { return }
+    nodes[node].attempts += 1
     guard peer != node, nodes[peer].isUp, !network.cut.contains([node, peer]) else {
       nodes[node].nextAttempt = now + nodes[node].backoff.next(using: &generator)
       nodes[node].nextPeer = (peer + 1) % 3
@@ -111,6 +113,9 @@ extension ClusterRun {
       return
     }
     nodes[node].following?.session = session
+    if session.heardNobody, nodes[node].following?.peer == (node + 1) % 3 {
+      nodes[node].heardNobody = true
+    }
     if session.state == .streaming { nodes[node].backoff.reset() }
     try perform(actions, on: connection, at: node)
   }
@@ -129,6 +134,7 @@ extension ClusterRun {
         guard nodes[node].store.fence.admits(identity.name) else {
           throw failure("node \(node) adopts \(identity.name) below its fence")
         }
+        guard proveFollowing(node) else { return hangUp(connection, by: node) }
         nodes[node].followed = identity
         guard nodes[node].store.adopt(identity) else { return hangUp(connection, by: node) }
         try logGrew(node)
@@ -143,11 +149,13 @@ extension ClusterRun {
         let frames = nodes[node].store.frames(after: after, count: .max)
         send(.pulled(frames, isLast: true), on: connection, from: node)
       case .rewind(let position, let identity):
+        guard proveFollowing(node) else { return hangUp(connection, by: node) }
         note("\(node) at \(nodes[node].store.end.lsn) rewinds to \(position.lsn)")
         hangUp(connection, by: node)
         for other in nodes[node].served.keys.sorted() { hangUp(other, by: node) }
         if !nodes[node].store.rewind(to: position, in: identity) { fetch(node) }
       case .bootstrap:
+        guard proveFollowing(node) else { return hangUp(connection, by: node) }
         hangUp(connection, by: node)
         for other in nodes[node].served.keys.sorted() { hangUp(other, by: node) }
         fetch(node)

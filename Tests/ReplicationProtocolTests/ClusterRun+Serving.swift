@@ -73,12 +73,15 @@ extension ClusterRun {
     }
     // A replica follows no peer that follows it: only lower numbers serve while they follow.
     if case .hello = message, !nodes[node].store.isWriter,
-      !scenario.isChained || (network.connections[connection]?.client ?? 0) < node
+      !scenario.isChained || nodes[node].isUnproven
+        || (network.connections[connection]?.client ?? 0) < node
     {
+      let isFed = nodes[node].following?.session.state == .streaming
       send(
         .refuse(
           .init(
-            .notServing, "a replica", fence: nodes[node].store.fence.known,
+            .notServing, isFed ? "a replica" : Message.Refusal.hearsNobody,
+            fence: nodes[node].store.fence.known,
             databaseID: nodes[node].store.identity.databaseID)),
         on: connection, from: node)
       return hangUp(connection, by: node)

@@ -22,6 +22,8 @@ struct ClusterScenario: CustomStringConvertible {
   var policyChanges = false
   /// Somebody writes to the files of a primary that is down.
   var directWrites = false
+  /// A primary that starts again may be started as a follower.
+  var startsAsFollower = false
   /// New primaries have been told nothing about replicas.
   var forgetsPolicy = false
 
@@ -82,6 +84,9 @@ struct ClusterScenario: CustomStringConvertible {
     policyChanges = generator.chance(0.4)
     directWrites = generator.chance(0.4)
     forgetsPolicy = generator.chance(0.2)
+    // Not from the generator, so that seeds that failed once stay what they were. In a chain here,
+    // nodes serve that hear no primary.
+    startsAsFollower = seed % 3 == 0 && !isChained
     // A disk that was set back is found out where every write waited for a replica.
     if restoresPrimary { (directWrites, policyChanges, forgetsPolicy) = (false, false, false) }
   }

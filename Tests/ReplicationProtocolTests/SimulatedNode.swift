@@ -31,6 +31,11 @@ struct SimulatedNode {
   let nodeID: UniqueID
   var lag = Lag(silenceMilliseconds: 400)
   var promotion: Candidacy?
+  /// It was a primary, was started as a follower, and follows as soon as it has found whom.
+  var isUnproven = false
+  /// How many peers it has asked since, and whether one of them said that it hears no primary.
+  var attempts = 0
+  var heardNobody = false
   /// It has raised an alarm that says to promote it.
   var isStranded = false
 
@@ -68,6 +73,7 @@ struct SimulatedNode {
     waiting = [:]
     change = nil
     unsaved = false
+    isUnproven = false
     lag = Lag(silenceMilliseconds: 400)
   }
 }

@@ -282,6 +282,25 @@ import VecDB
     }
   }
 
+  /// It would be a follower on the disk from then on, and nobody the primary if the promotion failed.
+  @Test func aPrimaryThatIsStartedAsAFollowerPromisesNothing() async throws {
+    try await Fixture.inDirectory { directory in
+      try await Fixture.create(directory + "/a")
+      let port = try await Fixture.freePort()
+      let a = try await Fixture.serve(directory + "/a", Fixture.options("a", port: port))
+      let b = try await Fixture.follow(directory + "/b", Fixture.options("b", peers: [port]))
+      try await Fixture.eventually("following") { await b.status().isConnected }
+      try await a.stop()
+      let astray = try await Fixture.follow(
+        directory + "/a", Fixture.options("a", peers: [try await Fixture.freePort()], port: port))
+      let report = try await b.promote(force: true, timeoutMilliseconds: 1_000)
+      #expect(report.heard == [])
+      #expect(report.loss == "unbounded")
+      try await astray.stop()
+      try await b.stop()
+    }
+  }
+
   /// A copy of a node's disk that is started elsewhere is the same node once more.
   @Test func aNodeThatRunsTwiceIsLetInOnce() async throws {
     try await Fixture.inDirectory { directory in
