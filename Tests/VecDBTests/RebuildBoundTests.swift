@@ -1,4 +1,3 @@
-import Bytes
 import Foundation
 import Logging
 import SimulatedDisk
@@ -67,48 +66,6 @@ import VecDB
     #expect(outcomes.contains { $0.contains("early") }, "\(outcomes)")
     #expect(try database.stats().collections[0].slots < 2_000 + 6_000)
     #expect(try items.rebuildStatus().m == 12)
-    try await database.close()
-  }
-
-  /// One rebuild after the other: in between, what is dead is freed.
-  @Test func rebuildsWithoutAPauseLeaveMaintenanceItsTurn() async throws {
-    let directory = try TemporaryDirectory()
-    let (database, items) = try await Self.database(directory) {
-      $0.rebuildPolicy = .off
-      $0.rebuildDeadSlots = 3_000
-    }
-    let updates = Task {
-      var generator = SeededGenerator(seed: 8)
-      var most = 0
-      for _ in 0..<120 {
-        try await Self.update(items, &generator)
-        most = max(most, try database.stats().collections[0].slots)
-      }
-      return most
-    }
-    let isOver = Guarded(false)
-    let rebuilds = Task {
-      var count = 0
-      while !isOver.withLock({ $0 }) {
-        var options = Self.easyGate
-        options.m = 8 + count % 8
-        options.graceSeconds = 0
-        // One that does not keep up is given up.
-        _ = try? await items.rebuild(options)
-        count += 1
-        while try items.rebuildStatus().stage != "none" {
-          try await Task.sleep(nanoseconds: 1_000_000)
-        }
-      }
-      return count
-    }
-    let most = try await updates.value
-    isOver.withLock { $0 = true }
-    let count = try await rebuilds.value
-    // 24,000 records were replaced, and each rebuild may cost 3,000 slots.
-    #expect(most < 12_000, "\(most) slots, \(count) rebuilds")
-    #expect(count > 2)
-    #expect(try await database.check().problems == [])
     try await database.close()
   }
 
