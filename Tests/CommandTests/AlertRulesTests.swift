@@ -15,13 +15,13 @@ import Testing
   }
 
   @Test func theArticleShowsTheFile() throws {
-    let rules = try Self.text("Monitoring/vecdb-alerts.yml")
+    let rules = try Self.text("scripts/monitoring/vecdb-alerts.yml")
     let shown = try Self.article("Alerts").components(separatedBy: "## The rules\n\n```yaml\n").last
     #expect(shown == rules + "```\n")
   }
 
   @Test func everyAlertAndMetricIsExplained() throws {
-    let rules = try Self.text("Monitoring/vecdb-alerts.yml")
+    let rules = try Self.text("scripts/monitoring/vecdb-alerts.yml")
     let alerts = rules.matches(of: /- alert: (\w+)/).map { String($0.1) }
     #expect(alerts.count > 10)
     let explained = try Self.article("Alerts").matches(of: /(?m)^\| `(\w+)` \|/)
