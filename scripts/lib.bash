@@ -124,3 +124,6 @@ plain_data() {
     esac
   done
 }
+
+# A C compiler: the system's, or the one that comes with Swift.
+cc=${CC:-$(command -v cc || command -v clang || echo cc)}
