@@ -27,6 +27,9 @@ import VecDB
     #expect(machine.next(seen) == .judge)
     seen.passed = true
     #expect(machine.next(seen) == .checkpoint)
+    // One that failed is asked for again: no swap before a manifest has the new generation.
+    #expect(machine.next(seen) == .checkpoint)
+    machine.noteCheckpoint()
     #expect(machine.next(seen) == .swap)
     #expect(machine.stage == .swapping)
   }

@@ -122,11 +122,13 @@ package struct RebuildMachine: Sendable, Hashable {
       return seen.isTooSlow ? .rest(milliseconds: 50) : .judge
     }
     stage = .swapping
-    guard isSaved else {
-      // So that a crash after the swap finds the new generation in a manifest.
-      isSaved = true
-      return .checkpoint
-    }
-    return .swap
+    // So that a crash after the swap finds the new generation in a manifest.
+    return isSaved ? .swap : .checkpoint
+  }
+
+  /// To be told when a checkpoint that was asked for has succeeded: one that failed is asked for
+  /// again.
+  package mutating func noteCheckpoint() {
+    if stage == .swapping { isSaved = true }
   }
 }

@@ -255,6 +255,7 @@ final class RebuildRunner: Sendable {
         live.savedNanoseconds = DispatchTime.now().uptimeNanoseconds
       }
       try checkpoint()
+      job.live.withLock { $0.machine.noteCheckpoint() }
     case .judge: try judge(job, rebuild, other)
     case .swap: try swap(job, rebuild, other)
     case .drop(let reason): try end(job, rebuild, "the gate refused it: \(reason)")
