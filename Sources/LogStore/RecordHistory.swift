@@ -83,10 +83,11 @@ struct RecordHistory: Equatable {
   /// A checkpoint that a crash cut short leaves a main file that holds parts of the newest state, or
   /// that cannot be read at all without the WAL; both are as they should be.
   ///
+  /// - Parameter isOfHistory: whether the log passed through a position, as far as it knows.
   /// - Throws: `.corrupt` if the main file is older than the WAL, or of another history.
   static func requireOwnMainFile(
     _ path: String, _ fileSystem: any FileSystem, _ writer: SQLiteConnection,
-    _ checksums: PageChecksums
+    _ checksums: PageChecksums, isOfHistory: (LogPosition) throws -> Bool
   ) throws {
     guard try fileSystem.info(path + "-wal")?.sizeBytes ?? 0 > 0,
       let whole = try read(writer), let base = whole.base
@@ -99,8 +100,11 @@ struct RecordHistory: Equatable {
     let found = LogPosition(lsn: alone.lsn, chain: chain)
     if found == base || alone.lsn == whole.lsn && chain == whole.chain { return }
     // Commits go on beside a checkpoint: cut short it leaves one of the states between, which went on
-    // from the same base.
-    if alone.base == base, base.lsn < alone.lsn, alone.lsn < whole.lsn { return }
+    // from the same base. A copy of the database that was written since did so too, but by another
+    // history.
+    if alone.base == base, base.lsn < alone.lsn, alone.lsn < whole.lsn, try isOfHistory(found) {
+      return
+    }
     throw corrupt(
       "the records are of \(found), and what was written to them since goes on from \(base): the "
         + "file is older than its write-ahead log, or of another copy of the database", at: path)

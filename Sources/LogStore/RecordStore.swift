@@ -49,9 +49,10 @@ package final class RecordStore: @unchecked Sendable {
   /// Opens the file, or makes an empty one with `createIfMissing`. Records that belong to another
   /// database are refused, unless `adopting`, which makes them this one's (after a restore). What
   /// is in the WAL is checkpointed, so that `durableLSN` is known, unless the disk is full.
+  /// `isOfHistory` says whether the log passed through a position.
   package static func open(
     path: String, fileSystem: any FileSystem, databaseID: UniqueID, createIfMissing: Bool = false,
-    adopting: Bool = false
+    adopting: Bool = false, isOfHistory: (LogPosition) throws -> Bool = { _ in true }
   ) throws -> RecordStore {
     if try !fileSystem.exists(path) {
       guard createIfMissing else {
@@ -72,7 +73,8 @@ package final class RecordStore: @unchecked Sendable {
       PRAGMA synchronous = NORMAL;
       """)
     try kind.check(writer)
-    try RecordHistory.requireOwnMainFile(path, fileSystem, writer, checksums)
+    try RecordHistory.requireOwnMainFile(
+      path, fileSystem, writer, checksums, isOfHistory: isOfHistory)
     let select = try writer.prepare("SELECT database_id, applied_lsn FROM state WHERE id = 1")
     guard try select.step() else { throw corrupt("the records have no state row", at: path) }
     let found = Array(select.blob(0))

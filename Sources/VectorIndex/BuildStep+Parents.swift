@@ -57,8 +57,13 @@ extension BuildStep {
   /// the parent of `slot`, with a link if there is none: in the place of the last link that is not
   /// to a child where the row is full.
   func adopt(_ slot: Int, by node: UInt32, _ worker: BuildWorker) {
-    var node = node
-    while childCount(node) >= childLimit { node = nearestChild(of: node, to: slot, worker) }
+    // Damaged rows may have children in a circle, or only `slot` itself.
+    var (node, steps) = (node, slotLimit)
+    while steps > 0, childCount(node) >= childLimit,
+      let child = nearestChild(of: node, to: slot, worker)
+    {
+      (node, steps) = (child, steps - 1)
+    }
     parents[slot] = node
     guard !holds(node, UInt32(slot)) else { return }
     let row = graph.baseRow(node)
@@ -75,10 +80,11 @@ extension BuildStep {
     row[place].store(UInt32(slot), ordering: .releasing)
   }
 
-  /// The child of a node that is nearest to `slot`, and not itself; a living one if there is one.
+  /// The child of a node that is nearest to `slot`, and not itself; a living one if there is one,
+  /// nil where there is no child.
   /// Among equally near ones the slot's number decides, so that thousands of equal vectors make a
   /// broad tree. (Going down without passing `slot` never leads to what descends from it.)
-  private func nearestChild(of node: UInt32, to slot: Int, _ worker: BuildWorker) -> UInt32 {
+  private func nearestChild(of node: UInt32, to slot: Int, _ worker: BuildWorker) -> UInt32? {
     let scratch = worker.scratch
     let row = graph.baseRow(node)
     var count = 0
@@ -93,6 +99,7 @@ extension BuildStep {
         count += 1
       }
     }
+    guard count > 0 else { return nil }
     let query = generation.storedQuery(
       slot, into: scratch.signedQuery, scratch: scratch.dots,
       buffers: scratch.rowBuffers)

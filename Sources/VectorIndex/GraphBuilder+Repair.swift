@@ -145,8 +145,12 @@ extension BuildStep {
       parents[node] = neighbour
       return
     }
-    var ancestor = parents[node]
-    while ancestor != 0, generation.isDoomed(Int(ancestor)) { ancestor = parent(of: ancestor) }
+    var (ancestor, steps) = (parents[node], graph.count)
+    while ancestor != 0, generation.isDoomed(Int(ancestor)) {
+      // Damaged parents may lead in a circle.
+      ancestor = steps > 0 ? parent(of: ancestor) : 0
+      steps = steps > 0 ? steps - 1 : 0
+    }
     generation.arrays.parents.willWrite(row: node)
     adopt(node, by: ancestor, worker)
   }

@@ -4,7 +4,8 @@ import Synchronization
 extension IndexGeneration {
   /// Applies what one batch does to this collection: kills slots; then gives the first of `births`
   /// the free slots `reusing`, which must be the next ones of the list, and consecutive new ones to
-  /// the others, in order. Reused slots are inserted into the graph at once, a tail when it is full.
+  /// the others, in order. With `absent`, `reusing` are slots that the generation was built without.
+  /// Reused slots are inserted into the graph at once, a tail when it is full.
   /// A batch at or before `appliedLSN` is skipped.
   ///
   /// A pure function of state and batch. Nothing is visible to searches before `publish`. Returns
@@ -12,7 +13,8 @@ extension IndexGeneration {
   /// `.capacityExceeded`; both leave the state as it was.
   @discardableResult
   package func apply(
-    lsn: UInt64, deaths: [UInt32], births: [Birth], reusing reused: [UInt32] = []
+    lsn: UInt64, deaths: [UInt32], births: [Birth], reusing reused: [UInt32] = [],
+    absent: Bool = false
   ) throws(IndexError) -> Range<Int> {
     let first = slotCount.load(ordering: .relaxed)
     guard lsn > appliedLSN else { return first..<first }
@@ -21,7 +23,7 @@ extension IndexGeneration {
     }
     let end = first + births.count - reused.count
     try validate(deaths: deaths, births: births)
-    try requireFree(reused)
+    if absent { try requireAbsent(reused) } else { try requireFree(reused) }
     let newColumns = try reserve(births: births, reusing: reused)
 
     for death in deaths {
@@ -37,7 +39,7 @@ extension IndexGeneration {
       train(with: births)
     }
     if !births.isEmpty { awaitReaders() }
-    takeFree(reused)
+    if absent { takeAbsent(reused) } else { takeFree(reused) }
     for array in slotArrays { try array.extend(to: end) }
     func slot(_ index: Int) -> Int {
       index < reused.count ? Int(reused[index]) : first + index - reused.count
@@ -50,7 +52,9 @@ extension IndexGeneration {
     slotCount.store(end, ordering: .releasing)
     noteReuse(of: reused)
     appliedLSN = lsn
-    if !reused.isEmpty { try currentBuilder().insert(reused) }
+    // An absent slot behind the graph's end goes in with the tail.
+    let nodes = reused.filter { $0 < graphCount.load(ordering: .relaxed) }
+    if !nodes.isEmpty { try currentBuilder().insert(nodes) }
     try insertTailIfDue()
     return first..<end
   }

@@ -69,10 +69,7 @@ extension IndexGeneration {
   func takeFree(_ slots: [UInt32]) {
     for slot in slots {
       freeHead = parentWords[Int(slot)]
-      for array in slotArrays where slot < array.count { array.willWrite(row: Int(slot)) }
-      for number in 0..<columnCount.load(ordering: .relaxed) {
-        columns[number]?.ids.willWrite(row: Int(slot))
-      }
+      willWriteRows(of: Int(slot))
     }
     freeCount.store(freeCount.load(ordering: .relaxed) - slots.count, ordering: .releasing)
     deadCount.store(deadCount.load(ordering: .relaxed) - slots.count, ordering: .releasing)
@@ -86,6 +83,43 @@ extension IndexGeneration {
         throw .corruptInput("slot \(slot) is to be reused, but is not the next free one")
       }
       last = slot
+    }
+  }
+
+  /// Takes absent slots, to have them written.
+  func takeAbsent(_ slots: [UInt32]) {
+    for slot in slots { willWriteRows(of: Int(slot)) }
+    absentCount.store(absentCount.load(ordering: .relaxed) - slots.count, ordering: .releasing)
+    deadCount.store(deadCount.load(ordering: .relaxed) - slots.count, ordering: .releasing)
+  }
+
+  private func willWriteRows(of slot: Int) {
+    for array in slotArrays where slot < array.count { array.willWrite(row: slot) }
+    for number in 0..<columnCount.load(ordering: .relaxed) {
+      columns[number]?.ids.willWrite(row: slot)
+    }
+  }
+
+  /// Slots that another generation gave records, in the order in which this one can: all are absent,
+  /// or they are the next free ones.
+  func orderForReuse(
+    _ slots: [UInt32]
+  ) throws(IndexError) -> (slots: [UInt32], areAbsent: Bool) {
+    if slots.allSatisfy({ isAbsent(Int($0)) }) { return (slots, true) }
+    var listed: [UInt32] = []
+    while listed.count < slots.count, let slot = freeSlot(after: listed.last) {
+      listed.append(slot)
+    }
+    guard listed.sorted() == slots.sorted() else {
+      throw .corruptInput("slots were reused that are not the next free ones here")
+    }
+    return (listed, false)
+  }
+
+  /// Throws unless these are absent.
+  func requireAbsent(_ slots: [UInt32]) throws(IndexError) {
+    for slot in slots where Int(slot) >= assignedSlotCount || !isAbsent(Int(slot)) {
+      throw .corruptInput("slot \(slot) is to be filled, but is not absent")
     }
   }
 

@@ -11,8 +11,9 @@ import Synchronization
 /// were dead at `origin` are *absent*: they have no vector, no key and no node.
 ///
 /// All of it reads only what the old generation has published, so that it runs beside the old one's
-/// writer. It relies on a slot being given out once: while a generation is built from another, the
-/// other's dead slots must not be used again.
+/// writer. It relies on a slot being given out once: while a generation is built from another or
+/// follows it, no dead slot may be freed. The old one's writer may take slots that were free at
+/// `origin`: they are absent here, and `follow` fills them.
 extension IndexGeneration {
   /// Takes over up to `limit` further slots of those below `count` that `source` had at `origin`.
   /// Returns whether slots are left. The first call trains the quantiser.
@@ -21,7 +22,6 @@ extension IndexGeneration {
   ) throws(IndexError) -> Bool {
     let first = slotCount.load(ordering: .relaxed)
     guard first < count else { return false }
-    if first == 0 { countReuse(on: source) }
     let leavesOutDead = source.livingSlotCount(at: origin, below: count) >= Self.trainingThreshold
     if first == 0, count >= Self.trainingThreshold {
       trainToAdopt(source, at: origin, count: count, living: leavesOutDead)
@@ -31,7 +31,7 @@ extension IndexGeneration {
     births.reserveCapacity(end - first)
     for slot in first..<end {
       let isLeftOut =
-        source.isAbsent(slot) || source.isFree(slot)
+        !source.wasTaken(slot, at: origin)
         || (leavesOutDead && slot > 0 && source.diedLSN(slot) <= origin)
       births.append(isLeftOut ? nil : try source.birth(of: slot))
     }
@@ -87,45 +87,80 @@ extension IndexGeneration {
   ) throws(IndexError) -> Bool {
     guard lsn > appliedLSN else { return true }
     let end = leader.slotCount.load(ordering: .acquiring)
-    var deaths = leader.deaths(after: appliedLSN, through: lsn, unlessAsMany: deadSlotCount)[...]
     var slot = slotCount.load(ordering: .relaxed)
+    var (deaths, refills) = leader.changes(after: appliedLSN, through: lsn, below: slot, since: self)
     var taken = 0
     while true {
       let nextBirth = slot < end ? leader.bornLSN(slot) : .max
-      let next = min(nextBirth, deaths.first?.lsn ?? .max)
+      let next = min(nextBirth, deaths.first?.lsn ?? .max, refills.first?.lsn ?? .max)
       guard next <= lsn else { break }
       if taken >= limit { return false }
+      let dying = deaths.prefix { $0.lsn == next }
+      deaths = deaths.dropFirst(dying.count)
+      let refilled = refills.prefix { $0.lsn == next }
+      refills = refills.dropFirst(refilled.count)
+      let (reused, areAbsent) = try orderForReuse(refilled.map(\.slot))
       var births: [Birth] = []
+      for slot in reused { births.append(try leader.birth(of: Int(slot))) }
       while slot < end, leader.bornLSN(slot) == next {
         births.append(try leader.birth(of: slot))
         slot += 1
       }
-      let dying = deaths.prefix { $0.lsn == next }
-      deaths = deaths.dropFirst(dying.count)
-      try apply(lsn: next, deaths: dying.map(\.slot), births: births)
+      try apply(
+        lsn: next, deaths: dying.map(\.slot), births: births, reusing: reused, absent: areAbsent)
       taken += births.count + dying.count
     }
     appliedLSN = lsn
     return true
   }
 
-  // MARK: What is read of the old generation
-
-  private func livingSlotCount(at lsn: UInt64, below count: Int) -> Int {
-    (0..<count).reduce(0) { $0 + (!isAbsent($1) && diedLSN($1) > lsn ? 1 : 0) }
+  /// Takes the list of free slots of the generation that this one was built from and has caught up
+  /// with, so that writes go on reusing slots. Both keep the same list from then on.
+  ///
+  /// Takes all of it or, where a slot is none of this graph's, nothing.
+  package func takeFreeSlots(of source: IndexGeneration) {
+    countReuse(on: source)
+    var slots: [UInt32] = []
+    while let slot = source.freeSlot(after: slots.last), slots.count <= source.freeSlotCount {
+      slots.append(slot)
+    }
+    let nodes = graphCount.load(ordering: .relaxed)
+    guard freeSlotCount == 0, slots.allSatisfy({ $0 < nodes && isAbsent(Int($0)) }) else { return }
+    for slot in slots.reversed() { makeFree(Int(slot)) }
   }
 
-  /// Deaths in the order of their batches; none are looked for where there are no new ones.
-  private func deaths(
-    after first: UInt64, through last: UInt64, unlessAsMany known: Int
-  ) -> [(lsn: UInt64, slot: UInt32)] {
-    guard deadSlotCount != known else { return [] }
-    var found: [(lsn: UInt64, slot: UInt32)] = []
+  // MARK: What is read of the old generation
+
+  /// Whether a slot had a record, alive or dead, at a batch since which no slot was freed.
+  private func wasTaken(_ slot: Int, at lsn: UInt64) -> Bool {
+    !isAbsent(slot) && bornLSN(slot) <= lsn
+  }
+
+  private func livingSlotCount(at lsn: UInt64, below count: Int) -> Int {
+    (0..<count).reduce(0) { $0 + (wasTaken($1, at: lsn) && diedLSN($1) > lsn ? 1 : 0) }
+  }
+
+  private typealias Change = (lsn: UInt64, slot: UInt32)
+
+  /// Deaths, and births in slots below `known`, each in the order of their batches. None are looked
+  /// for where the follower's counts say that there are no new ones.
+  private func changes(
+    after first: UInt64, through last: UInt64, below known: Int, since follower: IndexGeneration
+  ) -> (deaths: ArraySlice<Change>, refills: ArraySlice<Change>) {
+    let reuses = reuseSequence.load(ordering: .acquiring)
+    guard deadSlotCount != follower.deadSlotCount
+      || reuses != follower.reuseSequence.load(ordering: .relaxed)
+    else { return ([], []) }
+    var (deaths, refills): ([Change], [Change]) = ([], [])
     for slot in 0..<slotCount.load(ordering: .acquiring) {
-      let died = diedLSN(slot)
-      if died > first, died <= last { found.append((died, UInt32(slot))) }
+      let (born, died) = (bornLSN(slot), diedLSN(slot))
+      if slot < known, born > first, born <= last { refills.append((born, UInt32(slot))) }
+      if died > first, died <= last { deaths.append((died, UInt32(slot))) }
     }
-    return found.sorted { ($0.lsn, $0.slot) < ($1.lsn, $1.slot) }
+    func inOrder(_ changes: [Change]) -> ArraySlice<Change> {
+      changes.sorted { ($0.lsn, $0.slot) < ($1.lsn, $1.slot) }[...]
+    }
+    return (inOrder(deaths), inOrder(refills))
   }
 
   /// A slot as the batch that brought it had it, as far as an index needs it.
@@ -160,7 +195,7 @@ extension IndexGeneration {
     _ source: IndexGeneration, at origin: UInt64, count: Int, living: Bool
   ) {
     let all = (0..<count).filter {
-      !source.isAbsent($0) && !source.isFree($0) && (!living || source.diedLSN($0) > origin)
+      source.wasTaken($0, at: origin) && (!living || source.diedLSN($0) > origin)
     }
     let sample = min(all.count, Quantizer.sampleLimit)
     guard sample > 0 else { return }

@@ -116,4 +116,34 @@ import VecDB
     #expect(last?.metadata["tag"] == .string("last"))
     try await opened.close()
   }
+
+  /// A copy that was written by itself goes on from the same base, by another history.
+  @Test func aDivergedStateBetweenIsRefused() async throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.file("db")
+    let database = try await Database.open(at: path, configuration: Self.configuration)
+    try await database.createCollection("items", dimensions: 2, metric: .l2)
+    try await Self.write(database, 0..<20, tag: "checkpointed")
+    _ = try await database.checkpoint()
+    let other = directory.file("other")
+    try copyTree(atPath: path, toPath: other)
+    for _ in 0..<3 { try await Self.write(database, 0..<3, tag: "last") }
+    let image = directory.file("image")
+    try copyTree(atPath: path, toPath: image)
+    try await database.close()
+    for copy in [other, image] {
+      try? FileManager.default.removeItem(atPath: copy + "/control.sock")
+    }
+    let diverged = try await Database.open(at: other, configuration: Self.configuration)
+    try await Self.write(diverged, 0..<5, tag: "diverged")
+    _ = try await diverged.checkpoint()
+    try await diverged.close()
+    let wal = try Data(contentsOf: URL(fileURLWithPath: image + "/records.sqlite-wal"))
+    try Self.replace(image + "/records.sqlite", by: other + "/records.sqlite")
+    await #expect(throws: VecDBError.self) {
+      try await Database.open(at: image, configuration: Self.configuration)
+    }
+    // Nothing was merged: with its own file it opens again.
+    #expect(try Data(contentsOf: URL(fileURLWithPath: image + "/records.sqlite-wal")) == wal)
+  }
 }

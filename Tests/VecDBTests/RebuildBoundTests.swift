@@ -69,6 +69,40 @@ import VecDB
     try await database.close()
   }
 
+  /// Free slots are taken while a rebuild goes on: many rebuilds cost no more slots than two.
+  @Test func slotsStayBoundedWhileRebuildsFollowEachOther() async throws {
+    let directory = try TemporaryDirectory()
+    let (database, items) = try await Self.database(directory) { $0.maintenanceMinimum = 100 }
+    var generator = SeededGenerator(seed: 8)
+    var slots: [Int] = []
+    for round in 0..<7 {
+      var options = Self.easyGate
+      options.m = round % 2 == 0 ? 12 : 16
+      try await items.beginRebuild(options)
+      for _ in 0..<10 { try await Self.update(items, &generator) }
+      for _ in 0..<2_000 where try items.rebuildStatus().stage != "grace" {
+        try await Task.sleep(nanoseconds: 5_000_000)
+      }
+      for _ in 0..<5 { try await Self.update(items, &generator) }
+      // The old generation takes free slots as the new one does: it can serve again.
+      if round == 3 {
+        try await items.rollBackRebuild(reason: "test")
+      } else {
+        try await items.retireRebuild()
+      }
+      #expect(try await database.check().problems == [], "round \(round)")
+      for _ in 0..<2_000 {
+        let stats = try database.stats().collections[0]
+        if stats.dead < 900 { break }
+        try await Task.sleep(nanoseconds: 5_000_000)
+      }
+      slots.append(try database.stats().collections[0].slots)
+    }
+    // Each round writes 3,000 records.
+    #expect(try #require(slots.last) <= slots[1] + 1_500, "\(slots)")
+    try await database.close()
+  }
+
   /// The end of the grace period must not be missed, however short it is.
   @Test func aRebuildWithoutGraceSucceeds() async throws {
     let directory = try TemporaryDirectory()

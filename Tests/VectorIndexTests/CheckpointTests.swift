@@ -187,4 +187,31 @@ import VectorIndex
       _ = try opened.search((0..<24).map { _ in random.normal() }, k: 10, ef: 40)
     }
   }
+
+  /// Children and parents in circles: neither insertions nor repairs follow them for ever.
+  @Test(.timeLimit(.minutes(1)), arguments: [UInt64](1...8))
+  func damagedParentsInACircleEndAnInsertion(seed: UInt64) throws {
+    let log = Self.log(records: 2_600)
+    let half = log.batches.count / 2
+    let index = try IndexGeneration(parameters: Self.parameters.get())
+    try index.replay(log.batches[..<half])
+    let store = TestStore()
+    let snapshot = index.beginCheckpoint()
+    try store.take(snapshot)
+    snapshot.finish()
+    var random = TestRandom(seed: seed)
+    let circle = 2 + random.below(6)
+    let opened = try store.open { name, length, base in
+      guard name == "links" || name == "parents" else { return }
+      for word in 0..<length / 4 {
+        base.storeBytes(
+          of: UInt32(1 + random.below(circle)), toByteOffset: 4 * word, as: UInt32.self)
+      }
+    }
+    try opened.replay(log.batches[half...])
+    let slots = opened.assignedSlotCount
+    opened.maintain(lsn: opened.appliedLSN + 1, .repair(0..<slots))
+    opened.maintain(lsn: opened.appliedLSN + 1, .collect)
+    _ = try opened.search((0..<24).map { _ in random.normal() }, k: 10, ef: 40)
+  }
 }

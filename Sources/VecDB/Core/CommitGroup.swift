@@ -42,7 +42,6 @@ struct CommitGroup {
     /// Free slots for so many records, as far as there are some.
     mutating func takeFreeSlots(_ count: Int, of collection: CollectionRuntime) -> [UInt32] {
       var slots: [UInt32] = []
-      guard collection.maySlotsBeReused else { return slots }
       while slots.count < count, let slot = collection.index.freeSlot(after: lastReused) {
         slots.append(slot)
         lastReused = slot

@@ -33,7 +33,7 @@ final class Maintainer {
       }
     }
     guard let present = cycle, let collection = engine.state.collections[present.collection],
-      collection.maySlotsBeReused
+      collection.maySlotsBeFreed
     else {
       cycle = nil
       return false
@@ -74,7 +74,7 @@ final class Maintainer {
   private func isDue(_ collection: CollectionRuntime, _ configuration: Configuration) -> Bool {
     let index = collection.index
     let nodes = index.graphSlotCount
-    guard nodes > 0, collection.maySlotsBeReused else { return false }
+    guard nodes > 0, collection.maySlotsBeFreed else { return false }
     let dead = index.unfreedSlotCount
     left[collection.id] = left[collection.id].map { min($0, dead) }
     let share = Int(Double(nodes) * configuration.maintenanceShare)

@@ -149,7 +149,11 @@ extension Opening {
       expectedAtLeast: manifest.lsn, coveredThrough: manifest.lsn)
     let records = try RecordStore.open(
       path: directory.records, fileSystem: files, databaseID: identity.databaseID,
-      createIfMissing: false)
+      createIfMissing: false,
+      isOfHistory: { position in
+        let chain = try chain(at: position.lsn, log, manifest)
+        return chain == nil || chain == position.chain
+      })
     try requireJoined(manifest, log, records, directory)
     let state = try openState(manifest, blocks: blocks, threads: configuration.resolvedThreads)
     let checkpointer = Checkpointer(newest: manifest)
@@ -219,13 +223,19 @@ extension Opening {
     // A file of version 0.1 does not say which history it has applied.
     guard let chain = records.appliedChain else { return }
     let lsn = records.appliedLSN
-    let expected: Digest? =
-      lsn == manifest.lsn
-      ? manifest.chain : lsn + 1 >= log.firstLSN ? try log.position(at: lsn).chain : nil
-    guard let expected, expected != chain else { return }
+    guard let expected = try self.chain(at: lsn, log, manifest), expected != chain else { return }
     throw StoreError(
       .corrupt, "records and log disagree about the history at LSN \(lsn)", at: directory.records,
       remedy: "Files of two copies of the database were mixed. Restore from a backup.")
+  }
+
+  /// The chain of the history at an LSN; nil where neither log nor manifest knows it.
+  private static func chain(
+    at lsn: UInt64, _ log: WriteAheadLog, _ manifest: Manifest
+  ) throws -> Digest? {
+    if lsn == manifest.lsn { return manifest.chain }
+    guard lsn + 1 >= log.firstLSN, lsn <= log.end.lsn else { return nil }
+    return try log.position(at: lsn).chain
   }
 
   /// The state that a manifest names, with its arrays mapped. Cost: O(blocks).

@@ -35,13 +35,13 @@ struct Rebuilds: Sendable {
 // MARK: Apply
 
 extension CollectionRuntime {
-  /// Whether dead slots may be given out again: not while a second generation is built from or
-  /// follows the first, which it does by slot.
-  var maySlotsBeReused: Bool {
+  /// Whether dead slots may be freed: not while a second generation is built from or follows the
+  /// first, which it does by slot. Slots that are free already may be taken all the while.
+  var maySlotsBeFreed: Bool {
     rebuilds.withLock { $0.state == nil && $0.slotHolds == 0 }
   }
 
-  /// Keeps dead slots from being used again while a trial reads them.
+  /// Keeps dead slots from being freed while a trial reads them.
   func holdSlots() throws {
     let isFree = rebuilds.withLock { rebuilds in
       guard rebuilds.state == nil else { return false }
@@ -118,6 +118,7 @@ extension CollectionRuntime {
     next.swapLSN = lsn
     next.swappedMilliseconds = header.timeMilliseconds
     new.exclusively { [next] index in
+      index.takeFreeSlots(of: old.index)
       index.publish(like: old.index)
       index.threads = old.index.threads
       serve(new)
