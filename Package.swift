@@ -7,13 +7,13 @@ import PackageDescription
 #if arch(x86_64)
   let kernelTargets: [Target] = [
     .target(
-      name: "VectorKernelsAVX2", dependencies: ["CVectorShims"],
+      name: "VecDBKernelsAVX2", dependencies: ["CVecDBShims"],
       swiftSettings: [.unsafeFlags(["-Xcc", "-mavx2"])]),
     .target(
-      name: "VectorKernelsAVX512", dependencies: ["CVectorShims"],
+      name: "VecDBKernelsAVX512", dependencies: ["CVecDBShims"],
       swiftSettings: [.unsafeFlags(["-Xcc", "-march=x86-64-v4", "-Xcc", "-mavx512vnni"])]),
   ]
-  let kernelDependencies: [Target.Dependency] = ["VectorKernelsAVX2", "VectorKernelsAVX512"]
+  let kernelDependencies: [Target.Dependency] = ["VecDBKernelsAVX2", "VecDBKernelsAVX512"]
 #else
   let kernelTargets: [Target] = []
   let kernelDependencies: [Target.Dependency] = []
@@ -25,7 +25,7 @@ let fuzzTargets: [Target] =
   ? []
   : [
     .executableTarget(
-      name: "fuzz", dependencies: ["VecDB", "LogStore", "BlockStore", "VectorIndex"],
+      name: "fuzz", dependencies: ["VecDB", "VecDBLogStore", "VecDBBlockStore", "VecDBIndex"],
       path: "Tests/Fuzz", swiftSettings: [.unsafeFlags(["-parse-as-library"])],
       // gold gives up on libFuzzer's archive.
       linkerSettings: [.unsafeFlags(["-use-ld=lld"])])
@@ -35,10 +35,10 @@ let package = Package(
   name: "vecdb",
   products: [
     .library(name: "VecDB", targets: ["VecDB"]),
-    .library(name: "Replication", targets: ["Replication"]),
-    .executable(name: "vecdb", targets: ["vecdb"]),
+    .library(name: "VecDBReplication", targets: ["VecDBReplication"]),
+    .executable(name: "vecdb", targets: ["VecDBCommand"]),
     .library(name: "VecDBEncryption", targets: ["VecDBEncryption"]),
-    .library(name: "ReplicationTLS", targets: ["ReplicationTLS"]),
+    .library(name: "VecDBReplicationTLS", targets: ["VecDBReplicationTLS"]),
   ],
   traits: [
     .trait(
@@ -58,18 +58,21 @@ let package = Package(
   ],
   targets: kernelTargets + fuzzTargets + [
     .systemLibrary(
-      name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
-    .systemLibrary(name: "CVectorShims"),
-    .target(name: "Bytes", dependencies: ["CVectorShims"]),
-    .target(name: "Files", dependencies: ["Bytes"]),
-    .target(name: "VectorKernels", dependencies: ["CVectorShims"] + kernelDependencies),
-    .target(name: "VectorIndex", dependencies: ["VectorKernels", "Bytes", "CVectorShims"]),
-    .target(name: "LogStore", dependencies: ["CSQLite", "Files", "Bytes"]),
-    .target(name: "BlockStore", dependencies: ["Files", "Bytes"]),
+      name: "CVecDBSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(name: "CVecDBShims"),
+    .target(name: "VecDBBytes", dependencies: ["CVecDBShims"]),
+    .target(name: "VecDBFiles", dependencies: ["VecDBBytes"]),
+    .target(name: "VecDBThreads", dependencies: ["VecDBFiles", "VecDBBytes"]),
+    .target(name: "VecDBKernels", dependencies: ["CVecDBShims"] + kernelDependencies),
+    .target(name: "VecDBIndex", dependencies: ["VecDBKernels", "VecDBBytes", "CVecDBShims"]),
+    .target(name: "VecDBLogStore", dependencies: ["CVecDBSQLite", "VecDBFiles", "VecDBBytes"]),
+    .target(name: "VecDBBlockStore", dependencies: ["VecDBThreads", "VecDBFiles", "VecDBBytes"]),
     .target(
       name: "VecDB",
       dependencies: [
-        "VectorIndex", "VectorKernels", "LogStore", "BlockStore", "Files", "Bytes",
+        "VecDBIndex", "VecDBKernels", "VecDBLogStore", "VecDBBlockStore", "VecDBThreads",
+        "VecDBFiles",
+        "VecDBBytes",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
       ]),
@@ -77,16 +80,19 @@ let package = Package(
     .target(
       name: "VecDBEncryption",
       dependencies: [
-        "VecDB", "Bytes",
+        "VecDB", "VecDBBytes",
         .product(name: "Crypto", package: "swift-crypto", condition: .when(traits: ["Encryption"])),
         .product(
           name: "CryptoExtras", package: "swift-crypto", condition: .when(traits: ["Encryption"])),
       ]),
-    .target(name: "ReplicationProtocol", dependencies: ["LogStore", "Bytes"]),
     .target(
-      name: "Replication",
+      name: "VecDBReplicationProtocol", dependencies: ["VecDBLogStore", "VecDBFiles", "VecDBBytes"]),
+    .target(
+      name: "VecDBReplication",
       dependencies: [
-        "VecDB", "ReplicationProtocol",
+        "VecDB", "VecDBReplicationProtocol", "VecDBLogStore", "VecDBBlockStore", "VecDBThreads",
+        "VecDBFiles",
+        "VecDBBytes",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -95,65 +101,80 @@ let package = Package(
       ]),
     // Empty without the trait, for the same reason.
     .target(
-      name: "ReplicationTLS",
+      name: "VecDBReplicationTLS",
       dependencies: [
-        "Replication", "VecDB", "Bytes",
+        "VecDBReplication", "VecDB", "VecDBBytes",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["TLS"])),
       ]),
     .executableTarget(
-      name: "vecdb",
+      name: "VecDBCommand",
       dependencies: [
-        "Bytes", "VecDB", "Replication",
+        "VecDBBytes", "VecDB", "VecDBReplication",
         .target(name: "VecDBEncryption", condition: .when(traits: ["Encryption"])),
-        .target(name: "ReplicationTLS", condition: .when(traits: ["TLS"])),
+        .target(name: "VecDBReplicationTLS", condition: .when(traits: ["TLS"])),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
       ]),
     .executableTarget(
-      name: "vecdb-kernels", dependencies: ["VectorKernels"], path: "Benchmarks/Kernels"),
+      name: "vecdb-kernels", dependencies: ["VecDBKernels"], path: "Benchmarks/Kernels"),
     .executableTarget(
-      name: "vecdb-levers", dependencies: ["VectorIndex", "Bytes"], path: "Benchmarks/Levers"),
+      name: "vecdb-levers", dependencies: ["VecDBIndex", "VecDBBytes"], path: "Benchmarks/Levers"),
     .executableTarget(
-      name: "vecdb-increments", dependencies: ["BlockStore", "Files", "Bytes"],
+      name: "vecdb-increments", dependencies: ["VecDBBlockStore", "VecDBFiles", "VecDBBytes"],
       path: "Benchmarks/Increments"),
-    .target(name: "Shapes", path: "Tests/Shapes"),
+    .target(name: "VecDBShapes", dependencies: ["VecDBBytes"], path: "Tests/Shapes"),
     .executableTarget(
-      name: "vecdb-shapes", dependencies: ["VecDB", "Shapes"], path: "Benchmarks/Shapes"),
+      name: "vecdb-shapes", dependencies: ["VecDB", "VecDBShapes"], path: "Benchmarks/Shapes"),
     .target(
-      name: "SimulatedDisk", dependencies: ["CSQLite", "Files", "Bytes"],
+      name: "VecDBSimulatedDisk", dependencies: ["CVecDBSQLite", "VecDBFiles", "VecDBBytes"],
       path: "Tests/SimulatedDisk"),
     .executableTarget(
-      name: "crash-workload", dependencies: ["VecDB", "BlockStore", "Files"],
+      name: "crash-workload",
+      dependencies: ["VecDB", "VecDBBlockStore", "VecDBFiles", "VecDBBytes"],
       path: "Tests/CrashWorkload"),
     .executableTarget(
-      name: "rebuild-workload", dependencies: ["VecDB", "VectorIndex", "Bytes"],
+      name: "rebuild-workload", dependencies: ["VecDB", "VecDBIndex", "VecDBBytes"],
       path: "Tests/RebuildWorkload"),
-    .testTarget(name: "BytesTests", dependencies: ["Bytes"]),
-    .testTarget(name: "FilesTests", dependencies: ["Files", "SimulatedDisk", "CSQLite"]),
-    .testTarget(name: "VectorKernelsTests", dependencies: ["VectorKernels"]),
+    .testTarget(name: "BytesTests", dependencies: ["VecDBBytes"]),
     .testTarget(
-      name: "VectorIndexTests", dependencies: ["VectorIndex", "VectorKernels", "Bytes", "Shapes"]),
-    .testTarget(name: "LogStoreTests", dependencies: ["LogStore", "SimulatedDisk", "CSQLite"]),
-    .testTarget(name: "BlockStoreTests", dependencies: ["BlockStore", "SimulatedDisk"]),
+      name: "FilesTests", dependencies: ["VecDBFiles", "VecDBSimulatedDisk", "CVecDBSQLite"]),
+    .testTarget(name: "VectorKernelsTests", dependencies: ["VecDBKernels", "VecDBBytes"]),
+    .testTarget(
+      name: "VectorIndexTests",
+      dependencies: ["VecDBIndex", "VecDBKernels", "VecDBBytes", "VecDBShapes"]),
+    .testTarget(
+      name: "LogStoreTests",
+      dependencies: [
+        "VecDBFiles", "VecDBBytes", "VecDBLogStore", "VecDBSimulatedDisk", "CVecDBSQLite",
+      ]),
+    .testTarget(
+      name: "BlockStoreTests",
+      dependencies: ["VecDBFiles", "VecDBBytes", "VecDBBlockStore", "VecDBSimulatedDisk"]),
     .testTarget(
       name: "VecDBTests",
       dependencies: [
-        "VecDB", "BlockStore", "LogStore", "SimulatedDisk", "Shapes",
+        "VecDB", "VecDBIndex", "VecDBBlockStore", "VecDBLogStore", "VecDBThreads", "VecDBFiles",
+        "VecDBBytes", "VecDBSimulatedDisk", "VecDBShapes",
         .product(name: "Logging", package: "swift-log"),
       ]),
-    .testTarget(name: "VecDBEncryptionTests", dependencies: ["VecDBEncryption", "VecDB"]),
-    .testTarget(name: "ReplicationProtocolTests", dependencies: ["ReplicationProtocol"]),
+    .testTarget(
+      name: "VecDBEncryptionTests", dependencies: ["VecDBBytes", "VecDBEncryption", "VecDB"]),
+    .testTarget(
+      name: "ReplicationProtocolTests",
+      dependencies: ["VecDBLogStore", "VecDBBytes", "VecDBReplicationProtocol"]),
     .testTarget(
       name: "ReplicationTests",
       dependencies: [
-        "Replication", "ReplicationProtocol", "VecDB", "Bytes",
+        "VecDBReplication", "VecDBReplicationProtocol", "VecDB", "VecDBBytes",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ]),
     .testTarget(
-      name: "ReplicationTLSTests", dependencies: ["ReplicationTLS", "Replication", "VecDB"],
+      name: "ReplicationTLSTests",
+      dependencies: ["VecDBReplicationTLS", "VecDBReplication", "VecDB"],
       exclude: ["Certificates"]),
-    .testTarget(name: "CommandTests", dependencies: ["VecDB", "vecdb", "Shapes"]),
+    .testTarget(name: "CommandTests", dependencies: ["VecDB", "VecDBCommand", "VecDBShapes"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,6 +1,6 @@
-import BlockStore
-import Bytes
-import Files
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
 
 // What changed between the last two restore points of a repository, in rows of the arrays: what an
 // incremental backup has to carry at the least. Prints the bytes of changed rows, and of new ones.

@@ -1,5 +1,5 @@
 import Glibc
-import VectorKernels
+import VecDBKernels
 
 // How fast the distance kernels read vectors, in gigabytes a second, beside what the memory gives:
 // lines of JSON. Started by scripts/bench --kernels, which runs the peers' kernels on the same

@@ -1,6 +1,6 @@
-import Bytes
 import Glibc
-import VectorIndex
+import VecDBBytes
+import VecDBIndex
 
 // What each lever of graph and search gains alone: lines of Markdown. Queries are rows of the base
 // that are left out of the index, so that nothing is tuned on a set's own queries. Costs are told as

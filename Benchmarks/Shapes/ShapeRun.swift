@@ -1,6 +1,6 @@
 import Foundation
-import Shapes
 import VecDB
+import VecDBShapes
 
 /// One shape under one metric, taken through the life of a collection: fresh, churned, drifted,
 /// restored, rebuilt. Writes the vectors and what searches found for whoever judges them.

@@ -1,6 +1,6 @@
 import Foundation
-import Shapes
 import VecDB
+import VecDBShapes
 
 // usage: vecdb-shapes DIRECTORY METRIC SHAPE… ; --list names the shapes.
 // VECDB_CODES sets IndexOptions.codes. For each shape writes DIRECTORY/SHAPE-METRIC/{*.f32,found.json}; scripts/bench --shapes judges.

@@ -1,5 +1,5 @@
 #if Encryption
-  import Bytes
+  import VecDBBytes
   import Crypto
   import FoundationEssentials
   import VecDB

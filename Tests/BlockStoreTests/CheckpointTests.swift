@@ -1,10 +1,10 @@
-import BlockStore
-import Bytes
 import Dispatch
-import Files
-import SimulatedDisk
 import Synchronization
 import Testing
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBSimulatedDisk
 
 @Suite struct CheckpointTests {
   let directory: TemporaryDirectory

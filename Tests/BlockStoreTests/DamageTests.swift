@@ -1,8 +1,8 @@
-import BlockStore
-import Bytes
-import Files
-import SimulatedDisk
 import Testing
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBSimulatedDisk
 
 /// Every byte of every structure is flipped, and every file is cut short and removed: always an
 /// error that names the place, never a crash, never other bytes than were written.

@@ -1,8 +1,8 @@
-import BlockStore
-import Bytes
-import Files
-import SimulatedDisk
 import Testing
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBSimulatedDisk
 
 /// Blocks that are kept as differences to earlier ones.
 @Suite struct DeltaTests {

@@ -1,9 +1,9 @@
-import BlockStore
-import Bytes
-import Files
 import Glibc
-import SimulatedDisk
 import Testing
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBSimulatedDisk
 
 /// A directory on the real disk that goes with the value.
 final class TemporaryDirectory: Sendable {

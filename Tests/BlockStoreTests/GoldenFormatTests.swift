@@ -1,8 +1,8 @@
-import BlockStore
-import Bytes
-import Files
-import SimulatedDisk
 import Testing
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBSimulatedDisk
 
 /// The bytes of every format, made by a program of another language from the documents' layouts:
 /// what was written yesterday must be readable tomorrow.

@@ -1,8 +1,8 @@
-import BlockStore
-import Bytes
-import Files
-import SimulatedDisk
 import Testing
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBSimulatedDisk
 
 @Suite struct RepositoryTests {
   let directory: TemporaryDirectory

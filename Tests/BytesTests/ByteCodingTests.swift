@@ -1,5 +1,5 @@
-import Bytes
 import Testing
+import VecDBBytes
 
 @Suite struct ByteCodingTests {
   private static func sample() -> [UInt8] {

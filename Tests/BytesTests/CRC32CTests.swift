@@ -1,5 +1,5 @@
-import Bytes
 import Testing
+import VecDBBytes
 
 @Suite struct CRC32CTests {
   /// RFC 3720, appendix B.4, and the check value of the CRC catalogue.

@@ -1,5 +1,5 @@
-import Bytes
 import Testing
+import VecDBBytes
 
 @Suite struct DigestTests {
   private func digest(_ number: Int) -> Digest { SHA256.hash(Array("member \(number)".utf8)) }

@@ -1,5 +1,5 @@
-import Bytes
 import Testing
+import VecDBBytes
 
 @Suite struct SHA256Tests {
   /// FIPS 180-4 examples and NIST's CAVP short messages.

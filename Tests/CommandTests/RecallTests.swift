@@ -1,6 +1,6 @@
 import Foundation
-import Shapes
 import Testing
+import VecDBShapes
 
 /// The command tells of an index that answers badly, whichever verb looks at it.
 @Suite struct RecallTests {

@@ -1,4 +1,5 @@
 import VecDB
+import VecDBBytes
 
 /// What one writer does at one step. It follows from the seed, the writer and the step alone, so
 /// that a verification knows it from the receipt's two numbers.
@@ -52,10 +53,6 @@ struct SplitMix64: RandomNumberGenerator {
   init(seed: UInt64) { state = seed }
 
   mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
+    return splitMix64(&state)
   }
 }

@@ -1,7 +1,7 @@
-import BlockStore
-import Files
 import Foundation
 import VecDB
+import VecDBBlockStore
+import VecDBFiles
 
 /// Rebuilds one after the other, each ended in another way, until the process is killed; and what
 /// must be after that.

@@ -1,6 +1,6 @@
-import Files
-import SimulatedDisk
 import Testing
+import VecDBFiles
+import VecDBSimulatedDisk
 
 /// The simulated disk must answer as the operating system does: the same random calls go to both.
 @Suite struct EquivalenceTests {

@@ -1,6 +1,6 @@
-import Files
 import Glibc
 import Testing
+import VecDBFiles
 
 @Suite struct PosixFileSystemTests {
   let files = PosixFileSystem()

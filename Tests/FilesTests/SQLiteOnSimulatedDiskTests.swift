@@ -1,7 +1,7 @@
-import CSQLite
-import Files
-import SimulatedDisk
+import CVecDBSQLite
 import Testing
+import VecDBFiles
+import VecDBSimulatedDisk
 
 @Suite struct SQLiteOnSimulatedDiskTests {
   struct Lost: Error { var text: String }

@@ -1,7 +1,7 @@
-import Files
 import Glibc
-import SimulatedDisk
 import Testing
+import VecDBFiles
+import VecDBSimulatedDisk
 
 @Suite struct SimulatedDiskTests {
   static func file(_ disk: SimulatedDisk, _ path: String, _ bytes: [UInt8]) throws {

@@ -1,6 +1,6 @@
-import Files
-import SimulatedDisk
 import Testing
+import VecDBFiles
+import VecDBSimulatedDisk
 
 @Suite struct SimulatedFaultTests {
   @Test func errorsHitTheNthMatchingOperation() throws {

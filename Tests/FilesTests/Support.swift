@@ -1,6 +1,6 @@
-import Files
 import Glibc
 import Testing
+import VecDBFiles
 
 /// A directory of the operating system that lives as long as this value.
 final class TemporaryDirectory {

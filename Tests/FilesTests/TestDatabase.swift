@@ -1,5 +1,5 @@
-import CSQLite
-import SimulatedDisk
+import CVecDBSQLite
+import VecDBSimulatedDisk
 
 struct SQLiteError: Error, CustomStringConvertible {
   var code: Int32

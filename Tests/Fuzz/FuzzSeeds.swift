@@ -1,7 +1,7 @@
-import BlockStore
-import Bytes
 import Glibc
-import LogStore
+import VecDBBlockStore
+import VecDBBytes
+import VecDBLogStore
 
 @testable import VecDB
 

@@ -1,9 +1,9 @@
-import Bytes
-import Files
 import Glibc
-import LogStore
-import SimulatedDisk
 import Testing
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
+import VecDBSimulatedDisk
 
 /// Full disks, failed syncs, and power failures at every operation.
 @Suite struct FaultTests {

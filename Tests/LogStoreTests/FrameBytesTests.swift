@@ -1,6 +1,6 @@
-import Files
-import LogStore
 import Testing
+import VecDBFiles
+import VecDBLogStore
 
 /// How much of the log is left is added up once, not for everybody who asks.
 @Suite struct FrameBytesTests {

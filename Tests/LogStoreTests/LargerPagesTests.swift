@@ -1,7 +1,7 @@
-import CSQLite
-import Files
-import LogStore
+import CVecDBSQLite
 import Testing
+import VecDBFiles
+import VecDBLogStore
 
 /// Segments of older versions have pages of 64 KiB.
 @Suite struct LargerPagesTests {

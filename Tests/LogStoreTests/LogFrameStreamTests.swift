@@ -1,7 +1,7 @@
-import Bytes
-import Files
-import LogStore
 import Testing
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 @Suite struct LogFrameStreamTests {
   let start = LogPosition(lsn: 41, chain: SHA256.hash([9]))

@@ -1,7 +1,7 @@
-import Bytes
-import Files
-import LogStore
 import Testing
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 @Suite struct LogFrameTests {
   static let first = LogFrame(

@@ -1,7 +1,7 @@
-import Bytes
-import Files
-import LogStore
 import Testing
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// Damage to the main file of records: SQLite by itself would believe most of it.
 @Suite struct PageChecksumTests {

@@ -1,7 +1,7 @@
-import Files
 import Glibc
-import LogStore
 import Testing
+import VecDBFiles
+import VecDBLogStore
 
 /// Prints figures; run with `VECDB_LOG_FIGURES=1`.
 @Suite(.enabled(if: getenv("VECDB_LOG_FIGURES") != nil)) struct LogFigures {

@@ -1,8 +1,8 @@
-import Bytes
-import Files
-import LogStore
-import SimulatedDisk
 import Testing
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
+import VecDBSimulatedDisk
 
 /// The records after power failures and errors at every operation.
 @Suite struct RecordFaultTests {

@@ -1,7 +1,7 @@
-import Bytes
-import Files
-import LogStore
 import Testing
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// What happens when the main files of segments are damaged, lost or mixed up.
 @Suite struct SegmentDamageTests {

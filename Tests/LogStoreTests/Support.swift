@@ -1,7 +1,7 @@
-import Bytes
-import Files
 import Glibc
-import LogStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): the tests' only source of chance.
 struct TestRandom: RandomNumberGenerator {
@@ -10,11 +10,7 @@ struct TestRandom: RandomNumberGenerator {
   init(seed: UInt64) { state = seed }
 
   mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
+    return splitMix64(&state)
   }
 
   mutating func bytes(_ count: Int) -> [UInt8] {

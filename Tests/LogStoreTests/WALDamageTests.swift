@@ -1,7 +1,7 @@
-import Bytes
-import Files
-import LogStore
 import Testing
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// What happens to a log that was not closed, when bytes of its `-wal` are lost or wrong.
 @Suite struct WALDamageTests {

@@ -1,8 +1,8 @@
-import Bytes
 import Dispatch
-import Files
-import LogStore
 import Testing
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 @Suite struct WriteAheadLogTests {
   let files = PosixFileSystem()

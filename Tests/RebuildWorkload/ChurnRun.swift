@@ -1,6 +1,6 @@
-import Bytes
 import Foundation
 import VecDB
+import VecDBBytes
 
 /// Writers, deletes, searches, rebuilds, backups and collections that come and go, for so long as is
 /// asked for. Every few seconds a line of JSON says what the process and the database take.

@@ -1,7 +1,7 @@
-import Bytes
 import Foundation
 import Synchronization
 import VecDB
+import VecDBBytes
 
 /// Readers and a writer at a fixed rate, before, during and after a rebuild.
 struct LiveRun {

@@ -1,6 +1,6 @@
-import Bytes
 import Foundation
 import VecDB
+import VecDBBytes
 
 /// What the writer was told is done, so that readers can tell a wrong answer from a late one.
 final class Oracle: Sendable {

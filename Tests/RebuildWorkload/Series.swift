@@ -1,5 +1,5 @@
-import Bytes
 import Foundation
+import VecDBBytes
 
 /// What is measured over time: searches' times in windows of half a second, and recall.
 final class Series: Sendable {

@@ -1,7 +1,7 @@
-import Bytes
 import Foundation
 import VecDB
-import VectorIndex
+import VecDBBytes
+import VecDBIndex
 
 /// How long a rebuild takes beside a fresh bulk build with the same threads, and whether it keeps up
 /// with half of the peak insert rate.
@@ -71,7 +71,7 @@ struct TimeRun {
     let index = try IndexGeneration(
       parameters: IndexParameters(
         dimensions: base.dimensions, metric: .l2, degree: Self.degree, efConstruction: 200),
-      options: VectorIndex.IndexOptions(threads: threads))
+      options: VecDBIndex.IndexOptions(threads: threads))
     let started = Date()
     try index.apply(lsn: 1, deaths: [], births: births)
     return Date().timeIntervalSince(started)

@@ -1,6 +1,6 @@
-import Bytes
-import LogStore
-import ReplicationProtocol
+import VecDBBytes
+import VecDBLogStore
+import VecDBReplicationProtocol
 
 // MARK: What happens to the cluster, and what its operator does
 

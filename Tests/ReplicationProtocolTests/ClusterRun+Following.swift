@@ -1,6 +1,6 @@
-import Bytes
-import LogStore
-import ReplicationProtocol
+import VecDBBytes
+import VecDBLogStore
+import VecDBReplicationProtocol
 
 // MARK: The side that follows
 

@@ -1,4 +1,4 @@
-import ReplicationProtocol
+import VecDBReplicationProtocol
 
 // MARK: What must hold in the end
 

@@ -1,4 +1,4 @@
-import ReplicationProtocol
+import VecDBReplicationProtocol
 
 // MARK: Nodes that start again, as what they were or as followers
 

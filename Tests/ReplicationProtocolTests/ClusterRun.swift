@@ -1,6 +1,6 @@
-import Bytes
-import LogStore
-import ReplicationProtocol
+import VecDBBytes
+import VecDBLogStore
+import VecDBReplicationProtocol
 
 struct ClusterFailure: Error, CustomStringConvertible {
   var description: String

@@ -1,4 +1,4 @@
-import ReplicationProtocol
+import VecDBReplicationProtocol
 
 /// What a seed tries: the acknowledgement policy, the faults, and how often they come.
 struct ClusterScenario: CustomStringConvertible {

@@ -1,7 +1,7 @@
 import Foundation
-import LogStore
-import ReplicationProtocol
 import Testing
+import VecDBLogStore
+import VecDBReplicationProtocol
 
 /// Whole clusters on a simulated network, disk and clock.
 ///

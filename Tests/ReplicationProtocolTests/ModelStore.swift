@@ -1,6 +1,6 @@
-import Bytes
-import LogStore
-import ReplicationProtocol
+import VecDBBytes
+import VecDBLogStore
+import VecDBReplicationProtocol
 
 /// What a node keeps on its disk: a light model of the database, whose state is a running hash.
 struct ModelStore: HistoryReading {

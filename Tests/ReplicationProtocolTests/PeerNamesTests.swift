@@ -1,6 +1,6 @@
-import LogStore
-import ReplicationProtocol
 import Testing
+import VecDBLogStore
+import VecDBReplicationProtocol
 
 /// Who may speak under which name.
 @Suite struct PeerNamesTests {

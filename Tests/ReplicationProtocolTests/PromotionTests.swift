@@ -1,6 +1,6 @@
-import LogStore
-import ReplicationProtocol
 import Testing
+import VecDBLogStore
+import VecDBReplicationProtocol
 
 /// What a candidate may claim, case by case.
 @Suite struct PromotionTests {

@@ -1,7 +1,7 @@
-import Bytes
-import LogStore
-import ReplicationProtocol
 import Testing
+import VecDBBytes
+import VecDBLogStore
+import VecDBReplicationProtocol
 
 @Suite struct ProtocolTests {
   private static let epoch = Epoch(

@@ -1,6 +1,6 @@
-import LogStore
-import ReplicationProtocol
 import Testing
+import VecDBLogStore
+import VecDBReplicationProtocol
 
 /// The situations in which such systems have gone wrong, each as a script of its own.
 @Suite struct ScenarioTests {

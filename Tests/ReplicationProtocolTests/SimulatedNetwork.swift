@@ -1,5 +1,6 @@
-import LogStore
-import ReplicationProtocol
+import VecDBBytes
+import VecDBLogStore
+import VecDBReplicationProtocol
 
 /// What goes wrong between nodes, as chances for each frame.
 struct NetworkFaults {
@@ -108,11 +109,7 @@ struct SplitMix64: RandomNumberGenerator {
   init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 &+ 0x1234_5678 }
 
   mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ (mixed >> 31)
+    return splitMix64(&state)
   }
 
   mutating func chance(_ probability: Double) -> Bool {

@@ -1,6 +1,6 @@
-import Bytes
-import LogStore
-import ReplicationProtocol
+import VecDBBytes
+import VecDBLogStore
+import VecDBReplicationProtocol
 
 /// A node of the cluster: the model of a database, and the sessions that the real one would run.
 /// Its driver does what the state machines say, like the one that stands on sockets.

@@ -1,7 +1,7 @@
 #if TLS
   import Foundation
-  import Replication
-  import ReplicationTLS
+  import VecDBReplication
+  import VecDBReplicationTLS
   import Testing
   import VecDB
 

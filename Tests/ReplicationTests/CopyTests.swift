@@ -1,8 +1,8 @@
-import Bytes
 import Foundation
-import Replication
 import Testing
 import VecDB
+import VecDBBytes
+import VecDBReplication
 
 /// Copies that are fetched: what was fetched before a connection was cut is not fetched again, and
 /// searches go on in the older copy until the new one is there.

@@ -1,7 +1,7 @@
 import Foundation
-import Replication
 import Testing
 import VecDB
+import VecDBReplication
 
 /// Data whose range moves while it is served: the primary changes what its index walks on, and the
 /// replica does the same at the same batch.

@@ -1,6 +1,6 @@
-import Bytes
 import NIOCore
 import NIOPosix
+import VecDBBytes
 
 /// The way to one node: forwards connections to it, and does to them what networks do.
 final class FaultyLink: Sendable {

@@ -1,7 +1,7 @@
 import Foundation
-import Replication
 import Testing
 import VecDB
+import VecDBReplication
 
 /// Three real nodes, each behind a link that cuts, swallows, delays, truncates, repeats and damages;
 /// in the middle of it the primary is cut off and another one is promoted. Then the faults stop.

@@ -1,7 +1,7 @@
 import Foundation
-import Replication
 import Testing
 import VecDB
+import VecDBReplication
 
 /// Nodes in one process that talk over loopback.
 @Suite(.serialized) struct LoopbackTests {

@@ -1,7 +1,7 @@
 import Foundation
-import Replication
 import Testing
 import VecDB
+import VecDBReplication
 
 /// What tests of nodes in one process have in common.
 enum NodeFixture {

@@ -1,7 +1,7 @@
 import Foundation
-import Replication
 import Testing
 import VecDB
+import VecDBReplication
 
 /// What happens to nodes on an ordinary bad week.
 @Suite(.serialized) struct NodeTests {

@@ -1,7 +1,7 @@
 import Foundation
-import Replication
 import Testing
 import VecDB
+import VecDBReplication
 
 /// A policy that nobody could read back from the log is refused before it is logged.
 @Suite struct OptionLimitsTests {

@@ -1,9 +1,9 @@
-import Bytes
 import Foundation
-import Replication
-import ReplicationProtocol
 import Testing
 import VecDB
+import VecDBBytes
+import VecDBReplication
+import VecDBReplicationProtocol
 
 /// A policy in the log that waits for replicas binds every way of opening the database.
 @Suite(.serialized) struct PolicyTests {

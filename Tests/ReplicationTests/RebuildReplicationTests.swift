@@ -1,7 +1,7 @@
 import Foundation
-import Replication
 import Testing
 import VecDB
+import VecDBReplication
 
 /// What changes the graph without changing the data travels too: maintenance, the swap of a rebuild,
 /// and the way back.

@@ -1,7 +1,7 @@
 import Foundation
-import Replication
 import Testing
 import VecDB
+import VecDBReplication
 
 /// What a node says of itself over HTTP, and to whom.
 @Suite(.serialized) struct StatusPageTests {

@@ -1,3 +1,5 @@
+import VecDBBytes
+
 /// Random numbers that are the same everywhere: SplitMix64 (Steele et al., 2014).
 package struct ShapeGenerator: Sendable {
   private var state: UInt64
@@ -5,11 +7,7 @@ package struct ShapeGenerator: Sendable {
   package init(seed: UInt64) { state = seed }
 
   package mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
+    return splitMix64(&state)
   }
 
   /// 0 or more and less than 1.

@@ -1,4 +1,4 @@
-import Files
+import VecDBFiles
 
 /// Lets the power fail, or something else go wrong, at every operation of some work, starts again
 /// with several states that could be left, and checks each.

@@ -1,4 +1,4 @@
-import CSQLite
+import CVecDBSQLite
 
 /// SQLite's extended codes of `SQLITE_IOERR`, which are composed in macros that Swift does not
 /// import.

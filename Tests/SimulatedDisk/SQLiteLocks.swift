@@ -1,4 +1,4 @@
-import CSQLite
+import CVecDBSQLite
 
 /// The locks that SQLite connections hold on one database file, by SQLite's rules for `xLock`.
 ///

@@ -1,4 +1,4 @@
-import CSQLite
+import CVecDBSQLite
 
 /// The wal-index of one database, shared by all connections of this process: memory that lasts
 /// until the last connection lets go of it or the power fails, and its locks.

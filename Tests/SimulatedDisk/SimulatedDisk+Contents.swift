@@ -1,5 +1,5 @@
-import Files
 import Glibc
+import VecDBFiles
 
 /// What handles and the SQLite VFS do with files.
 extension SimulatedDisk {

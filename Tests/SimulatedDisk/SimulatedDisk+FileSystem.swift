@@ -1,5 +1,5 @@
-import Files
 import Glibc
+import VecDBFiles
 
 extension SimulatedDisk: FileSystem {
   /// The VFS that stores SQLite's files on this disk. It is registered when first asked for; a

@@ -1,5 +1,5 @@
-import Files
 import Glibc
+import VecDBFiles
 
 /// A disk in memory that can lose power, fail and lie, with a file system and a SQLite VFS on it.
 ///

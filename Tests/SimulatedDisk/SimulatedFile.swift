@@ -1,5 +1,5 @@
-import Files
 import Glibc
+import VecDBFiles
 
 /// An open file of a simulated disk. It dies with the disk's power, and stays dead after a
 /// restart.

@@ -1,7 +1,7 @@
-import CSQLite
-import Files
+import CVecDBSQLite
 import Glibc
 import Synchronization
+import VecDBFiles
 
 /// A SQLite VFS whose files are on one simulated disk, for as long as that disk has power.
 ///

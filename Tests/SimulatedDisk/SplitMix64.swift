@@ -1,3 +1,5 @@
+import VecDBBytes
+
 /// The random generator behind everything that chance decides on a simulated disk: 64 bits of
 /// state, the same sequence from the same seed on every machine (Steele, Lea and Flood, "Fast
 /// splittable pseudorandom number generators", 2014).
@@ -7,11 +9,7 @@ package struct SplitMix64: RandomNumberGenerator, Sendable {
   package init(seed: UInt64) { state = seed }
 
   package mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
+    return splitMix64(&state)
   }
 
   /// A number in `0..<bound`; 0 if `bound` is less than 1.

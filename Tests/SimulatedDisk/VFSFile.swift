@@ -1,5 +1,5 @@
-import CSQLite
-import Files
+import CVecDBSQLite
+import VecDBFiles
 
 /// A file that SQLite has open on a simulated disk.
 final class VFSFile {

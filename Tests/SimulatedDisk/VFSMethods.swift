@@ -1,5 +1,5 @@
-import CSQLite
-import Files
+import CVecDBSQLite
+import VecDBFiles
 
 /// The functions that SQLite calls on an open file; each finds its `VFSFile` and turns its errors
 /// into SQLite's codes.

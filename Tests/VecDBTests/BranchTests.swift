@@ -1,9 +1,9 @@
-import BlockStore
-import Files
 import Foundation
-import LogStore
 import Testing
 import VecDB
+import VecDBBlockStore
+import VecDBFiles
+import VecDBLogStore
 
 /// A database that was set back to a snapshot of its directory, and copies of one database: what a
 /// repository has is decided by the chain of the log, not by names and numbers.

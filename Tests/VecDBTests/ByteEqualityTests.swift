@@ -1,7 +1,7 @@
-import Bytes
 import Foundation
 import Testing
 import VecDB
+import VecDBBytes
 
 /// Strings are equal if their bytes are: `é` as one code point and as two are two names, for marks,
 /// fields, keys and collections alike, whatever Swift's strings say.

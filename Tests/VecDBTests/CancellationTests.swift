@@ -1,7 +1,7 @@
-import Bytes
 import Foundation
 import Testing
 import VecDB
+import VecDBBytes
 
 /// A task that is cancelled ends soon, with an error that says what is durable.
 @Suite struct CancellationTests {

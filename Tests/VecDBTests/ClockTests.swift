@@ -1,7 +1,7 @@
-import Bytes
 import Foundation
 import Testing
 import VecDB
+import VecDBBytes
 
 /// The times in the log never go back, whatever the system's clock does.
 @Suite struct ClockTests {

@@ -1,10 +1,10 @@
-import Files
 import Foundation
 import Logging
-import SimulatedDisk
 import Synchronization
 import Testing
 import VecDB
+import VecDBFiles
+import VecDBSimulatedDisk
 
 /// The database on a simulated disk: the power fails at every operation of some work, and what
 /// comes back must be what was acknowledged, whole and searchable.

@@ -1,4 +1,4 @@
-import SimulatedDisk
+import VecDBSimulatedDisk
 
 /// One way to damage one file.
 struct Damage: Sendable {

@@ -1,8 +1,8 @@
-import Files
 import Foundation
 import Logging
-import SimulatedDisk
 import VecDB
+import VecDBFiles
+import VecDBSimulatedDisk
 
 /// A database and its repository on a simulated disk, with everything in them that a database can
 /// have: two collections, sealed and unsealed log segments, WALs, several packs and manifests,

@@ -1,7 +1,7 @@
 import Foundation
-import SimulatedDisk
 import Testing
 import VecDB
+import VecDBSimulatedDisk
 
 /// Bit rot, file by file: whatever is damaged is found on opening or by `check`, `verify` or
 /// `restore`, or does not matter; no answer is ever wrong without a word, and nothing crashes.

@@ -1,7 +1,7 @@
 import Foundation
-import LogStore
 import Testing
 import VecDB
+import VecDBLogStore
 
 /// Two lines of one history in one repository: a primary that went on alone, and its replica that was
 /// promoted from an earlier point. And copies, which are databases of their own.

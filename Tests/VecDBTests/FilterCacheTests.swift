@@ -1,6 +1,6 @@
 import Testing
 import VecDB
-import VectorIndex
+import VecDBIndex
 
 @Suite struct FilterCacheTests {
   @Test func answersStayRightUnderWrites() async throws {

@@ -1,7 +1,7 @@
 import Foundation
-import LogStore
 import Testing
 import VecDB
+import VecDBLogStore
 
 /// Handles that are dropped, and searches of async callers.
 @Suite struct HandleTests {

@@ -1,6 +1,6 @@
-import Shapes
 import Testing
 import VecDB
+import VecDBShapes
 
 /// An index that answers badly is called so by everybody who is asked, is made up for at once, and is
 /// built anew.

@@ -1,7 +1,7 @@
 import Dispatch
-import SimulatedDisk
 import Testing
 import VecDB
+import VecDBSimulatedDisk
 
 /// While a backup copies records, their file stands still at the LSN that it had, whatever
 /// checkpoints the index gets: the log since then is all that records have after a power failure.

@@ -1,7 +1,7 @@
-import Bytes
 import Foundation
 import Testing
 import VecDB
+import VecDBBytes
 
 /// Deletes and what becomes of their slots, through the public API.
 @Suite struct MaintenanceTests {

@@ -1,6 +1,6 @@
-import Bytes
 import Testing
 import VecDB
+import VecDBBytes
 
 @Suite struct MetadataTests {
   private func code(_ body: () throws -> Void) -> VecDBError.Code? {

@@ -1,6 +1,6 @@
-import SimulatedDisk
 import Testing
 import VecDB
+import VecDBSimulatedDisk
 
 /// Where the newest manifest is damaged the one before it opens, and the log brings what came since.
 @Suite struct OlderManifestTests {

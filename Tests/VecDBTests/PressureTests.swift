@@ -1,9 +1,9 @@
-import Files
 import Glibc
-import SimulatedDisk
 import Synchronization
 import Testing
 import VecDB
+import VecDBFiles
+import VecDBSimulatedDisk
 
 /// Too much at once, and too little space: bounded memory, clear errors, and going on by itself.
 @Suite struct PressureTests {

@@ -1,9 +1,10 @@
-import BlockStore
-import Bytes
 import Dispatch
 import Glibc
 import Testing
 import VecDB
+import VecDBBlockStore
+import VecDBBytes
+import VecDBThreads
 
 /// Threads keep the priority of whoever made them: what others wait for must not be made by the
 /// threads of backups and rebuilds, which have a low one.

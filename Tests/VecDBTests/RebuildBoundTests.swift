@@ -1,8 +1,8 @@
 import Foundation
 import Logging
-import SimulatedDisk
 import Testing
 import VecDB
+import VecDBSimulatedDisk
 
 /// A rebuild that cannot finish ends, and so does whoever waits for it.
 @Suite struct RebuildBoundTests {

@@ -1,8 +1,8 @@
-import Files
 import Foundation
-import SimulatedDisk
 import Testing
 import VecDB
+import VecDBFiles
+import VecDBSimulatedDisk
 
 /// Power failures at every operation of histories with rebuilds: the database opens serving, has
 /// all that was acknowledged, and the rebuild goes on to its end or was never begun.

@@ -1,8 +1,8 @@
-import Bytes
 import Foundation
 import Testing
 import VecDB
-import VectorIndex
+import VecDBBytes
+import VecDBIndex
 
 /// Candidates that were tampered with are refused, with what and by how much.
 @Suite struct RebuildGateTests {

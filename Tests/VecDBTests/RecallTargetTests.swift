@@ -1,6 +1,6 @@
-import Shapes
 import Testing
 import VecDB
+import VecDBShapes
 
 /// A recall that is asked for is reached by queries that nobody has seen, on data of every kind.
 @Suite struct RecallTargetTests {

@@ -1,9 +1,9 @@
-import Bytes
 import Foundation
-import LogStore
 import Synchronization
 import Testing
 import VecDB
+import VecDBBytes
+import VecDBLogStore
 
 /// What a copy does with the log of the database that it follows.
 @Suite struct ReceivedLogTests {

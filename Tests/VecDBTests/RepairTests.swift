@@ -1,7 +1,7 @@
-import BlockStore
-import SimulatedDisk
 import Testing
 import VecDB
+import VecDBBlockStore
+import VecDBSimulatedDisk
 
 /// A repair gives back exactly what was there, or says what is missing and changes nothing.
 @Suite struct RepairTests {

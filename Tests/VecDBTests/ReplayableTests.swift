@@ -1,8 +1,8 @@
-import Bytes
 import Foundation
-import LogStore
 import Testing
 import VecDB
+import VecDBBytes
+import VecDBLogStore
 
 /// What is logged can be replayed. Calls at and beyond every limit either succeed, and a reopened
 /// database has them, or are refused and change nothing; the database goes on in both cases.

@@ -1,10 +1,10 @@
-import BlockStore
-import Bytes
-import Files
 import Foundation
-import LogStore
 import Testing
 import VecDB
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// Which restore points each rule of retention keeps, against a plain reading of the rule.
 @Suite struct RetentionRuleTests {

@@ -1,8 +1,8 @@
-import BlockStore
-import Files
 import Foundation
 import Testing
 import VecDB
+import VecDBBlockStore
+import VecDBFiles
 
 /// Pruning a repository: what the policy keeps restores, and nothing else stays.
 @Suite struct RetentionTests {

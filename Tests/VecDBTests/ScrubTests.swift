@@ -1,7 +1,7 @@
-import Files
-import SimulatedDisk
 import Testing
 import VecDB
+import VecDBFiles
+import VecDBSimulatedDisk
 
 /// Damage that appears in the files of an open database: the scrub finds it, and no change is
 /// built on it.

@@ -1,6 +1,6 @@
-import Files
-import SimulatedDisk
 import Synchronization
+import VecDBFiles
+import VecDBSimulatedDisk
 
 /// The disk as one process sees it: once that has been killed, its threads that still run, for
 /// example one that writes a checkpoint, can change nothing any more.

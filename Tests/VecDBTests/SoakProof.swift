@@ -1,5 +1,5 @@
-import SimulatedDisk
 import VecDB
+import VecDBSimulatedDisk
 
 /// What is demanded after a crash.
 extension SoakRun {

@@ -1,7 +1,7 @@
-import Files
 import Foundation
-import SimulatedDisk
 import VecDB
+import VecDBFiles
+import VecDBSimulatedDisk
 
 /// One seed of the soak: random work on a simulated disk, several crashes one after the other,
 /// and after each of them several of the states that a disk could be left in.

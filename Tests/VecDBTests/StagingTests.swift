@@ -1,10 +1,10 @@
-import BlockStore
-import Files
 import Foundation
-import LogStore
-import SimulatedDisk
 import Testing
 import VecDB
+import VecDBBlockStore
+import VecDBFiles
+import VecDBLogStore
+import VecDBSimulatedDisk
 
 /// What is built beside a database: it becomes live in one step, nobody takes it from anybody, and
 /// what a process that was killed leaves is swept, and nothing else.

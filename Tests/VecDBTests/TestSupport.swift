@@ -1,7 +1,8 @@
-import Files
 import Foundation
 import Testing
 import VecDB
+import VecDBBytes
+import VecDBFiles
 
 /// A directory that is removed when the test ends.
 final class TemporaryDirectory: Sendable {
@@ -24,11 +25,7 @@ struct SeededGenerator: RandomNumberGenerator {
   init(seed: UInt64) { state = seed }
 
   mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
+    return splitMix64(&state)
   }
 
   mutating func vector(_ dimensions: Int, in range: ClosedRange<Float> = -1...1) -> [Float] {

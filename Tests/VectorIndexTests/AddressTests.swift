@@ -1,7 +1,7 @@
-import Bytes
 import Foundation
 import Testing
-import VectorIndex
+import VecDBBytes
+import VecDBIndex
 
 /// Arrays take the address space that they use, and not what the machine's memory would allow.
 @Suite(.serialized) struct AddressTests {

@@ -1,6 +1,6 @@
-import Bytes
 import Testing
-import VectorIndex
+import VecDBBytes
+import VecDBIndex
 
 /// An index says that it is full before a batch that it could not take is logged.
 @Suite struct CapacityTests {

@@ -1,6 +1,6 @@
-import Bytes
 import Testing
-import VectorIndex
+import VecDBBytes
+import VecDBIndex
 
 @Suite struct CheckpointTests {
   static let parameters = Result {

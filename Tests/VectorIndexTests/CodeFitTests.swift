@@ -1,8 +1,8 @@
-import Bytes
-import Shapes
 import Testing
-import VectorIndex
-import VectorKernels
+import VecDBBytes
+import VecDBIndex
+import VecDBKernels
+import VecDBShapes
 
 /// Codes are measured while the graph grows, and give way to the float32 rows where they are wrong.
 @Suite struct CodeFitTests {

@@ -1,5 +1,5 @@
 import Testing
-import VectorIndex
+import VecDBIndex
 
 @Suite struct ColumnTests {
   private static func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }

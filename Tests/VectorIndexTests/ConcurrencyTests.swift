@@ -2,7 +2,7 @@ import Dispatch
 import Foundation
 import Synchronization
 import Testing
-import VectorIndex
+import VecDBIndex
 
 /// Meant for `swift test -c release --sanitize=thread` too.
 @Suite struct ConcurrencyTests {

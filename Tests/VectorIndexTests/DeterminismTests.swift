@@ -1,7 +1,7 @@
-import Bytes
 import Testing
-import VectorIndex
-import VectorKernels
+import VecDBBytes
+import VecDBIndex
+import VecDBKernels
 
 @Suite struct DeterminismTests {
   struct Case: CustomTestStringConvertible, Sendable {

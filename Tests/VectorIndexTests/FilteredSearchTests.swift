@@ -2,8 +2,8 @@ import Dispatch
 import Foundation
 import Synchronization
 import Testing
-import VectorIndex
-import VectorKernels
+import VecDBIndex
+import VecDBKernels
 
 /// Filtered searches against the brute force, whatever the plan.
 @Suite struct FilteredSearchTests {

@@ -1,7 +1,7 @@
-import Bytes
 import Testing
-import VectorIndex
-import VectorKernels
+import VecDBBytes
+import VecDBIndex
+import VecDBKernels
 
 /// Deletes, local repair, and the reuse of slots.
 @Suite struct MaintenanceTests {

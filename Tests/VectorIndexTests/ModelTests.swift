@@ -1,5 +1,5 @@
 import Testing
-import VectorIndex
+import VecDBIndex
 
 /// Random histories of inserts, updates and deletes against a plain dictionary.
 @Suite struct ModelTests {

@@ -1,5 +1,5 @@
 import Testing
-import VectorIndex
+import VecDBIndex
 
 @Suite struct RecallTests {
   enum Shape: String, CaseIterable, Sendable {

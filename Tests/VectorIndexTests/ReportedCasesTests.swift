@@ -1,6 +1,6 @@
-import Shapes
 import Testing
-import VectorIndex
+import VecDBIndex
+import VecDBShapes
 
 /// Cases that users of other libraries reported, each with where.
 @Suite struct ReportedCasesTests {

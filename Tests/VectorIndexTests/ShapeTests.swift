@@ -1,6 +1,6 @@
-import Shapes
 import Testing
-import VectorIndex
+import VecDBIndex
+import VecDBShapes
 
 /// Data of every shape, small: search finds what a textbook HNSW on floats finds, within what so few
 /// queries can tell. The large

@@ -1,6 +1,6 @@
-import Bytes
 import Testing
-import VectorIndex
+import VecDBBytes
+import VecDBIndex
 
 /// A batch for an index, as a log would carry it.
 struct TestBatch {

@@ -1,6 +1,6 @@
-import Shapes
 import Testing
-import VectorIndex
+import VecDBIndex
+import VecDBShapes
 
 /// Vectors whose distances are beyond what a float can say are ordered as they lie.
 @Suite struct WideDistanceTests {

@@ -1,5 +1,5 @@
 import Testing
-import VectorKernels
+import VecDBKernels
 
 @Suite struct CodeKernelTests {
   private static let dimensions: [Int] = {

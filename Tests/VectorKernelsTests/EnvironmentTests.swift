@@ -7,7 +7,7 @@
     import Darwin
   #endif
   import Testing
-  import VectorKernels
+  import VecDBKernels
 
   /// The choice is made once a process, so each case has a process of its own.
   @Suite struct EnvironmentTests {

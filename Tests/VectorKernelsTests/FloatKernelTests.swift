@@ -1,5 +1,5 @@
 import Testing
-import VectorKernels
+import VecDBKernels
 
 @Suite struct FloatKernelTests {
   private static let dimensions: [Int] = {

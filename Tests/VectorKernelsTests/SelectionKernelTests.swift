@@ -1,5 +1,5 @@
 import Testing
-import VectorKernels
+import VecDBKernels
 
 /// Kernels over bits: every set gives what counting one by one gives.
 @Suite struct SelectionKernelTests {

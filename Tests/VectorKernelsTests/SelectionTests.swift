@@ -1,5 +1,5 @@
 import Testing
-import VectorKernels
+import VecDBKernels
 
 @Suite struct SelectionTests {
   @Test func portableIsAlwaysThere() {

@@ -1,5 +1,5 @@
-import BlockStore
-import LogStore
+import VecDBBlockStore
+import VecDBLogStore
 
 /// The path of epochs that leads to a database's present one, as a repository has it: which folder
 /// an LSN of this history belongs into.

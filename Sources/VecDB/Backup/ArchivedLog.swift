@@ -1,6 +1,6 @@
-import BlockStore
-import Files
-import LogStore
+import VecDBBlockStore
+import VecDBFiles
+import VecDBLogStore
 
 /// A piece of archived log, read back and proven: every CRC, the chain, and that it is complete.
 struct ArchivedLog {

@@ -1,16 +1,18 @@
-import BlockStore
-import Bytes
 import Dispatch
-import Files
-import Foundation
-import LogStore
+import FoundationEssentials
+import Glibc
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
+import VecDBThreads
 
 /// Sends the log of an open database to a repository every few seconds.
 ///
 /// Each pass publishes what is new as one piece; many small ones are made into one now and then. A
 /// pass that fails is repeated later and later, up to a minute; trimming waits meanwhile, up to
 /// ``Configuration/archiveLogBytes``.
-final class Archiver: Sendable {
+final class Archiver: Companion {
   let repositoryPath: String
   private let key: (any RepositoryKey)?
   private let intervalMilliseconds: Int
@@ -51,7 +53,7 @@ final class Archiver: Sendable {
   /// to the pools of threads.
   func start(_ database: Database) {
     let weakly = WeakDatabase(database)
-    let thread = Thread { [self] in
+    LowPriorityThread.serve("vecdb.archive") { [self] in
       var delay = 0
       while true {
         _ = wake.wait(timeout: .now() + .milliseconds(delay))
@@ -59,8 +61,6 @@ final class Archiver: Sendable {
         delay = next
       }
     }
-    thread.name = "vecdb.archive"
-    thread.start()
   }
 
   /// One pass, and the milliseconds until the next; nil if it was the last.
@@ -77,6 +77,12 @@ final class Archiver: Sendable {
   }
 
   /// Ends archiving after a last pass.
+  /// Begins no further pass.
+  func abandon() {
+    state.withLock { $0.isStopped = true }
+    wake.signal()
+  }
+
   func stop(_ database: Database) {
     queue.sync {
       state.withLock { $0.isStopped = true }
@@ -137,7 +143,7 @@ final class Archiver: Sendable {
     }
     return ArchiveReport(
       repository: repositoryPath, lsn: last, frames: published.frames, bytes: published.bytes,
-      seconds: Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9,
+      seconds: started.elapsedSeconds,
       branch: branch)
   }
 

@@ -1,5 +1,6 @@
-import BlockStore
-import Foundation
+import FoundationEssentials
+import Glibc
+import VecDBBlockStore
 
 /// What a manifest carries as JSON beside the state, under a name.
 protocol ManifestAnnotation: Codable, Sendable {

@@ -1,6 +1,6 @@
-import Bytes
 import Dispatch
-import Foundation
+import VecDBBytes
+import VecDBThreads
 
 /// Lets a backup's bytes pass at a rate, over all its threads together: at most so many a second, and
 /// at the pace that leaves writers their disk.
@@ -40,7 +40,7 @@ final class BackupLimiter: Sendable {
       state.free = turn + UInt64(Double(count) / rate * 1e9)
       return turn
     }
-    if turn > now { Thread.sleep(forTimeInterval: Double(turn - now) / 1e9) }
+    if turn > now { pauseThread(seconds: Double(turn - now) / 1e9) }
   }
 
   private func look(_ now: UInt64, _ state: inout State) {

@@ -1,9 +1,11 @@
-import BlockStore
-import Bytes
 import Dispatch
-import Files
-import Foundation
-import LogStore
+import FoundationEssentials
+import Glibc
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
+import VecDBThreads
 
 /// One backup: publishes to a repository what it lacks of the state at one LSN.
 ///
@@ -214,6 +216,6 @@ struct BackupRun: Sendable {
   }
 
   private static func seconds(since start: DispatchTime) -> Double {
-    Double(DispatchTime.now().uptimeNanoseconds - start.uptimeNanoseconds) / 1e9
+    start.elapsedSeconds
   }
 }

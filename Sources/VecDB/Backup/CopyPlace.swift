@@ -1,5 +1,5 @@
-import Bytes
 import Glibc
+import VecDBBytes
 
 /// Where a copy of a database is, of the copies that there may be: on which machine, at which path.
 /// Two copies are never at one place at a time.

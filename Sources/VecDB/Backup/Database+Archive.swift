@@ -1,7 +1,9 @@
 import Dispatch
-import Files
-import Foundation
-import LogStore
+import FoundationEssentials
+import Glibc
+import VecDBFiles
+import VecDBLogStore
+import VecDBThreads
 
 extension Database {
   /// Sends the log that a repository does not have yet, so that everything that is durable now can be
@@ -67,13 +69,13 @@ extension Database {
   func startArchiving() {
     guard let options = engine.configuration.archive else { return }
     let archiver = Archiver(options, key: nil)
-    engine.archiver.withLock { $0 = archiver }
+    engine.companions.add(archiver)
     archiver.start(self)
   }
 
   /// Archives what is left and ends. The writer must be idle.
   func endArchiving() async throws {
-    guard let archiver = engine.archiver.withLock({ $0 }) else { return }
+    guard let archiver = engine.companions.find(Archiver.self) else { return }
     try await onBackground { archiver.stop(self) }
   }
 }
@@ -86,7 +88,7 @@ extension Database {
 extension Engine {
   /// How far each repository has the log. Any thread.
   func archiveStats() -> [ArchiveStats] {
-    let continuous = archiver.withLock { $0 }
+    let continuous = companions.find(Archiver.self)
     var holds = holds.all
     if let path = continuous?.repositoryPath, !holds.contains(where: { $0.repository == path }) {
       // Not reached yet.

@@ -1,7 +1,7 @@
-import BlockStore
-import Bytes
-import Files
-import LogStore
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// A repository that is this database's, with what tells it from others, and how its history and
 /// this one fit together.
@@ -23,16 +23,6 @@ struct OwnRepository: Sendable {
         remedy: "Is its file system still mounted? Nothing is counted as archived.")
     }
   }
-}
-
-/// What a database did when it found that a repository has another history of the same epoch.
-public struct BranchReport: Sendable, Hashable, Codable {
-  /// The last LSN that both histories share, as far as it can be proven.
-  public var commonLSN: UInt64
-  /// How far the other history goes in the repository.
-  public var otherLSN: UInt64
-  /// The epoch that this database writes in from now on.
-  public var epoch: UInt64
 }
 
 extension Database {
@@ -174,7 +164,7 @@ extension Database {
   }
 
   private func openOwnEpoch(_ current: Epoch, above counter: UInt64) throws -> UInt64 {
-    try queue.exclusivelyAlsoClosing { engine in
+    try writer.exclusivelyAlsoClosing { engine in
       let record = try NodeRecord.read(in: engine.directory.path, engine.fileSystem)
       if let refusal = engine.writeRefusal { throw refusal }
       guard engine.replication == nil, record == NodeRecord() else {

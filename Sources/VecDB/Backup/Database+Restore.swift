@@ -1,9 +1,11 @@
-import BlockStore
-import Bytes
+import FoundationEssentials
 import Dispatch
-import Files
-import Foundation
-import LogStore
+import Glibc
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
+import VecDBThreads
 
 extension Database {
   /// The restore points of a repository, oldest first: sizes, times, how far the archived log after
@@ -216,7 +218,7 @@ extension Database {
   ) async throws -> VerifyReport {
     try await verify(
       repository: repository, verification: verification, samples: samples, key: key,
-      fileSystem: PosixFileSystem(), scratchDirectory: NSTemporaryDirectory(), progress: progress)
+      fileSystem: PosixFileSystem(), scratchDirectory: FileManager.default.temporaryDirectory.path, progress: progress)
   }
 
   package static func verify(

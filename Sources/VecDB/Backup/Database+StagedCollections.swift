@@ -1,4 +1,4 @@
-import Bytes
+import VecDBBytes
 
 /// Collections that are filled from elsewhere, and named when they are complete. Until then they
 /// have a name that nobody can give or see; what a crash leaves of one is dropped.
@@ -38,7 +38,7 @@ extension Database {
 
   /// Gives a staged collection its name, in one transaction of the log.
   func adopt(_ staged: CollectionRuntime, as name: String) async throws {
-    try await queue.exclusively { engine in
+    try await writer.exclusively { engine in
       try staged.requireLive()
       guard engine.state.collection(named: name) == nil else {
         throw VecDBError(
@@ -68,7 +68,7 @@ extension Database {
   func discardAbandoned() {
     let isAbandoned = catalog.all.contains { Self.isStaged($0.definition.name) }
     guard isAbandoned else { return }
-    queue.submit(
+    writer.submit(
       .exclusive { engine in
         // A follower's come and go with the log.
         guard case .success(let engine) = engine, engine.writeRefusal == nil else { return }

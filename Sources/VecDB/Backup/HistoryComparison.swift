@@ -1,7 +1,7 @@
-import BlockStore
-import Bytes
-import Files
-import LogStore
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// Compares what a repository holds of an epoch with this database's history: names and numbers
 /// prove nothing, since a copy of the database may have written others of the same. What proves

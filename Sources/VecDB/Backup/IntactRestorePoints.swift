@@ -1,5 +1,5 @@
-import BlockStore
-import Files
+import VecDBBlockStore
+import VecDBFiles
 
 /// Finds, where a restore point turned out to be damaged, what can be restored all the same. Reads
 /// the whole repository.

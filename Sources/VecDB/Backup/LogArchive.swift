@@ -1,7 +1,8 @@
-import BlockStore
-import Bytes
-import Files
-import LogStore
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
+import VecDBThreads
 
 /// Publishes the log of a database to a repository, in pieces of one epoch each.
 struct LogArchive: Sendable {

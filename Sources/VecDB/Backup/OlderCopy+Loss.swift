@@ -1,7 +1,7 @@
-import BlockStore
-import Bytes
-import Files
-import LogStore
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// What is lost when a restore takes the place of a database.
 ///

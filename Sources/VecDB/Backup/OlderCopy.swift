@@ -1,6 +1,6 @@
-import BlockStore
-import Bytes
-import Files
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
 
 /// A copy of the database that a restore takes the place of: a source of blocks that need not be
 /// fetched. Locked as long as it is held.

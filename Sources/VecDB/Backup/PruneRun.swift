@@ -1,8 +1,10 @@
-import BlockStore
-import Bytes
 import Dispatch
-import Files
-import Foundation
+import FoundationEssentials
+import Glibc
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBThreads
 
 /// One prune: takes restore points and log out of a repository, condemns blocks that nothing needs
 /// any more, and deletes those that were condemned long enough ago.
@@ -72,7 +74,7 @@ struct PruneRun {
     }
     try collect(needed, &report)
     report.seconds =
-      Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
+      started.elapsedSeconds
     return report
   }
 

@@ -1,9 +1,11 @@
-import BlockStore
-import Bytes
 import Dispatch
-import Files
-import Foundation
+import FoundationEssentials
+import Glibc
 import Synchronization
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBThreads
 
 /// A repository as a backup writes to it, safe beside a prune: a condemned block counts as absent
 /// and is written again, which saves it. When repairing, so does a damaged one.
@@ -34,7 +36,7 @@ final class RenewingRepository: Sendable {
   }
 
   func needsAnotherLook() throws -> Bool {
-    let seconds = (DispatchTime.now().uptimeNanoseconds - begun.uptimeNanoseconds) / 1_000_000_000
+    let seconds = (begun.elapsedNanoseconds) / 1_000_000_000
     if !condemned.isEmpty || seconds > UInt64(PruneRun.shortestGraceSeconds / 4) { return true }
     return try !base.condemnedBlocks().isEmpty
   }

@@ -1,6 +1,6 @@
-import BlockStore
-import Bytes
-import Files
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
 
 extension Repository {
   /// The marks that the newest restore point and the log behind it know.

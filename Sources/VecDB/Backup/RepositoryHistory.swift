@@ -1,6 +1,6 @@
-import BlockStore
-import Files
-import LogStore
+import VecDBBlockStore
+import VecDBFiles
+import VecDBLogStore
 
 /// What a repository can be replayed from: its restore points, its log, and which epochs follow each
 /// other.

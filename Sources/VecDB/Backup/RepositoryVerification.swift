@@ -1,6 +1,7 @@
-import BlockStore
 import Dispatch
-import LogStore
+import VecDBBlockStore
+import VecDBLogStore
+import VecDBThreads
 
 /// Reads all of a repository once and names what is damaged or missing, with the restore points
 /// that it touches.
@@ -36,7 +37,7 @@ final class RepositoryVerification {
     try cancellation.check()
     verifyEpochs(found.soundManifests)
     report.seconds =
-      Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
+      started.elapsedSeconds
     return report
   }
 

@@ -1,7 +1,7 @@
-import BlockStore
-import Bytes
-import Files
-import LogStore
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// What a restore will use: a manifest, and the archived log from there to the target.
 struct RestorePlan {

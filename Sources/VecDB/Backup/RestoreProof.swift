@@ -1,8 +1,9 @@
-import BlockStore
-import Bytes
-import Files
-import LogStore
-import VectorIndex
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBIndex
+import VecDBLogStore
+import VecDBThreads
 
 /// What a restored state must pass before it goes live.
 struct RestoreProof {

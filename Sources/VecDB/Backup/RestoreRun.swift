@@ -1,10 +1,12 @@
-import BlockStore
-import Bytes
 import Dispatch
-import Files
-import Foundation
-import LogStore
-import VectorIndex
+import FoundationEssentials
+import Glibc
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBIndex
+import VecDBLogStore
+import VecDBThreads
 
 /// One restore: builds the database in a staging directory, replays the archived log through the
 /// same apply path as a live write, proves the result, and renames it into place.

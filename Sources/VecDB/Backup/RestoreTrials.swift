@@ -1,6 +1,7 @@
-import BlockStore
-import Files
 import Logging
+import VecDBBlockStore
+import VecDBFiles
+import VecDBThreads
 
 /// Restores states of a repository, proves them, and keeps nothing.
 struct RestoreTrials {

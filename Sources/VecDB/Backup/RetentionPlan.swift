@@ -1,28 +1,6 @@
-import BlockStore
-import Foundation
-
-/// Which restore points a prune keeps. What any rule names is kept; so are the newest restore point,
-/// every mark that can be restored, and the archived log that all of these need.
-public struct RetentionPolicy: Sendable, Hashable, Codable {
-  /// The newest so many, with the log from the oldest of them on.
-  public var keepLast = 0
-  /// The last one of each of so many days (UTC) that have any.
-  public var keepDaily = 0
-  /// The last one of each of so many ISO weeks (UTC) that have any.
-  public var keepWeekly = 0
-  /// The last one of each of so many months (UTC) that have any.
-  public var keepMonthly = 0
-  /// All in this time before the newest one, and whatever else it takes to restore every moment in
-  /// it.
-  public var keepWithinMilliseconds: Int64 = 0
-
-  public init() {}
-
-  var isEmpty: Bool {
-    [keepLast, keepDaily, keepWeekly, keepMonthly].allSatisfy { $0 <= 0 }
-      && keepWithinMilliseconds <= 0
-  }
-}
+import FoundationEssentials
+import Glibc
+import VecDBBlockStore
 
 /// What a policy makes of a repository: a pure function of what is in it.
 struct RetentionPlan {

@@ -1,5 +1,4 @@
 import Dispatch
-import Foundation
 import Glibc
 
 /// One peer on the control socket. Everything belongs to the server's queue.

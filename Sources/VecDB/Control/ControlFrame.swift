@@ -1,5 +1,6 @@
-import Bytes
-import Foundation
+import FoundationEssentials
+import Glibc
+import VecDBBytes
 
 /// How a message lies on the control socket: `VDBC`, UInt8 version, 3 zero bytes, UInt32 length n,
 /// n bytes of JSON (see the FileFormats article).

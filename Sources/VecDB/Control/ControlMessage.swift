@@ -173,7 +173,7 @@ package struct ControlFailure: Codable, Sendable, Hashable {
   /// The error as it was thrown; a code that this program does not know becomes `inputOutput`.
   var error: VecDBError {
     VecDBError(
-      VecDBError.Code(rawValue: code) ?? .inputOutput, message, at: location, remedy: remedy)
+      VecDBError.Code(rawValue: code), message, at: location, remedy: remedy)
   }
 }
 

@@ -1,5 +1,6 @@
-import Bytes
-import Foundation
+import FoundationEssentials
+import Glibc
+import VecDBBytes
 
 /// A search on the wire. Vectors travel as the bits of their floats, metadata as canonical bytes, so
 /// that the peer gets what the owner would have got.

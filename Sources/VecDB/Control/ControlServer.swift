@@ -1,14 +1,15 @@
 import Dispatch
-import Files
-import Foundation
+import FoundationEssentials
 import Glibc
+import VecDBFiles
+import VecDBThreads
 
 /// Answers other processes on the control socket while this process has the database open.
 ///
 /// One Dispatch queue does all reading and writing; what is asked runs in a task of its own.
 /// Everything that changes belongs to that queue, which is what makes the class safe to hand
 /// around. The server does not keep the database alive.
-package final class ControlServer: @unchecked Sendable {
+package final class ControlServer: Companion, @unchecked Sendable {
   /// More connections than that are refused.
   package static let connectionLimit = 16
 
@@ -113,7 +114,7 @@ extension Database {
     guard engine.configuration.controlSocket, engine.fileSystem is PosixFileSystem else { return }
     do {
       let server = try ControlServer(database: self)
-      control.withLock { $0 = server }
+      companions.add(server)
     } catch {
       engine.configuration.logger.warning(
         "other processes cannot reach this database: \(VecDBError(wrapping: error))")
@@ -132,7 +133,7 @@ extension Database {
         epoch: engine.epochCounter, lsn: lsn, requests: running)
     case .stats:
       // On the writer, so that all figures are of one LSN.
-      answer.stats = try await queue.exclusively { engine in
+      answer.stats = try await writer.exclusively { engine in
         try request.graphDigests == true ? engine.statsWithGraphDigests() : engine.stats()
       }
     case .checkpoint:

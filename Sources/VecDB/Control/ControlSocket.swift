@@ -1,6 +1,5 @@
-import Files
-import Foundation
 import Glibc
+import VecDBFiles
 
 /// The Unix socket in a database's directory: making one, and reaching one.
 package enum ControlSocket {

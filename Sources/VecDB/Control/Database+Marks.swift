@@ -11,7 +11,7 @@ extension Database {
   public func mark(_ name: String) async throws -> MarkInfo {
     try requireOpen()
     try Self.requireName(name, of: "mark")
-    return try await queue.exclusively { engine in
+    return try await writer.exclusively { engine in
       let marks = engine.state.marks
       if let place = marks[name] {
         throw VecDBError(
@@ -38,7 +38,7 @@ extension Database {
   @discardableResult
   public func removeMark(_ name: String) async throws -> Receipt {
     try requireOpen()
-    return try await queue.exclusively { engine in
+    return try await writer.exclusively { engine in
       guard engine.state.marks[name] != nil else {
         throw VecDBError(
           .notFound, "there is no mark '\(name)'", at: engine.directory.path,
@@ -55,6 +55,6 @@ extension Database {
   /// All marks, oldest first.
   public func marks() async throws -> [MarkInfo] {
     try requireOpen()
-    return try await queue.exclusively { $0.state.marks.infos }
+    return try await writer.exclusively { $0.state.marks.infos }
   }
 }

@@ -1,8 +1,8 @@
-import Bytes
-import Files
-import Foundation
 import Glibc
 import Synchronization
+import VecDBBytes
+import VecDBFiles
+import VecDBThreads
 
 /// A database that another process has open, reached through its control socket.
 ///

@@ -1,5 +1,5 @@
-import Bytes
-import VectorIndex
+import VecDBBytes
+import VecDBIndex
 
 /// For tests and drills: rebuilds in small steps, and candidates to look into.
 extension Database {

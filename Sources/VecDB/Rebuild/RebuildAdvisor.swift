@@ -1,16 +1,6 @@
-import Bytes
 import Metrics
-import VectorIndex
-
-/// Whether a database rebuilds an index by itself when that is worth it.
-public enum RebuildPolicy: String, Sendable, Hashable, Codable, CaseIterable {
-  case off
-  /// Says so, with the reason: in the log, as the metric `vecdb_rebuild_proposed`, and in
-  /// `rebuildStatus`.
-  case suggest
-  /// Begins it, with the parameters that the index has and the default gate and budget.
-  case on
-}
+import VecDBBytes
+import VecDBIndex
 
 /// What is measured of an index to tell whether a rebuild is worth it.
 package struct RebuildFacts: Sendable, Hashable {
@@ -90,12 +80,12 @@ final class RebuildAdvisor: Sendable {
   /// Looks at a collection, and says and returns why it should be rebuilt. Never to be called on
   /// the writer.
   func advise(
-    _ runtime: CollectionRuntime, _ queue: WriteQueue, _ engine: Engine
+    _ runtime: CollectionRuntime, _ writer: Writer, _ engine: Engine
   ) throws -> String? {
     guard runtime.rebuilds.withLock({ $0.state }) == nil else { return nil }
     let generation = runtime.generation
     let index = generation.index
-    var facts = try queue.exclusivelyBlocking { _ in
+    var facts = try writer.exclusivelyBlocking { _ in
       var facts = RebuildFacts()
       facts.nodes = index.graphSlotCount
       facts.deadNodes = index.deadNodeCount

@@ -1,4 +1,4 @@
-import VectorIndex
+import VecDBIndex
 
 /// What a rebuild may cost while it cannot finish. As long as a second generation is built from the
 /// first or follows it, by slot, no slot is used again, so every update takes a new one.

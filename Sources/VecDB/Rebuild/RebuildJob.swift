@@ -1,6 +1,6 @@
-import Bytes
 import Dispatch
-import VectorIndex
+import VecDBBytes
+import VecDBIndex
 
 /// A rebuild as this process works on it: what is not in the log, since it can be found out again.
 final class RebuildJob: Sendable {

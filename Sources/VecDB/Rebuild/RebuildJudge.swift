@@ -1,27 +1,5 @@
 import Dispatch
-import VectorIndex
-
-/// What the gate measured, and why it refused if it did.
-public struct RebuildGateReport: Sendable, Hashable, Codable {
-  /// The LSN at which both generations were measured.
-  public var lsn: UInt64
-  /// Live records there.
-  public var records: Int
-  public var queries: Int
-  public var k: Int
-  public var efSearch: Int
-  public var oldRecall: Double
-  public var newRecall: Double
-  /// The recall that was to be reached.
-  public var requiredRecall: Double
-  /// Median time of a search, in microseconds.
-  public var oldMicroseconds: Double
-  public var newMicroseconds: Double
-  /// What was found wrong, each with by how much; empty if the gate passed.
-  public var refusals: [String]
-
-  public var isPassed: Bool { refusals.isEmpty }
-}
+import VecDBIndex
 
 /// The gate: holds a candidate against the generation that serves, at one batch that both show.
 ///

@@ -1,11 +1,3 @@
-/// The part of a rebuild that the log knows.
-package enum RebuildPhase: UInt8, Sendable {
-  /// The new generation is being built beside the one that serves.
-  case building = 1
-  /// The new one serves, and the old one is kept caught up.
-  case grace = 2
-}
-
 /// What a rebuild does next: prepare, build, catch up, validate, swap, grace, retire.
 ///
 /// Pure. What lasts is elsewhere: the phase in the log, the progress in the candidate itself. So a

@@ -1,15 +1,17 @@
-import Bytes
 import Dispatch
-import Files
-import Foundation
-import VectorIndex
+import FoundationEssentials
+import Glibc
+import VecDBBytes
+import VecDBFiles
+import VecDBIndex
+import VecDBThreads
 
 /// Works on the rebuilds of a database, step by step, on threads of its own: at a low priority of
 /// the scheduler while a candidate is built, at the ordinary one where others wait for it.
 ///
 /// What it decides itself (swap, refusal, end of the grace period) it has the writer log; the
 /// machine says what is next.
-final class RebuildRunner: Sendable {
+final class RebuildRunner: Companion {
   private enum Lane: Int, CaseIterable {
     case background
     case urgent
@@ -29,7 +31,7 @@ final class RebuildRunner: Sendable {
   private static let followStep = 512
   private static let graceFollowStep = 32
 
-  private let queue: WriteQueue
+  private let writer: Writer
   private let engine: Engine
   private let state = Guarded(State())
   private let threads = DispatchGroup()
@@ -37,8 +39,8 @@ final class RebuildRunner: Sendable {
   private let maker = SerialThread(name: "vecdb.rebuild")
   let advisor: RebuildAdvisor
 
-  init(queue: WriteQueue, engine: Engine) {
-    self.queue = queue
+  init(writer: Writer, engine: Engine) {
+    self.writer = writer
     self.engine = engine
     advisor = RebuildAdvisor(policy: engine.configuration.rebuildPolicy)
   }
@@ -57,9 +59,9 @@ final class RebuildRunner: Sendable {
     guard !engine.shared.refusesWrites.load(ordering: .acquiring) else { return }
     for runtime in engine.shared.catalog.all where !isStopped {
       do {
-        guard let reason = try advisor.advise(runtime, queue, engine), advisor.policy == .on
+        guard let reason = try advisor.advise(runtime, writer, engine), advisor.policy == .on
         else { continue }
-        try queue.exclusivelyBlocking { engine in
+        try writer.exclusivelyBlocking { engine in
           guard runtime.rebuilds.withLock({ $0.state }) == nil,
             !engine.mustFreeSlots(of: runtime)
           else { return }
@@ -140,14 +142,11 @@ final class RebuildRunner: Sendable {
       guard mustStart else { continue }
       threads.enter()
       maker.async { [self] in
-        let thread = Thread { [self] in
-          ThreadPriority.setName("vecdb.rebuild")
+        LowPriorityThread.serve("vecdb.rebuild") { [self] in
           if lane == .background { ThreadPriority.yieldToOthers(niceness: Self.niceness) }
           run(lane)
           threads.leave()
         }
-        thread.stackSize = 1 << 20
-        thread.start()
       }
     }
   }
@@ -286,10 +285,10 @@ final class RebuildRunner: Sendable {
   /// Writes what the arrays are now, whether there are new batches or not.
   private func checkpoint() throws {
     while true {
-      let started = try queue.exclusivelyBlocking { try $0.startCheckpoint(always: true) }
+      let started = try writer.exclusivelyBlocking { try $0.startCheckpoint(always: true) }
       guard let (job, isNew) = started else { return }
       let outcome = job.outcome(waiting: true)
-      try queue.exclusivelyBlocking { $0.checkpointer.finish($0, waiting: true) }
+      try writer.exclusivelyBlocking { $0.awaitCheckpoint() }
       // One that was running already has an older state.
       guard isNew else { continue }
       _ = try outcome?.get()
@@ -333,7 +332,7 @@ final class RebuildRunner: Sendable {
 
   private func swap(_ job: RebuildJob, _ rebuild: RebuildState, _ other: Generation) throws {
     let runtime = job.runtime
-    let refusals = try queue.exclusivelyBlocking { engine -> [String] in
+    let refusals = try writer.exclusivelyBlocking { engine -> [String] in
       guard job.state == rebuild, runtime.rebuilds.withLock({ $0.other }) === other else {
         return []
       }
@@ -370,7 +369,7 @@ final class RebuildRunner: Sendable {
   }
 
   private func end(_ job: RebuildJob, _ rebuild: RebuildState, _ reason: String) throws {
-    try queue.exclusivelyBlocking { engine in
+    try writer.exclusivelyBlocking { engine in
       guard job.state == rebuild else { return }
       try engine.endRebuild(job.runtime, rebuild, reason)
     }
@@ -393,17 +392,9 @@ final class RebuildRunner: Sendable {
   }
 }
 
-/// Runs a body every so many seconds, in the background, until it is cancelled.
-final class RepeatingTimer: @unchecked Sendable {
-  // Unchecked: a dispatch source may be cancelled from any thread.
-  private let source = DispatchSource.makeTimerSource(queue: .global(qos: .utility))
-
-  init(seconds: Int, _ body: @escaping @Sendable () -> Void) {
-    let period = DispatchTimeInterval.seconds(seconds)
-    source.schedule(deadline: .now() + period, repeating: period, leeway: .seconds(10))
-    source.setEventHandler(handler: body)
-    source.resume()
+extension Database {
+  /// Works on rebuilds that are under way.
+  var rebuilds: RebuildRunner {
+    companions.find { RebuildRunner(writer: writer, engine: engine) }
   }
-
-  func cancel() { source.cancel() }
 }

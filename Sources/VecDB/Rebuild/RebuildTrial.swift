@@ -1,6 +1,7 @@
-import Bytes
 import Dispatch
-import VectorIndex
+import VecDBBytes
+import VecDBIndex
+import VecDBThreads
 
 /// Parameters to try; `m` and `efConstruction` stay as the collection has them where they are nil.
 public struct RebuildAlternative: Sendable, Hashable, Codable {
@@ -108,7 +109,7 @@ struct RebuildTrial {
     for alternative in alternatives.map({ $0.resolved(over: generation.options) }) {
       let started = DispatchTime.now()
       let index = try build(alternative, from: old, at: view)
-      let seconds = Double(DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds) / 1e9
+      let seconds = started.elapsedSeconds
       report.rows.append(
         try measure(
           index, alternative, at: index.view(), sample, buildSeconds: seconds))
@@ -125,7 +126,7 @@ struct RebuildTrial {
     }
     let index = try IndexGeneration(
       parameters: parameters,
-      options: VectorIndex.IndexOptions(threads: self.options.budget.threads))
+      options: VecDBIndex.IndexOptions(threads: self.options.budget.threads))
     let stage = "building M \(options.m), efConstruction \(options.efConstruction)"
     while try index.adopt(
       old, at: view.lsn, count: view.slotCount, limit: CollectionRuntime.adoptionStep)

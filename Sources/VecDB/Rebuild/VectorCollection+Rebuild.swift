@@ -1,6 +1,7 @@
-import Bytes
 import Dispatch
-import VectorIndex
+import VecDBBytes
+import VecDBIndex
+import VecDBThreads
 
 /// Rebuilding the index while it serves.
 extension VectorCollection {
@@ -11,7 +12,7 @@ extension VectorCollection {
   /// on, is measured against the old one (see ``RebuildGate``), and takes over between two batches:
   /// each search sees one generation or the other. Searches and writes go on all the time. The old
   /// generation is kept caught up for ``RebuildOptions/graceSeconds``, during which
-  /// ``rollBackRebuild()`` is instant.
+  /// ``rollBackRebuild(reason:)`` is instant.
   ///
   /// The rebuild is part of the log: after a crash, or in a restored copy, it goes on when the
   /// database is opened. Ending the task that waits here does not end the rebuild. Called again with
@@ -55,7 +56,7 @@ extension VectorCollection {
     while true {
       let now = ContinuousClock.now
       let mayWait = now < giveUp && now - progress.moment < Self.idleTime
-      let (generation, steps) = try await database.queue.exclusively { engine -> (UInt32?, Int) in
+      let (generation, steps) = try await database.writer.exclusively { engine -> (UInt32?, Int) in
         let steps = engine.maintainer.stepCount
         if mayWait, engine.mustFreeSlots(of: runtime) { return (nil, steps) }
         let generation = try engine.beginRebuild(
@@ -123,7 +124,7 @@ extension VectorCollection {
   private func report(
     _ state: RebuildState, _ status: RebuildStatus, since started: DispatchTime
   ) -> RebuildReport {
-    let elapsed = DispatchTime.now().uptimeNanoseconds - started.uptimeNanoseconds
+    let elapsed = started.elapsedNanoseconds
     return RebuildReport(
       collection: name, generation: state.number, m: state.plan.options.m,
       efConstruction: state.plan.options.efConstruction, originLSN: state.origin,
@@ -202,7 +203,7 @@ extension VectorCollection {
     try VecDBError.translating { try requireUsable() }
     let runtime = runtime
     let missing = noRebuild()
-    let receipt = try await database.queue.exclusively { engine in
+    let receipt = try await database.writer.exclusively { engine in
       guard let state = runtime.rebuilds.withLock({ $0.state }), state.phase == phase else {
         throw missing
       }
@@ -228,7 +229,7 @@ extension VectorCollection {
     }
     let runtime = runtime
     let missing = noRebuild()
-    let receipt = try await database.queue.exclusively { engine in
+    let receipt = try await database.writer.exclusively { engine in
       let (rebuild, other) = runtime.rebuilds.withLock { ($0.state, $0.other) }
       guard let state = rebuild, state.phase == .grace else { throw missing }
       if let problem = other?.index.prover?.failure {

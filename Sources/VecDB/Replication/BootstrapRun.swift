@@ -1,8 +1,8 @@
-import BlockStore
-import Bytes
-import Files
-import LogStore
 import Logging
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// Builds a copy of a database from the blocks of another node, beside its place, proves it, and
 /// puts it there in one step. It stays the same database, of the same epoch.
@@ -45,7 +45,7 @@ package struct BootstrapRun {
   /// Fetches what the manifest names from `source`, taking blocks from the closed database at
   /// `path`, if there is one, where it has them. `node` is what the new copy is bound to.
   package func run(
-    _ manifest: Manifest, identity: LogIdentity, from source: any Repository, node: NodeRecord
+    _ manifest: Manifest, identity: LogIdentity, from source: any BlockSource, node: NodeRecord
   ) throws -> Report {
     let copy = try prepare(manifest, identity: identity, from: source, beside: nil)
     try copy.bind(node)
@@ -57,7 +57,7 @@ package struct BootstrapRun {
   ///
   /// What was fetched when that is broken off is kept in `partial`, and taken up the next time.
   package func prepare(
-    _ manifest: Manifest, identity: LogIdentity, from source: any Repository,
+    _ manifest: Manifest, identity: LogIdentity, from source: any BlockSource,
     beside open: Database?, partial: PartialCopies? = nil
   ) throws -> PreparedCopy {
     try VecDBError.translating {
@@ -66,7 +66,7 @@ package struct BootstrapRun {
       let staging = try StagingDirectory(for: path, .following, files, configuration.logger)
       do {
         let local = try NearbyBlocks(path: path, open: open, files, configuration.logger)
-        let layered = LayeredRepository(
+        let layered = LayeredBlocks(
           nearby: [local] + (partial?.blocks().map { [$0] } ?? []), remote: source)
         try build(manifest, identity, layered, in: staging)
         let (fetched, reused) = layered.counts
@@ -97,7 +97,7 @@ package struct BootstrapRun {
   private static let packBytes = 64 << 20
 
   private func build(
-    _ manifest: Manifest, _ identity: LogIdentity, _ repository: LayeredRepository,
+    _ manifest: Manifest, _ identity: LogIdentity, _ repository: LayeredBlocks,
     in staging: StagingDirectory
   ) throws {
     guard let recordsFile = manifest.records else {

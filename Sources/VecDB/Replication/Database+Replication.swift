@@ -1,12 +1,12 @@
-import Bytes
-import Files
-import LogStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// What the replication layer does with a database. Everything that changes it runs on the writer.
 extension Database {
   /// Plugs in who is told of commits; nil takes it out.
   package func attach(_ hooks: (any ReplicationHooks)?) async throws {
-    try await queue.exclusively { engine in
+    try await writer.exclusively { engine in
       engine.replication = hooks
       hooks?.published(engine.state.position, dataDigest: engine.state.dataDigest)
     }
@@ -30,14 +30,14 @@ extension Database {
 
   /// What was measured last of searches in each collection.
   package var knownHealth: [CollectionHealth] {
-    engine.shared.catalog.all.compactMap { $0.health.known(for: $0) }
+    engine.shared.catalog.all.compactMap { $0.health.known(for: $0.generation.number) }
   }
 
   /// Waits until everything so far is acknowledged under the policy in force.
   package func waitUntilAcknowledged() async throws {
     let failure = try await withCheckedThrowingContinuation {
       (continuation: CheckedContinuation<VecDBError?, any Error>) in
-      queue.submit(
+      writer.submit(
         .exclusive { engine in
           do {
             let engine = try engine.get()
@@ -50,7 +50,7 @@ extension Database {
 
   /// The acknowledgement policy at the present end, in the form of the replication protocol.
   package func acknowledgementPolicy() async throws -> [UInt8] {
-    try await queue.exclusively { $0.state.acknowledgement }
+    try await writer.exclusively { $0.state.acknowledgement }
   }
 
   /// Commits frames of the primary; see `Engine.append(received:of:)`. Calls back on the writer.
@@ -60,7 +60,7 @@ extension Database {
       @escaping @Sendable (Result<(position: LogPosition, dataDigest: Digest), VecDBError>)
       -> Void
   ) {
-    queue.submit(
+    writer.submit(
       .exclusive { engine in
         do {
           let engine = try engine.get()
@@ -82,7 +82,7 @@ extension Database {
 
   /// Takes up the epochs of the history that is followed, as far as they have begun.
   package func adopt(_ identity: LogIdentity) async throws {
-    try await queue.exclusively { try $0.adopt(identity) }
+    try await writer.exclusively { try $0.adopt(identity) }
   }
 
   /// Whether a write failed in a way after which nothing is written any more.
@@ -97,7 +97,7 @@ extension Database {
   /// - Parameter evenIfNotDurable: what happens if the record cannot be written. True: it binds this
   ///   process all the same. False: nothing has changed.
   package func bind(_ record: NodeRecord, evenIfNotDurable: Bool) async throws {
-    try await queue.exclusively { engine in
+    try await writer.exclusively { engine in
       let earlier = engine.writeRefusal
       let refusal = record.refusal(
         epoch: engine.log.identity.currentEpoch, path: engine.directory.path)
@@ -113,7 +113,7 @@ extension Database {
 
   /// Refuses writes until it is called again with nil, without binding the node.
   package func holdWrites(_ reason: VecDBError?) async throws -> LogPosition {
-    try await queue.exclusively { engine in
+    try await writer.exclusively { engine in
       engine.writesHeld = reason
       return engine.state.position
     }
@@ -124,7 +124,7 @@ extension Database {
   package func standing() async throws -> (
     identity: LogIdentity, end: LogPosition, policy: [UInt8]
   ) {
-    try await queue.exclusively { engine in
+    try await writer.exclusively { engine in
       (engine.log.identity, engine.state.position, engine.state.acknowledgement)
     }
   }
@@ -167,11 +167,11 @@ extension Database {
     }
   }
 
-  /// As `WriteQueue.exclusively`, without waiting for replicas.
+  /// As `Writer.exclusively`, without waiting for replicas.
   private func onWriter(_ body: @escaping @Sendable (Engine) throws -> Void) async throws {
     try await withCheckedThrowingContinuation {
       (continuation: CheckedContinuation<Void, any Error>) in
-      queue.submit(
+      writer.submit(
         .exclusive { engine in
           continuation.resume(
             with: Result { try VecDBError.translating { try body(engine.get()) } })

@@ -1,6 +1,6 @@
-import Bytes
-import Files
-import LogStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// What a copy wrote that is not part of the history it is to follow, saved before it is given up.
 package struct DivergentTail: Sendable, Hashable, Codable {
@@ -23,7 +23,7 @@ extension Database {
   /// as JSON lines in the order in which they were written, the deleted keys. Nil if there is
   /// nothing. Durable on return.
   package func saveTail(after position: LogPosition) async throws -> DivergentTail? {
-    try await queue.exclusively { engine in
+    try await writer.exclusively { engine in
       let first = max(position.lsn, engine.log.firstLSN - 1)
       guard engine.state.lsn > first else { return nil }
       let path = engine.directory.path

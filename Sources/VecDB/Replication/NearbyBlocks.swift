@@ -1,8 +1,8 @@
-import BlockStore
-import Bytes
-import Files
-import LogStore
 import Logging
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
 
 /// Blocks that lie on this disk, so that they need not be fetched: those of a database, open or
 /// closed, or of a copy that was broken off. Every block is compared with its hash.
@@ -86,12 +86,12 @@ final class NearbyBlocks: Sendable {
 }
 
 /// Looks for a block on this disk before asking the other node.
-final class LayeredRepository: SnapshotRepository {
+final class LayeredBlocks: BlockSource {
   private let nearby: [NearbyBlocks]
-  private let remote: any Repository
+  private let remote: any BlockSource
   private let sums = Guarded((fetched: 0, reused: 0))
 
-  init(nearby: [NearbyBlocks], remote: any Repository) {
+  init(nearby: [NearbyBlocks], remote: any BlockSource) {
     self.nearby = nearby
     self.remote = remote
   }

@@ -1,7 +1,7 @@
-import BlockStore
-import Bytes
-import Files
 import Logging
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
 
 /// A directory in which a copy was being built when that was broken off, and its lock.
 struct PartialCopy: Sendable {
@@ -84,4 +84,9 @@ package final class PartialCopies: Sendable {
     }
     copy.lock.unlock()
   }
+}
+
+extension StagingDirectory {
+  /// Leaves what was built where it is, still locked, for whoever takes it up.
+  func leave() -> PartialCopy { PartialCopy(directory: directory, lock: lock) }
 }

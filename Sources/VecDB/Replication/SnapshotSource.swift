@@ -1,8 +1,9 @@
-import BlockStore
-import Bytes
 import Dispatch
-import Files
-import LogStore
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+import VecDBLogStore
+import VecDBThreads
 
 /// One state of a live database, kept readable block by block until the last reference goes: what a
 /// new replica, or one that was rewound, is built from.
@@ -102,19 +103,16 @@ extension Database {
   /// on; the records are copied locally, so that only the copying holds their checkpoint off.
   package func makeSnapshot() async throws -> SnapshotSource {
     try requireOpen()
-    let pin = try await holdRestorePoint()
+    let held = try await holdRestorePoint()
     do {
       let source = try await onBackground { [engine] in
         try SnapshotSource(
-          pin: pin, blocks: engine.blocks, files: engine.fileSystem,
+          pin: held.pin, blocks: engine.blocks, files: engine.fileSystem,
           recordsPath: "\(engine.directory.path)/snapshot-\(UniqueID.random())",
           source: engine.directory.records)
       }
-      try await queue.exclusively { $0.checkpointer.recordsHolds -= 1 }
+      held.records.end()
       return source
-    } catch {
-      try await queue.exclusively { $0.checkpointer.recordsHolds -= 1 }
-      throw VecDBError(wrapping: error)
-    }
+    } catch { throw VecDBError(wrapping: error) }
   }
 }

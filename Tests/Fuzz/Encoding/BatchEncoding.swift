@@ -1,7 +1,7 @@
-import Bytes
-import LogStore
 import VecDB
-import VectorIndex
+import VecDBBytes
+import VecDBIndex
+import VecDBLogStore
 
 /// Batches of every kind and size, made from bytes. What the engine lets into the log must be read
 /// back by the code that replays it, and be the same; what is within the limits must be let in.

@@ -1,0 +1,61 @@
+import Glibc
+import VecDBFiles
+
+extension Database {
+  /// Whether nothing can be written where a path is, whoever tries.
+  package static func isOnReadOnlyFileSystem(_ path: String) -> Bool {
+    var status = statvfs()
+    // ST_RDONLY of sys/statvfs.h.
+    return statvfs(path, &status) == 0 && status.f_flag & 1 != 0
+  }
+
+  /// Opens a database on a read-only file system: what opening writes to is copied to `scratch`, an
+  /// empty directory, which is the caller's to remove after closing; blocks are read where they are.
+  /// Every write is refused.
+  ///
+  /// - Throws: `locked` if a process has the database open elsewhere.
+  package static func openCopy(
+    of path: String, in scratch: String, configuration: Configuration
+  ) async throws -> Database {
+    let source = DatabaseDirectory(path: try DatabasePlace.resolve(path, PosixFileSystem()))
+    let copy = DatabaseDirectory(path: scratch)
+    // Shared: any number of readers, and no writer.
+    let lock = Glibc.open(source.lockFile, O_RDONLY | O_CLOEXEC)
+    defer { if lock >= 0 { Glibc.close(lock) } }
+    guard lock < 0 || flock(lock, LOCK_SH | LOCK_NB) == 0 else {
+      throw VecDBError(
+        .locked, "another process has the database open", at: path,
+        remedy: "Reach it where that process runs.")
+    }
+    try VecDBError.translating {
+      let files = PosixFileSystem()
+      for entry in try files.list(source.path) {
+        let (from, to) = (source.path + "/" + entry, scratch + "/" + entry)
+        switch entry {
+        case "packs":
+          guard symlink(DatabasePlace.realPath(from) ?? from, to) == 0 else {
+            throw VecDBError(
+              .inputOutput, "a link cannot be made: \(String(cString: strerror(errno)))", at: to)
+          }
+        case "LOCK", "control.sock": break
+        default: if DatabaseDirectory.isOwn(entry) { try files.copyTree(from, to: to) }
+        }
+      }
+    }
+    var configuration = configuration
+    configuration.isReadOnly = true
+    configuration.createIfMissing = false
+    configuration.controlSocket = false
+    configuration.checkpointOnClose = false
+    configuration.scrubBytesPerSecond = nil
+    configuration.archive = nil
+    return try await open(at: scratch, configuration: configuration)
+  }
+}
+
+extension Database {
+  /// Where the database is that a path names; see ``DatabasePlace``.
+  package static func place(of path: String) throws -> String {
+    try VecDBError.translating { try DatabasePlace.target(path, PosixFileSystem()) }
+  }
+}

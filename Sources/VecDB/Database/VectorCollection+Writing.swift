@@ -1,0 +1,270 @@
+extension VectorCollection {
+  /// Writes one record, replacing the one with its key if there is one.
+  ///
+  /// Returns when the write is durable and searchable. A record that is already there, equal in
+  /// vector bits and metadata, is not written again.
+  ///
+  /// - Throws: ``VecDBError`` `invalidArgument` for a wrong dimension, NaN or infinity, a key that
+  ///   is empty or longer than 1,024 bytes, a zero vector under cosine; `diskFull`, `overloaded`,
+  ///   `poisoned`, `closed`.
+  @discardableResult
+  public func upsert(_ record: Record) async throws -> UpsertResult { try await upsert([record]) }
+
+  /// Writes records as one atomic batch: all or none. More than 16 MiB are split into several
+  /// batches, and the result says how many; if one of them fails, those before it stay.
+  ///
+  /// Of several records with one key the last counts.
+  ///
+  /// - Throws: as ``upsert(_:)-(Record)``; `cancelled` where the task is cancelled between two
+  ///   batches, saying what is durable.
+  @discardableResult
+  public func upsert(_ records: [Record]) async throws -> UpsertResult {
+    try await upsert(records, mayReplace: [])
+  }
+
+  /// As ``upsert(_:)-([Record])``; a record for which `mayReplace` says no is refused if another with
+  /// its key is there that differs from it, or comes in the same call. An empty list allows all.
+  ///
+  /// - Throws: `alreadyExists`, at `key '…'`; nothing of the batch is written then.
+  package func upsert(_ records: [Record], mayReplace: [Bool]) async throws -> UpsertResult {
+    try VecDBError.translating { try requireUsable() }
+    let prepared = try VecDBError.translating {
+      try records.enumerated().map { index, record in
+        var prepared = try prepare(record)
+        prepared.mayReplace = mayReplace.isEmpty || mayReplace[index]
+        return prepared
+      }
+    }
+    var total = UpsertResult(
+      receipt: database.currentReceipt, inserted: 0, updated: 0, unchanged: 0, batches: 0)
+    for batch in Self.split(prepared) {
+      if Task.isCancelled { throw cancelled(total) }
+      let size = batch.reduce(0) { $0 + $1.sizeBytes }
+      let result = try await withCheckedThrowingContinuation { continuation in
+        database.writer.submit(.upsert(runtime, Array(batch), continuation), sizeBytes: size)
+      }
+      total.add(result)
+    }
+    return total
+  }
+
+  /// Writes a sequence of records in batches, holding only one batch in memory.
+  ///
+  /// - Parameters:
+  ///   - batchSize: records in an atomic batch, 1 to 100,000.
+  ///   - onBatch: called after each batch with the sums so far; throw from it to stop.
+  /// - Throws: as ``upsert(_:)-([Record])``; what the sequence throws. A cancelled task ends with
+  ///   `cancelled`, also where the sequence just ends then: the error says what is durable.
+  @discardableResult
+  public func upsert<Records: AsyncSequence>(
+    _ records: Records, batchSize: Int = 1_000,
+    onBatch: ((UpsertResult) throws -> Void)? = nil
+  ) async throws -> UpsertResult where Records.Element == Record {
+    guard (1...100_000).contains(batchSize) else {
+      throw VecDBError(
+        .invalidArgument, "batchSize is \(batchSize)", at: name, remedy: "Use 1 to 100000.")
+    }
+    var total = UpsertResult(
+      receipt: database.currentReceipt, inserted: 0, updated: 0, unchanged: 0, batches: 0)
+    var batch: [Record] = []
+    for try await record in records {
+      batch.append(record)
+      if batch.count == batchSize {
+        if Task.isCancelled { throw cancelled(total) }
+        total.add(try await upsert(batch))
+        batch.removeAll(keepingCapacity: true)
+        try onBatch?(total)
+      }
+    }
+    if Task.isCancelled { throw cancelled(total) }
+    if !batch.isEmpty {
+      total.add(try await upsert(batch))
+      try onBatch?(total)
+    }
+    return total
+  }
+
+  private func cancelled(_ done: UpsertResult) -> VecDBError {
+    let count = done.inserted + done.updated + done.unchanged
+    return VecDBError(
+      .cancelled,
+      count == 0
+        ? "the task was cancelled; nothing was written"
+        : "the task was cancelled; \(count) records in \(done.batches) batches are durable, through "
+          + "LSN \(done.receipt.lsn)", at: name,
+      remedy: "Write the rest; what is there already is not written twice.")
+  }
+
+  /// Deletes the records with these keys as one atomic batch; keys that are not there are passed
+  /// over.
+  ///
+  /// - Throws: `limitExceeded` where more than some four million records would be deleted at once;
+  ///   nothing is deleted then.
+  @discardableResult
+  public func delete(_ keys: [String]) async throws -> DeleteResult {
+    try VecDBError.translating { try requireUsable() }
+    for key in keys { try requireKey(key) }
+    let size = keys.reduce(0) { $0 + $1.utf8.count + 16 }
+    return try await withCheckedThrowingContinuation { continuation in
+      database.writer.submit(.delete(runtime, keys, continuation), sizeBytes: size)
+    }
+  }
+
+  /// Deletes the record with this key, if it is there.
+  @discardableResult
+  public func delete(_ key: String) async throws -> DeleteResult { try await delete([key]) }
+
+  /// Deletes all records that match, as one atomic batch.
+  @discardableResult
+  public func delete(where filter: Filter) async throws -> DeleteResult {
+    try VecDBError.translating { try requireUsable() }
+    let runtime = runtime
+    return try await database.writer.exclusively { engine in
+      try runtime.requireLive()
+      let view = runtime.index.view()
+      var slots: [UInt32] = []
+      try runtime.matchingSlots(filter, records: engine.records, in: runtime.index, at: view).slots
+        .visit { slot in
+          if runtime.index.isVisible(slot, in: view) { slots.append(UInt32(slot)) }
+        }
+      guard !slots.isEmpty else { return DeleteResult(receipt: engine.receipt, deleted: 0) }
+      let payload = BatchPayload.encodeWrite(
+        collection: runtime.id, dimensions: runtime.definition.dimensions,
+        firstSlot: runtime.slotCount, deaths: slots, births: [])
+      guard payload.count <= Limits.maximumBatchBytes else {
+        throw VecDBError(
+          .limitExceeded, "\(slots.count) records match, too many for one batch",
+          at: runtime.definition.name, remedy: "Delete them with a narrower filter, in parts.")
+      }
+      let receipts = try engine.write([payload])
+      return DeleteResult(receipt: receipts.last ?? engine.receipt, deleted: slots.count)
+    }
+  }
+}
+
+// MARK: Validation and encoding, on the caller's thread
+
+extension VectorCollection {
+  private func prepare(_ record: Record) throws -> PreparedRecord {
+    try requireKey(record.key)
+    guard record.vector.count == dimensions else {
+      throw VecDBError(
+        .invalidArgument,
+        "the vector has \(record.vector.count) components; '\(name)' has \(dimensions) dimensions",
+        at: "key '\(record.key)'", remedy: "Write vectors of \(dimensions) components.")
+    }
+    try requireVector(record.vector.span, "key '\(record.key)'")
+    let prepared = PreparedRecord(
+      key: record.key, vector: record.vector, metadata: try record.metadata.canonicalBytes(),
+      expiryMilliseconds: record.expiryMilliseconds ?? 0)
+    guard prepared.sizeBytes <= Limits.maximumBatchBytes - 4_096 else {
+      throw VecDBError(
+        .limitExceeded, "the record has \(prepared.sizeBytes) bytes; a batch holds 16 MiB",
+        at: "key '\(record.key)'", remedy: "Store less metadata with it.")
+    }
+    return prepared
+  }
+
+  /// Why a record cannot be written; nil if it can.
+  package func fault(in record: Record) -> VecDBError? {
+    do { _ = try prepare(record) } catch { return VecDBError(wrapping: error) }
+    return nil
+  }
+
+  private func requireKey(_ key: String) throws {
+    let size = key.utf8.count
+    guard (1...Limits.maximumKeyBytes).contains(size) else {
+      throw VecDBError(
+        .invalidArgument,
+        size == 0 ? "the key is empty" : "the key has \(size) bytes of UTF-8", at: name,
+        remedy: "Use keys of 1 to \(Limits.maximumKeyBytes) bytes.")
+    }
+    guard !key.utf8.contains(0) else {
+      throw VecDBError(
+        .invalidArgument, "the key contains a zero byte", at: name,
+        remedy: "Use keys without U+0000.")
+    }
+  }
+
+  /// Finite components, under cosine not all zero, under hamming only zeros and ones.
+  func requireVector(_ vector: Span<Float>, _ place: String) throws {
+    // Looked at closely only where something may be wrong.
+    let (areFinite, areZero) = vector.withUnsafeBufferPointer(Self.survey)
+    if areFinite, !areZero, metric != .hamming { return }
+    var isZero = true
+    for index in vector.indices {
+      let value = vector[index]
+      guard value.isFinite else {
+        throw VecDBError(
+          .invalidArgument, "component \(index) of the vector is \(value)", at: place,
+          remedy: "Use finite components.")
+      }
+      if value != 0 { isZero = false }
+      guard metric != .hamming || value == 0 || value == 1 else {
+        throw VecDBError(
+          .invalidArgument, "component \(index) of the vector is \(value)", at: place,
+          remedy: "Under hamming use 0 and 1; packed bits can be given as bytes.")
+      }
+    }
+    if isZero, metric == .cosine {
+      throw VecDBError(
+        .invalidArgument, "the vector is zero, which has no direction", at: place,
+        remedy: "Use vectors with at least one component that is not 0, or the metric l2 or dot.")
+    }
+  }
+
+  /// Whether all components are finite, and whether all are zero. Every search begins with it.
+  private static func survey(
+    _ vector: UnsafeBufferPointer<Float>
+  ) -> (areFinite: Bool, areZero: Bool) {
+    let exponent: UInt32 = 0x7f80_0000
+    let bytes = UnsafeRawBufferPointer(vector)
+    let exponents = SIMD16<UInt32>(repeating: exponent)
+    var all = SIMD16<UInt32>(repeating: 0)
+    var infinite = SIMDMask<SIMD16<Int32>>(repeating: false)
+    var offset = 0
+    while offset &+ 64 <= bytes.count {
+      let bits = bytes.loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt32>.self)
+      infinite .|= (bits & exponents) .== exponents
+      all |= bits
+      offset &+= 64
+    }
+    var (isInfinite, bits) = (any(infinite), UInt32(0))
+    for lane in 0..<16 { bits |= all[lane] }
+    while offset < bytes.count {
+      let next = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
+      isInfinite = isInfinite || next & exponent == exponent
+      bits |= next
+      offset &+= 4
+    }
+    // Minus zero is zero.
+    return (!isInfinite, bits & 0x7fff_ffff == 0)
+  }
+
+  /// Runs of records that fit into one batch each.
+  private static func split(_ records: [PreparedRecord]) -> [ArraySlice<PreparedRecord>] {
+    var batches: [ArraySlice<PreparedRecord>] = []
+    var first = 0
+    var bytes = 4_096
+    for (index, record) in records.enumerated() {
+      if bytes + record.sizeBytes > Limits.maximumBatchBytes {
+        batches.append(records[first..<index])
+        first = index
+        bytes = 4_096
+      }
+      bytes += record.sizeBytes
+    }
+    if first < records.count { batches.append(records[first...]) }
+    return batches
+  }
+}
+
+extension UpsertResult {
+  mutating func add(_ other: UpsertResult) {
+    receipt = other.receipt
+    inserted += other.inserted
+    updated += other.updated
+    unchanged += other.unchanged
+    batches += other.batches
+  }
+}

@@ -1,0 +1,147 @@
+import FoundationEssentials
+import Glibc
+import VecDBIndex
+import VecDBLogStore
+
+/// A collection of records with vectors of one dimension and metric.
+///
+/// A handle is cheap, may be used from any thread, and stays valid until the collection is dropped
+/// or the database closed. Searches run on the calling thread, take no lock and never wait for
+/// writers; writes are `async` and return when they are durable and searchable.
+public final class VectorCollection: Sendable {
+  let runtime: CollectionRuntime
+  let database: Database
+
+  public var name: String { runtime.definition.name }
+  public var dimensions: Int { runtime.definition.dimensions }
+  public var metric: Metric { runtime.definition.metric }
+
+  /// Live records.
+  public var count: Int { runtime.count }
+
+  init(_ runtime: CollectionRuntime, database: Database) {
+    self.runtime = runtime
+    self.database = database
+  }
+
+  func requireUsable() throws {
+    try database.requireOpen()
+    try runtime.requireLive()
+  }
+}
+
+// MARK: Reading by key
+
+extension VectorCollection {
+  /// The record with this key, bit for bit as it was written; nil if there is none.
+  ///
+  /// - Parameter includeVector: false leaves `vector` empty.
+  public func get(_ key: String, includeVector: Bool = true) throws -> Record? {
+    try VecDBError.translating {
+      try requireUsable()
+      return try runtime.index.reading {
+        try database.records.row(collection: runtime.id, key: key).map {
+          try record(of: $0, includeVector: includeVector)
+        }
+      }
+    }
+  }
+
+  /// The records with these keys, in their order; nil where there is none.
+  public func get(_ keys: [String]) throws -> [Record?] { try keys.map { try get($0) } }
+
+  /// How many records match. Cost: a pass over the columns that the filter asks for.
+  public func count(where filter: Filter) throws -> Int {
+    try VecDBError.translating {
+      try requireUsable()
+      let giveUp = ContinuousClock.now + RecordReplaced.patience
+      while true {
+        do { return try countNow(where: filter) } catch is RecordReplaced {
+          guard ContinuousClock.now < giveUp else { throw RecordReplaced.tooFast(name) }
+          usleep(200)
+        }
+      }
+    }
+  }
+
+  private func countNow(where filter: Filter) throws -> Int {
+    let index = runtime.index
+    return try index.reading {
+      let view = index.view()
+      var count = 0
+      try runtime.matchingSlots(filter, records: database.records, in: index, at: view).slots
+        .visit { slot in
+          if index.isVisible(slot, in: view) { count += 1 }
+        }
+      return count
+    }
+  }
+
+  /// With its vector, the record is compared with its hash before it is handed out.
+  func record(of row: RecordRow, includeVector: Bool) throws -> Record {
+    let vector = includeVector ? runtime.vector(of: row.slot) : []
+    if includeVector { try requireIntact(row, vector) }
+    var record = Record(
+      key: row.key, vector: vector, metadata: try Metadata(canonicalBytes: row.metadata))
+    if row.expiryMilliseconds != 0 { record.expiryMilliseconds = row.expiryMilliseconds }
+    return record
+  }
+
+  /// A slot's key, metadata, vector and hash never change once it is visible, so that a mismatch
+  /// can only be damage.
+  func requireIntact(_ row: RecordRow, _ vector: [Float]) throws {
+    let hash = vector.withUnsafeBytes {
+      recordHash(
+        key: Array(row.key.utf8), metadata: row.metadata,
+        expiryMilliseconds: row.expiryMilliseconds, vector: $0)
+    }
+    guard hash == runtime.recordHash(of: row.slot) else {
+      throw VecDBError(
+        .corrupt, "the record '\(row.key)' of '\(name)' does not match its hash",
+        at: database.path, remedy: "Run `vecdb check`; restore from a backup, or write it again.")
+    }
+  }
+}
+
+// MARK: Scrolling
+
+/// Some records in the order of their keys, and where to go on.
+public struct Page: Sendable {
+  public var records: [Record]
+  /// Pass it as `after` to get the next page; nil at the end.
+  public var next: String?
+}
+
+extension VectorCollection {
+  /// Records in the order of their keys' UTF-8 bytes, a page at a time.
+  ///
+  /// Each page is consistent in itself; records written between two pages show up if their keys
+  /// lie ahead.
+  /// - Parameters:
+  ///   - cursor: `next` of the page before; nil for the first page.
+  ///   - limit: records in a page, 1 to 10,000.
+  ///   - filter: only records that match; pages then may be shorter than `limit` before the end.
+  public func scroll(
+    after cursor: String? = nil, limit: Int = 100, filter: Filter? = nil,
+    includeVectors: Bool = true
+  ) throws -> Page {
+    try VecDBError.translating {
+      try requireUsable()
+      guard (1...10_000).contains(limit) else {
+        throw VecDBError(
+          .invalidArgument, "limit is \(limit)", at: name, remedy: "Use 1 to 10000.")
+      }
+      let plan = try filter?.plan()
+      return try runtime.index.reading {
+        let rows = try database.records.scan(
+          collection: runtime.id, afterKey: cursor, limit: limit)
+        let records = try rows.filter { row in
+          try plan.map { plan in
+            try row.metadata.withUnsafeBytes { try plan.matches(canonicalMetadata: $0) }
+          } ?? true
+        }.map { try record(of: $0, includeVector: includeVectors) }
+        return Page(records: records, next: rows.count == limit ? rows.last?.key : nil)
+      }
+    }
+  }
+}

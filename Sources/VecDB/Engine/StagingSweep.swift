@@ -1,0 +1,54 @@
+import Logging
+import VecDBFiles
+
+/// Removes what processes that were killed have left beside a database.
+///
+/// It removes only what vecdb made: directories under a name of `StagingName` that nobody has
+/// locked, and in them only what vecdb puts there.
+struct StagingSweep {
+  private let target: String
+  private let files: any FileSystem
+  private let logger: Logger
+
+  init(_ target: String, _ files: any FileSystem, _ logger: Logger) {
+    self.target = target
+    self.files = files
+    self.logger = logger
+  }
+
+  /// Finishes a replacement that was interrupted, and sweeps. What cannot be removed stays; only an
+  /// unfinished replacement that cannot be finished is an error.
+  func run() throws {
+    let name = StagingName(beside: target)
+    try ReplacementMarker(name, files).finish(target)
+    guard let names = try? files.list(name.parent) else { return }
+    let left = name.own(among: names)
+    if left.isEmpty { return }
+    // A copy that was replaced may go only when the name of the new one is sure to stay.
+    guard (try? files.syncDirectory(name.parent)) != nil else { return }
+    for entry in left {
+      let directory = DatabaseDirectory(path: name.folder + entry)
+      guard let lock = try? files.lock(directory.lockFile, owner: "a sweep") else { continue }
+      defer { lock.unlock() }
+      do {
+        try Self.remove(directory, files, logger)
+        logger.notice("removed \(directory.path), which a process that ended had left")
+      } catch {
+        logger.warning("\(directory.path), left by a process that ended, stays: \(error)")
+      }
+    }
+  }
+
+  /// Removes what vecdb has made in a directory, and the directory if nothing else is in it.
+  static func remove(
+    _ directory: DatabaseDirectory, _ files: any FileSystem, _ logger: Logger
+  ) throws {
+    let foreign = try files.list(directory.path).filter { !DatabaseDirectory.isOwn($0) }
+    if foreign.isEmpty { return try files.removeTree(directory.path) }
+    for entry in try files.list(directory.path) where DatabaseDirectory.isOwn(entry) {
+      try files.removeTree(directory.path + "/" + entry)
+    }
+    logger.warning(
+      "\(directory.path) stays, with what is not vecdb's: \(foreign.joined(separator: ", "))")
+  }
+}

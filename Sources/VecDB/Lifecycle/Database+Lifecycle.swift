@@ -1,0 +1,102 @@
+import Synchronization
+import VecDBBytes
+import VecDBFiles
+import VecDBThreads
+
+/// Opening and closing: what a database consists of, and what works beside it.
+extension Database {
+  /// Opens the database at `path`, and creates it if there is none (see
+  /// ``Configuration/createIfMissing``).
+  ///
+  /// Opening maps the newest checkpoint, which does not depend on the number of records, and
+  /// replays the log behind it; after ``close()`` there is nothing to replay.
+  ///
+  /// A command that has the database for a moment, such as `vecdb stats`, is waited for.
+  ///
+  /// - Throws: `locked`, naming the process that has it open; `corrupt`, naming the file, with all
+  ///   files left as they were; `notFound`; `unknownVersion`; `inputOutput`.
+  public static func open(
+    at path: String, configuration: Configuration = Configuration()
+  ) async throws -> Database {
+    let giveUp = ContinuousClock.now + BriefOwners.patience
+    while true {
+      do { return try openNow(at: path, configuration: configuration) } catch let error
+        as VecDBError
+        where error.code == .locked && BriefOwners.holds(error.message)
+        && ContinuousClock.now < giveUp
+      { try await Task.sleep(nanoseconds: BriefOwners.pauseNanoseconds) }
+    }
+  }
+
+  /// As ``open(at:configuration:)``, without waiting.
+  package static func openNow(at path: String, configuration: Configuration) throws -> Database {
+    try open(at: path, fileSystem: PosixFileSystem(), configuration: configuration)
+  }
+
+  /// As ``open(at:configuration:)``, on any file system.
+  package static func open(
+    at path: String, fileSystem: any FileSystem, configuration: Configuration
+  ) throws -> Database {
+    try VecDBError.translating {
+      guard !path.isEmpty else {
+        throw VecDBError(.invalidArgument, "the path is empty", remedy: "Name a directory.")
+      }
+      let trimmed = try DatabasePlace.resolve(path, fileSystem)
+      let database = Database(
+        engine: try OpenDatabases.afterThoseThatEnd(trimmed) {
+          try Opening.open(trimmed, fileSystem: fileSystem, configuration: configuration)
+        })
+      database.discardAbandoned()
+      database.startControl()
+      database.rebuilds.wake()
+      database.rebuilds.startAdvice()
+      database.startScrub()
+      database.startArchiving()
+      return database
+    }
+  }
+
+  /// Waits for writes that are under way, writes a checkpoint (see
+  /// ``Configuration/checkpointOnClose``), and closes the files. Further calls throw `closed`;
+  /// closing twice is fine.
+  public func close() async throws {
+    guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    try await endWork()
+    let failure = Guarded<VecDBError?>(nil)
+    await writer.close { engine in
+      do {
+        engine.awaitCheckpoint()
+        if engine.poison == nil, engine.configuration.checkpointOnClose {
+          engine.maintainer.finish(engine, within: engine.configuration.maintenanceOnClose)
+          _ = try engine.checkpointNow()
+        }
+      } catch {
+        failure.withLock { $0 = VecDBError(wrapping: error) }
+      }
+      engine.shutDown()
+    }
+    if let failure = failure.withLock({ $0 }) { throw failure }
+  }
+
+  /// Ends everything but searches, for a copy whose place another one is about to take: nothing in
+  /// its directory changes any more. `closeNow` ends the searches as well.
+  package func endWork() async throws {
+    guard !isEnding.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    await companions.remove(ControlServer.self)?.stop()
+    await rebuilds.stop()
+    let scrubber = companions.remove(Scrubber.self)
+    try await onBackground { scrubber?.stop() }
+    // The writer is idle when the last pass runs, so that it has everything.
+    await writer.close { _ in }
+    try await endArchiving()
+  }
+
+  /// Closes the files after `endWork`, without a checkpoint. Blocks for a moment.
+  package func closeNow() {
+    guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    writer.closeNow { engine in
+      engine.awaitCheckpoint()
+      engine.shutDown()
+    }
+  }
+}

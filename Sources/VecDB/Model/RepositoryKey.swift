@@ -1,0 +1,89 @@
+import VecDBBlockStore
+import VecDBBytes
+import VecDBFiles
+
+/// A key that opens encrypted repositories. The product `VecDBEncryption` has such keys: files and
+/// passphrases, for AES-256-GCM.
+///
+/// A repository has a data key of its own, which never changes and is kept in it only in encrypted
+/// form; this is what that form is opened with. It can be exchanged without writing a block anew.
+public protocol RepositoryKey: Sendable {
+  /// For a new repository: a cipher with a new data key, and the bytes by which any program that has
+  /// this key can open it again.
+  func makeCipher() throws -> (keys: [UInt8], cipher: any BlockCipher)
+  /// Opens the cipher of a repository. Throws `invalidArgument` if this is not its key, `corrupt`,
+  /// `unknownVersion`.
+  func openCipher(keys: [UInt8], at place: String) throws -> any BlockCipher
+  /// The bytes by which the same data key is opened with this key from now on. Throws as `openCipher`
+  /// of the old key.
+  func rewrap(
+    _ keys: [UInt8], openedBy old: any RepositoryKey, at place: String
+  ) throws -> [UInt8]
+}
+
+/// Encrypts and authenticates what a repository keeps.
+public protocol BlockCipher: Sendable {
+  /// How much longer the encrypted form is.
+  var overheadBytes: Int { get }
+  /// Encrypts bytes so that they can be opened only together with the same `context`.
+  func seal(_ bytes: UnsafeRawBufferPointer, context: [UInt8]) throws -> [UInt8]
+  /// Decrypts; throws for anything but what `seal` made with the same key and context.
+  func open(_ bytes: [UInt8], context: [UInt8]) throws -> [UInt8]
+  /// A keyed, deterministic function of the 32 bytes of a block's hash to other 32 bytes.
+  func name(of hash: [UInt8]) -> [UInt8]
+}
+
+/// A repository's key as the module of repositories takes it.
+struct RepositoryEncryption: ObjectCipherSource {
+  let key: any RepositoryKey
+
+  init?(_ key: (any RepositoryKey)?) {
+    guard let key else { return nil }
+    self.key = key
+  }
+
+  func makeCipher() throws -> (keys: [UInt8], cipher: any ObjectCipher) {
+    let (keys, cipher) = try Self.translating { try key.makeCipher() }
+    return (keys, Cipher(cipher: cipher))
+  }
+
+  func openCipher(keys: [UInt8], at place: String) throws -> any ObjectCipher {
+    Cipher(cipher: try Self.translating { try key.openCipher(keys: keys, at: place) })
+  }
+
+  private struct Cipher: ObjectCipher {
+    let cipher: any BlockCipher
+
+    var overheadBytes: Int { cipher.overheadBytes }
+
+    func seal(_ bytes: UnsafeRawBufferPointer, as name: String) throws -> [UInt8] {
+      try cipher.seal(bytes, context: Array(name.utf8))
+    }
+
+    func open(_ bytes: [UInt8], as name: String, at place: String) throws -> [UInt8] {
+      do { return try cipher.open(bytes, context: Array(name.utf8)) } catch {
+        throw StoreError(
+          .corrupt, "the object cannot be decrypted: it is damaged or not where it belongs",
+          at: place,
+          remedy: "Run `vecdb verify` on the repository to see all damage.")
+      }
+    }
+
+    func name(of hash: Digest) -> Digest {
+      let name = cipher.name(of: hash.bytes)
+      precondition(name.count == Digest.sizeBytes, "a cipher's names have 32 bytes")
+      return name.withUnsafeBytes { bytes in
+        bytes.baseAddress.map { Digest(bytes: $0) } ?? .zero
+      }
+    }
+  }
+
+  /// Errors of the key in the words of this module's lower layers.
+  private static func translating<Value>(_ body: () throws -> Value) throws -> Value {
+    do { return try body() } catch let error as VecDBError {
+      throw StoreError(
+        StoreError.Kind(rawValue: error.code.rawValue) ?? .invalidArgument, error.message,
+        at: error.location, remedy: error.remedy)
+    }
+  }
+}

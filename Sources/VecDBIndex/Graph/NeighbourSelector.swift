@@ -1,0 +1,171 @@
+import VecDBKernels
+
+/// Chooses a node's neighbours among candidates: nearest first, leaving out each that a chosen one
+/// occludes (the heuristic of the HNSW paper with the slack alpha of DiskANN).
+///
+/// Candidate c of x is occluded by y when alpha * d(y, c) <= d(x, c), compared as integers; since
+/// equal distances occlude, thousands of equal vectors do not fill each other's rows.
+///
+/// Under the inner product c is occluded by y when <y, c> >= alpha * <x, c>: a node leads to the
+/// longest vectors of each direction, where the answers are (ip-NSW, Morozov and Babenko, NeurIPS
+/// 2018). Equal products do not occlude: a vector's copies are no longer than it, so nothing but
+/// their links to each other leads to them. Version 0.1 had them occlude, and its indexes go on so.
+final class NeighbourSelector {
+  /// Candidates that are compared with the chosen ones in one go.
+  private static let chunkLength = 32
+
+  private let strideBytes: Int
+  private let alphaNumerator: UInt64
+  private let alphaDenominator: UInt64
+  private let equalProductsOcclude: Bool
+  /// Per chosen neighbour: its codes as a query, and the base of its distances.
+  private let chosenQueries: UnsafeMutablePointer<Int8>
+  private let chosen: UnsafeMutablePointer<CodedQuery>
+  private let ids: UnsafeMutablePointer<UInt32>
+  private let words: UnsafeMutablePointer<UInt64>
+  private let keeps: UnsafeMutablePointer<Bool>
+  private let dots: UnsafeMutablePointer<Int32>
+  private let buffers = RowBuffers()
+  /// Whether the candidates' distances are wide ones (see `WideDistance.swift`).
+  private var isWide = false
+  /// The neighbours chosen by the last call, nearest first.
+  let result: UnsafeMutablePointer<UInt32>
+
+  init(parameters: IndexParameters) {
+    strideBytes = parameters.codeStrideBytes
+    alphaNumerator = UInt64(parameters.alphaNumerator)
+    alphaDenominator = UInt64(parameters.alphaDenominator)
+    equalProductsOcclude = parameters.codes == .bytes
+    let limit = parameters.baseDegree
+    let bytes = UnsafeMutableRawPointer.allocate(byteCount: limit * strideBytes, alignment: 64)
+    chosenQueries = bytes.bindMemory(to: Int8.self, capacity: limit * strideBytes)
+    chosen = .allocate(capacity: limit)
+    ids = .allocate(capacity: Self.chunkLength + 1)
+    words = .allocate(capacity: Self.chunkLength)
+    keeps = .allocate(capacity: Self.chunkLength)
+    dots = .allocate(capacity: Self.chunkLength + 1)
+    result = .allocate(capacity: limit)
+  }
+
+  deinit {
+    chosenQueries.deallocate()
+    chosen.deallocate()
+    ids.deallocate()
+    words.deallocate()
+    keeps.deallocate()
+    dots.deallocate()
+    buffers.deallocate()
+    result.deallocate()
+  }
+
+  /// Chooses neighbours of `slot`: up to `limit` of `count` candidates (words in ascending order of
+  /// distance from its stored query). Those that `isKept`
+  /// marks, by position, are chosen whatever happens; there must not be more of them than `limit`.
+  /// Returns how many were chosen.
+  func select(
+    of slot: Int, _ candidates: UnsafePointer<UInt64>, count: Int, limit: Int,
+    isKept: UnsafePointer<Bool>? = nil, generation: IndexGeneration
+  ) -> Int {
+    let (words, keeps, result) = (words, keeps, result)
+    // The weight of the slot whose neighbours are chosen, where the metric has weights.
+    let ownWeight = generation.arrays.weights?.row(slot).load(as: UInt32.self)
+    isWide = generation.usesRows && (generation.exactVector(slot).map(generation.isWide) ?? false)
+    var (resultCount, queryCount) = (0, 0)
+    var keptLeft = 0
+    if let isKept { for index in 0..<count where isKept[index] { keptLeft += 1 } }
+    var start = 0
+    while start < count, resultCount < limit {
+      let length = min(Self.chunkLength, count - start)
+      for index in 0..<length {
+        words[index] = candidates[start + index]
+        keeps[index] = isKept?[start + index] ?? false
+      }
+      var left = length
+      var number = 0
+      while number < queryCount, left > 0 {
+        left = dropOccluded(by: chosen + number, from: 0, to: left, ownWeight)
+        number += 1
+      }
+      var index = 0
+      while index < left, resultCount < limit {
+        if !keeps[index], resultCount + keptLeft >= limit {
+          index += 1
+          continue
+        }
+        if keeps[index] { keptLeft -= 1 }
+        let slot = CandidatePool.slot(words[index])
+        result[resultCount] = slot
+        let isLast = resultCount + 1 == limit
+        resultCount += 1
+        index += 1
+        guard !isLast else { break }
+        let query = chosen + queryCount
+        query.initialize(
+          to: generation.storedQuery(
+            Int(slot), into: chosenQueries + queryCount * strideBytes, scratch: dots,
+            buffers: buffers))
+        queryCount += 1
+        left = dropOccluded(by: query, from: index, to: left, ownWeight)
+      }
+      start += length
+    }
+    return resultCount
+  }
+
+  /// The same rule for distances on rows.
+  @inline(__always)
+  private func isRowApart(
+    _ between: Double, _ distance: Double, _ metric: IndexParameters.Metric
+  ) -> Bool {
+    let alpha = Double(alphaNumerator) / Double(alphaDenominator)
+    guard metric == .dot else { return between * alpha > distance }
+    // Distances are negated products.
+    return between == distance || -between < -distance * alpha
+  }
+
+  /// Drops what `query` occludes among the words at `from..<to`; returns where the rest ends.
+  @inline(__always)
+  private func dropOccluded(
+    by query: UnsafePointer<CodedQuery>, from: Int, to: Int, _ ownWeight: UInt32?
+  ) -> Int {
+    let length = to &- from
+    guard length > 0 else { return to }
+    let (words, keeps, ids, dots) = (words, keeps, ids, dots)
+    var i = 0
+    while i < length {
+      ids[i] = CandidatePool.slot(words[from &+ i])
+      i &+= 1
+    }
+    query.pointee.distances(ids, count: length, dots)
+    var end = from
+    i = 0
+    while i < length {
+      let word = words[from &+ i]
+      let keep = keeps[from &+ i]
+      let distance = CandidatePool.distance(word)
+      let between = UInt32(bitPattern: dots[i])
+      let isApart: Bool
+      if let rows = query.pointee.rows {
+        isApart = isRowApart(
+          RowQuery.distance(ofKey: between, isWide: rows.isWide, rows.metric),
+          RowQuery.distance(ofKey: distance, isWide: isWide, rows.metric), rows.metric)
+      } else if let ownWeight {
+        let between = CodedQuery.product(between, weight: query.pointee.weight)
+        let own = CodedQuery.product(distance, weight: ownWeight)
+        isApart =
+          between == own
+          ? !equalProductsOcclude
+          : Int128(between) * Int128(alphaDenominator) < Int128(own) * Int128(alphaNumerator)
+      } else {
+        isApart = UInt64(between) &* alphaNumerator > UInt64(distance) &* alphaDenominator
+      }
+      if keep || isApart {
+        words[end] = word
+        keeps[end] = keep
+        end &+= 1
+      }
+      i &+= 1
+    }
+    return end
+  }
+}

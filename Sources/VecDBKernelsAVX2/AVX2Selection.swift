@@ -1,0 +1,13 @@
+import CVecDBShims
+
+#if arch(x86_64)
+
+  /// `KernelSet.selectIDs` with gathers of eight.
+  package func avx2SelectIDs(
+    _ ids: UnsafePointer<UInt32>, _ words: Int, _ table: UnsafePointer<UInt32>, _ limit: UInt32,
+    _ out: UnsafeMutablePointer<UInt64>
+  ) {
+    vecdb_select_ids_avx2(ids, words, table, limit, out)
+  }
+
+#endif
