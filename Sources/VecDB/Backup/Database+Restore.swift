@@ -1,5 +1,5 @@
-import FoundationEssentials
 import Dispatch
+import FoundationEssentials
 import Glibc
 import VecDBBlockStore
 import VecDBBytes
@@ -218,7 +218,8 @@ extension Database {
   ) async throws -> VerifyReport {
     try await verify(
       repository: repository, verification: verification, samples: samples, key: key,
-      fileSystem: PosixFileSystem(), scratchDirectory: FileManager.default.temporaryDirectory.path, progress: progress)
+      fileSystem: PosixFileSystem(), scratchDirectory: FileManager.default.temporaryDirectory.path,
+      progress: progress)
   }
 
   package static func verify(

@@ -1,8 +1,9 @@
 /// How a search is to be done.
 public struct SearchOptions: Sendable {
   /// How wide the graph is searched; raised to k where it is smaller. More finds more and takes
-  /// longer. 1 to 65,536. Where you name none it is 64, and more in collections where 64 is known
-  /// to find less than 0.9 of the nearest ten.
+  /// longer. 1 to 65,536. In fewer than eight dimensions it is an upper bound: a search ends once its
+  /// nearest candidates do not change any more (see <doc:Recall>). Where you name none it is 64, and
+  /// more in collections where 64 is known to find less than 0.9 of the nearest ten.
   public var efSearch: Int {
     didSet { isEffortGiven = true }
   }

@@ -157,11 +157,13 @@ struct GraphView {
 
   /// Walks one layer from the candidates in the scratch's pool until the pool's best have all been
   /// expanded: the search of the HNSW paper with one array for both of its heaps. Returns how many
-  /// were expanded.
+  /// were expanded. With patience it may end before.
   @inline(__always)
   func walk(
-    level: Int, toward query: CodedQuery, _ scratch: SearchScratch, distanceCount: inout Int
+    level: Int, toward query: CodedQuery, _ scratch: SearchScratch,
+    patience: Patience = .endless, distanceCount: inout Int
   ) -> Int {
+    var patience = patience
     var pool = scratch.pool
     let (ids, dots) = (scratch.ids, scratch.dots)
     let (tags, tag) = (scratch.visited.tags, scratch.visited.tag)
@@ -173,6 +175,7 @@ struct GraphView {
         pool.cursor &+= 1
         continue
       }
+      if patience.isOver(hops: hops, pool) { break }
       pool.words[pool.cursor] = word | 1
       pool.cursor &+= 1
       let node = CandidatePool.slot(word)

@@ -54,8 +54,12 @@ extension IndexGeneration {
     outcome.walksRows = coded.rows != nil
     let capacity = ef + (ef * hidden + live - 1) / live
     startWalk(graph, coded, scratch, capacity: capacity, &outcome)
+    // As many more may be hidden among the nearest ones.
+    let patience = Patience(
+      k: (k * capacity + ef - 1) / ef, ef: capacity, parameters, coded)
     outcome.hopCount = graph.walk(
-      level: 0, toward: coded, scratch, distanceCount: &outcome.distanceCount)
+      level: 0, toward: coded, scratch, patience: patience,
+      distanceCount: &outcome.distanceCount)
     addTail(graph, coded, scratch, view: view, &outcome)
     rank(scratch.pool, k: k, view: view, coded: coded, scratch: scratch, &outcome)
     let others = view.slotCount - view.deadCount - (leftOut == nil ? 0 : 1)
