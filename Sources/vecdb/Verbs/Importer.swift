@@ -92,7 +92,8 @@ struct Importer {
   private static func wait(until moment: ContinuousClock.Instant) async {
     while ContinuousClock.now < moment, !Interruption.requested {
       let step = min(moment - ContinuousClock.now, .milliseconds(100))
-      if step > .zero { try? await Task.sleep(for: step) }
+      guard step > .zero else { continue }
+      do { try await Task.sleep(for: step) } catch { return }
     }
   }
 
