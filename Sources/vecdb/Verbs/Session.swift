@@ -177,6 +177,20 @@ extension Session {
     }
   }
 
+  /// Waits until a process that is no short command has the database open and answers.
+  static func waitForOwner(_ path: String) async throws {
+    while true {
+      do {
+        if let owner = try remote(path), owner.hello.isBrief != true { return }
+      } catch let error as VecDBError
+        where [.inputOutput, .closed, .limitExceeded].contains(error.code)
+      {
+        // It came and went, or has no room for another connection.
+      }
+      try await Task.sleep(nanoseconds: 500_000_000)
+    }
+  }
+
   /// Whether a request failed only because its owner closes the database.
   static func hasGone(_ owner: RemoteDatabase, _ error: VecDBError, repeats: Bool = true) -> Bool {
     error.code == .closed || repeats && (owner.isLost || error.code == .cancelled)
