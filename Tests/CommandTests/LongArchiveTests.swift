@@ -34,7 +34,7 @@ import Testing
         trap 'kill $archive; exec 3>&-; wait; umount full' EXIT
         $vecdb backup db full/repo > /dev/null || exit 1
         owner; row a
-        $vecdb archive db full/repo --every 1s > /dev/null 2> told & archive=$!
+        $vecdb archive db full/repo --every 1s > /dev/null 2> told 3>&- & archive=$!
         await 'archived LSN 3'
         head -c 16m /dev/zero > full/filler 2> /dev/null
         row b; await 'archiving waits'; row c; sleep 3
@@ -52,7 +52,7 @@ import Testing
         trap 'kill $archive; exec 3>&-; wait' EXIT
         $vecdb backup db repo > /dev/null || exit 1
         owner; row a
-        $vecdb archive db repo --every 1s > /dev/null 2> told & archive=$!
+        $vecdb archive db repo --every 1s > /dev/null 2> told 3>&- & archive=$!
         await 'archived LSN 3'
         \(end); await 'has ended'
         kill -0 $archive || exit 1

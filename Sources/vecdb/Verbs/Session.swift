@@ -7,9 +7,11 @@ enum Session {
   /// in any case; an error of `body` wins over one of closing.
   ///
   /// Another command that has the database for a moment is waited for. `isBrief` says that this one
-  /// is such a command.
+  /// is such a command. Where another process has it for longer, `remotely` is run with the connection
+  /// to it, if that is given.
   static func run<Result>(
     _ path: String, create: Bool = false, buildThreads: Int = 0, isBrief: Bool = true,
+    remotely: ((RemoteDatabase) async throws -> Result)? = nil,
     _ body: (Database) async throws -> Result
   ) async throws -> Result {
     let configuration = configuration(
@@ -30,7 +32,10 @@ enum Session {
         try await waiting.forSilence(locked)
         continue
       }
-      guard owner.hello.isBrief == true else { throw locked }
+      guard owner.hello.isBrief == true else {
+        guard let remotely else { throw locked }
+        return try await remotely(owner)
+      }
       try await waiting.forTurn(locked)
     }
   }
