@@ -43,6 +43,42 @@ import Testing
     #expect(try Command.succeed("export", copy, "c").output.split(separator: "\n").count == 10)
   }
 
+  /// Nobody knows yet what a moment in the future will be like.
+  @Test func aTimeInTheFutureIsRefused() throws {
+    try folder.database(records: 10)
+    try Shell.succeed("$vecdb backup db repo", in: folder)
+    let printed = try Command.succeed("backups", folder.path("repo")).output
+    for time in ["2999-01-01T00:00:00Z", "\(Int64.max)"] {
+      let copy = folder.path("copy")
+      let result = try Command.run("restore", folder.path("repo"), copy, "--time", time)
+      #expect(result.status == 1 && !folder.exists("copy"), "\(result.errors)")
+      let pattern = try Regex("[0-9-]{10}T[0-9:.]{12}Z")
+      let told = result.errors.matches(of: pattern).map { String($0.output[0].substring ?? "") }
+      let newest = try #require(told.last)
+      #expect(result.errors.contains("in the future") && printed.contains(newest))
+      let into = try Command.run(
+        "restore", folder.path("repo"), folder.path("db"), "--collection", "c", "--into", "d",
+        "--time", time)
+      #expect(into.status == 1 && into.errors.contains(newest), "\(into.errors)")
+    }
+  }
+
+  /// A time that was, after all that the repository knows of: what was written since is told to be
+  /// missing.
+  @Test func aTimeAfterTheNewestMomentSaysWhatThatIs() throws {
+    try folder.database(records: 10)
+    try Shell.succeed(
+      "$vecdb backup db repo && sleep 0.05 && date -u +%Y-%m-%dT%H:%M:%S.%3NZ > now", in: folder)
+    let now = String(decoding: try folder.read("now"), as: UTF8.self)
+      .trimmingCharacters(in: .newlines)
+    let result = try Command.succeed(
+      "restore", folder.path("repo"), folder.path("copy"), "--time", now)
+    #expect(result.errors.contains("The newest moment in the repository is"), "\(result.errors)")
+    let json = try Command.succeed(
+      "restore", folder.path("repo"), folder.path("again"), "--time", now, "--json")
+    #expect(try json.objects[0]["newestMilliseconds"] is Int)
+  }
+
   @Test(arguments: [
     "25:00:00Z", "24:00:00Z", "12:60:00Z", "12:00:60Z", "12:00:00", "12:00:00Zxx", "12:00:00 Z",
     "12:00Z", "12:00:00.Z", "12:00:00+24:00", "12:00:00+0200", "12:00:00+02", "1:00:00Z",

@@ -8,8 +8,9 @@ import VecDBLogStore
 /// A database that was set back to a snapshot of its directory, and copies of one database: what a
 /// repository has is decided by the chain of the log, not by names and numbers.
 @Suite struct BranchTests {
-  private static func open(_ path: String) async throws -> Database {
+  static func open(_ path: String, place: [UInt8]? = nil) async throws -> Database {
     var configuration = Configuration()
+    configuration.copyPlace = place
     configuration.controlSocket = false
     configuration.maintenanceMinimum = .max
     configuration.logSegmentBytes = 64 << 10
@@ -17,12 +18,12 @@ import VecDBLogStore
     return try await Database.open(at: path, configuration: configuration)
   }
 
-  private static func digest(_ database: Database) throws -> String {
+  static func digest(_ database: Database) throws -> String {
     try database.stats().dataDigest
   }
 
   /// A database beside which snapshots are kept, and its repository.
-  private final class Site {
+  final class Site {
     let directory: TemporaryDirectory
     var database: Database
     var generator: SeededGenerator

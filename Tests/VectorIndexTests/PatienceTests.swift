@@ -1,6 +1,6 @@
-import Shapes
 import Testing
-import VectorIndex
+import VecDBIndex
+import VecDBShapes
 
 /// Walks end before they have expanded all of their candidates where the nearest ones do not change
 /// any more; what they find is what they found before.

@@ -30,6 +30,7 @@ final class Archiver: Companion {
     var smallBytes = 0
     var problem: String?
     var failures = 0
+    var hasArchived = false
     var isStopped = false
   }
 
@@ -115,6 +116,20 @@ final class Archiver: Companion {
     }
   }
 
+  /// As `pass`, for one who goes on after it: a failure that may pass by itself is given back, and
+  /// any other is thrown.
+  func passOrWait(_ database: Database) throws -> Result<ArchiveReport, VecDBError> {
+    do { return .success(try pass(database)) } catch {
+      // Opened anew, since it takes nothing more after a failure.
+      state.withLock { $0.repository = nil }
+      let failure = VecDBError(wrapping: error)
+      // Where nothing was archived yet, a repository that is not there is a wrong path.
+      let mayBeMount = failure.code == .notFound && state.withLock { $0.hasArchived }
+      guard [.diskFull, .inputOutput].contains(failure.code) || mayBeMount else { throw failure }
+      return .failure(failure)
+    }
+  }
+
   /// Sends what is not archived yet.
   func pass(_ database: Database) throws -> ArchiveReport {
     let started = DispatchTime.now()
@@ -133,6 +148,9 @@ final class Archiver: Companion {
       let archive = LogArchive(
         log: engine.log, repository: repository.store, path: repository.history)
       published = try archive.publish(through: last)
+      if !published.pieces.isEmpty {
+        try repository.store.notePublished(epochs: Set(published.pieces.map(\.epochCounter)))
+      }
       // What goes to the bare place where a file system was mounted is not archived.
       try repository.requireThere()
       state.withLock { $0.compared.formUnion(published.pieces) }
@@ -141,6 +159,7 @@ final class Archiver: Companion {
         durably: usable == nil)
       try consolidate(archive, published)
     }
+    state.withLock { $0.hasArchived = true }
     return ArchiveReport(
       repository: repositoryPath, lsn: last, frames: published.frames, bytes: published.bytes,
       seconds: started.elapsedSeconds,

@@ -61,6 +61,10 @@ struct BackupRun: Sendable {
     }
     // What goes to the bare place where a file system was mounted is no backup.
     try own.requireThere()
+    if options.repair {
+      let left = RepositoryVerification(repository, progress: nil, cancellation: cancellation)
+      report.remainingProblems = try left.run().problems
+    }
     report.seconds = Self.seconds(since: started)
     return report
   }
@@ -119,7 +123,10 @@ struct BackupRun: Sendable {
     report.repairedBlocks = target.repairedBlocks
     let measured = try canary.value()
     try cancellation.check()
-    guard isNew else { return try repository.synchronize() }
+    guard isNew else {
+      try repository.synchronize()
+      return try notePublished(archived)
+    }
     try measured?.write(to: &manifest)
     report.canary = measured?.report
     try BackupAnnotation(newBytes: report.newBytes, seconds: Self.seconds(since: started))
@@ -135,7 +142,13 @@ struct BackupRun: Sendable {
           ManifestEntry(epochCounter: report.epoch, lsn: report.lsn)))
     }
     if try target.needsAnotherLook() { try lookAgain(manifest) }
+    try notePublished(archived)
     report.newBytes += manifest.encode().count
+  }
+
+  private func notePublished(_ archived: LogArchive.Published) throws {
+    try repository.notePublished(
+      epochs: Set(archived.pieces.map(\.epochCounter)).union([report.epoch]))
   }
 
   private mutating func countWhatIsThere(_ manifest: Manifest) {
@@ -211,6 +224,9 @@ struct BackupRun: Sendable {
     if options.repair, let oldest = try repository.manifests().first {
       done.add(
         try archive.repair(from: oldest.lsn + 1, through: report.lsn) { try cancellation.check() })
+      let missing = try repository.missing()
+      done.add(
+        try archive.publish(missing: missing, through: report.lsn) { try cancellation.check() })
     }
     return done
   }

@@ -2,7 +2,11 @@ import Glibc
 import VecDBBytes
 
 /// Where a copy of a database is, of the copies that there may be: on which machine, at which path.
-/// Two copies are never at one place at a time.
+///
+/// Two copies are at one place at a time only in name: in containers of one image, host name and path.
+/// No number of a file or a device tells these apart from a copy that was put back, or a volume that
+/// was mounted anew. What tells them apart is that both go on while both are open: see
+/// `Engine.newestEpochs`.
 enum CopyPlace {
   static func here(_ path: String) -> [UInt8] {
     var writer = ByteWriter()

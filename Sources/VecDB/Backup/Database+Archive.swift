@@ -22,7 +22,8 @@ extension Database {
   }
 
   /// Archives every few seconds until the task is cancelled; `progress` gets each pass that sent
-  /// something.
+  /// something, and the first of passes that fail for want of room or of the device. It goes on
+  /// after these.
   package func archiveContinuously(
     to repository: String, intervalMilliseconds: Int, progress: ProgressHandler?
   ) async throws -> ArchiveReport {
@@ -30,24 +31,40 @@ extension Database {
     options.intervalMilliseconds = intervalMilliseconds
     let archiver = Archiver(options, key: nil)
     var total: ArchiveReport?
+    var waitsFor: VecDBError?
     while true {
       try requireOpen()
-      let report = try await onBackground { [self] in
-        try VecDBError.translating { try archiver.pass(self) }
+      let outcome = try await onBackground { [self] in
+        try VecDBError.translating { try archiver.passOrWait(self) }
       }
-      if report.frames > 0 {
-        progress?(
-          Progress(stage: "archived LSN \(report.lsn)", doneBytes: report.bytes, totalBytes: 0))
+      switch outcome {
+      case .failure(let failure):
+        if waitsFor == nil {
+          engine.configuration.logger.error("archiving the log failed: \(failure)")
+          progress?(
+            Progress(
+              stage: "archiving waits, and goes on by itself: \(failure)", doneBytes: 0,
+              totalBytes: 0))
+        }
+        waitsFor = failure
+      case .success(var report):
+        if report.frames > 0 || waitsFor != nil {
+          progress?(
+            Progress(stage: "archived LSN \(report.lsn)", doneBytes: report.bytes, totalBytes: 0))
+        }
+        waitsFor = nil
+        report.frames += total?.frames ?? 0
+        report.bytes += total?.bytes ?? 0
+        total = report
       }
-      var sum = report
-      sum.frames += total?.frames ?? 0
-      sum.bytes += total?.bytes ?? 0
-      total = sum
       do {
         // Longer than a year is for ever.
         let pause = min(max(10, intervalMilliseconds), 366 * 86_400_000)
         try await Task.sleep(nanoseconds: UInt64(pause) * 1_000_000)
-      } catch { return sum }
+      } catch {
+        guard let total else { throw waitsFor ?? VecDBError(wrapping: error) }
+        return total
+      }
     }
   }
 

@@ -46,6 +46,7 @@ extension Database {
       while true {
         let identity = engine.log.identity
         if let history = try settle(store, id, identity, &branch) {
+          engine.newestEpochs.withLock { $0[id] = max($0[id] ?? 0, identity.currentEpoch.counter) }
           return OwnRepository(
             store: store, path: absolute, id: id, history: history, epoch: identity.currentEpoch,
             branch: branch)
@@ -74,7 +75,7 @@ extension Database {
   ) throws -> ArchivePath? {
     let current = identity.currentEpoch
     let claims = try store.claimedEpochs()
-    let place = CopyPlace.here(engine.directory.path)
+    let place = engine.configuration.copyPlace ?? CopyPlace.here(engine.directory.path)
     let path = ArchivePath(identity.epochs, claims: claims)
     let comparison = try HistoryComparison(
       engine.log, store, known: engine.holds.positions(of: id))
@@ -82,6 +83,9 @@ extension Database {
       // The copy that opened it stood here and is gone: this one has taken its place.
       guard newer.branch?.place == place else {
         throw Self.supersededError(by: newer, current, store.location)
+      }
+      if let seen = engine.newestEpochs.withLock({ $0[id] }), newer.counter > seen {
+        throw Self.twinError(by: newer, current, store.location)
       }
       let common = try path.extent(of: current.counter).map {
         try comparison.agreement(in: current.counter, $0)
@@ -127,6 +131,19 @@ extension Database {
       remedy: "Let this copy follow the new primary with `vecdb rejoin`"
         + (isBranch
           ? "; or, if it is the one to go on, back it up to a repository of its own." : "."))
+  }
+
+  private static func twinError(
+    by newer: EpochClaim, _ current: Epoch, _ location: String
+  ) -> StoreError {
+    StoreError(
+      .invalidArgument,
+      "the repository knows epoch \(newer.counter), which another copy has opened while this one of "
+        + "epoch \(current.counter) was open: two copies are written to, at one path of machines or "
+        + "containers of one name", at: location,
+      remedy:
+        "Give one of them a repository of its own. If there is one alone, and this machine was "
+        + "set back with all that runs on it, open the database again.")
   }
 
   /// Where the newest epoch before the current one that the repository has something of leaves this

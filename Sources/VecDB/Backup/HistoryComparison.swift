@@ -41,7 +41,7 @@ struct HistoryComparison {
     var agreed = extent.after
     // The newest point of either kind settles it in nearly all cases.
     for entry in inFolder.reversed() where entry.lsn <= limit && entry.lsn > agreed {
-      guard let own = chain(at: entry.lsn) else { continue }
+      guard let own = try chain(at: entry.lsn) else { continue }
       if try repository.getManifest(entry).chain == own {
         agreed = entry.lsn
         break
@@ -68,32 +68,36 @@ struct HistoryComparison {
       return nil
     }
     let usable = archived.frames.prefix { $0.lsn <= limit }
-    if let last = usable.last, chain(at: last.lsn) == last.chain { return last.lsn }
+    if let last = usable.last, try chain(at: last.lsn) == last.chain { return last.lsn }
     var low = 0
     var high = usable.count
     // The frames that are known here are those behind some LSN, and a few more before it.
     while low < high {
       let middle = (low + high) / 2
       let frame = usable[middle]
-      if let own = chain(at: frame.lsn) {
+      if let own = try chain(at: frame.lsn) {
         if own == frame.chain { low = middle + 1 } else { high = middle }
       } else {
         low = middle + 1
       }
     }
-    if low > 0, chain(at: usable[low - 1].lsn) == usable[low - 1].chain {
+    if low > 0, try chain(at: usable[low - 1].lsn) == usable[low - 1].chain {
       return usable[low - 1].lsn
     }
     let elsewhere = usable.filter { frame in
       known.contains { $0 == frame.position }
     }
     if let last = elsewhere.last { return last.lsn }
-    return chain(at: archived.start.lsn) == archived.start.chain ? archived.start.lsn : nil
+    return try chain(at: archived.start.lsn) == archived.start.chain ? archived.start.lsn : nil
   }
 
   /// The chain of this history at an LSN; nil if it is not known any more.
-  private func chain(at lsn: UInt64) -> Digest? {
-    if let position = try? log.position(at: lsn) { return position.chain }
+  private func chain(at lsn: UInt64) throws -> Digest? {
+    do { return try log.position(at: lsn).chain } catch let error as StoreError
+      where error.kind == .notFound
+    {
+      // Trimmed, or not written yet. A log that cannot be read proves nothing and is an error.
+    }
     return known.first { $0.lsn == lsn }?.chain
   }
 }

@@ -114,6 +114,24 @@ struct LogArchive: Sendable {
     return result
   }
 
+  /// Sends again what has gone from the repository, also before its oldest restore point, as far as it
+  /// is still in the log.
+  func publish(
+    missing: Publications, through last: UInt64, check: () throws -> Void
+  ) throws -> Published {
+    var result = Published()
+    for (counter, folder) in missing.folders.sorted(by: { $0.key < $1.key }) {
+      guard let extent = path.extent(of: counter) else { continue }
+      for range in folder.log.ranges {
+        try check()
+        let first = max(range.lowerBound, extent.after + 1, log.firstLSN)
+        let end = min(range.upperBound - 1, extent.through, last)
+        if first <= end { result.add(try publish(first...end)) }
+      }
+    }
+    return result
+  }
+
   /// Writes a damaged piece anew if all of it is still in the log of that epoch.
   private func replace(_ piece: LogPiece, _ result: inout Published) throws {
     guard piece.firstLSN >= log.firstLSN, piece.lastLSN <= log.end.lsn else { return }

@@ -23,6 +23,7 @@ extension OlderCopy {
       }
       return configuration.logger.warning("\(directory.path) is replaced; \(what)")
     }
+    // Nothing was written to it.
     defer { try? log.close() }
     let history = try RepositoryHistory(repository)
     let end = log.end
@@ -81,7 +82,8 @@ extension OlderCopy {
     return identity.epochs.contains { known.contains($0.id) }
   }
 
-  /// The last LSN up to which the repository is known to have this history.
+  /// The last LSN up to which the repository is known to have this history. What cannot be read is not
+  /// known, so that rather too much is called lost.
   private func savedLSN(
     _ log: WriteAheadLog, _ history: RepositoryHistory, _ repository: any Repository
   ) -> UInt64 {
@@ -94,7 +96,8 @@ extension OlderCopy {
 }
 
 extension RepositoryHistory {
-  /// Whether the repository has the history that ends in this position: the same chain at its LSN.
+  /// Whether the repository has the history that ends in this position: the same chain at its LSN. Not
+  /// if that cannot be read.
   func holds(_ position: LogPosition, in repository: any Repository) -> Bool {
     if position.lsn == 0 { return true }
     for entry in entries where entry.lsn == position.lsn {

@@ -60,7 +60,7 @@ final class OlderCopy: Sendable {
     return result
   }
 
-  /// The bytes of a block if this copy has it undamaged.
+  /// The bytes of a block if this copy has it undamaged. Any other is fetched from the repository.
   func block(_ hash: Digest) -> [UInt8]? {
     if blocks.locate(hash) != nil, let bytes = try? blocks.read(hash) { return bytes }
     guard let (offset, length) = records[hash] else { return nil }

@@ -51,10 +51,11 @@ struct PruneRun {
       droppedMarks: plan.droppedMarks, logPiecesRemoved: plan.removedPieces.count,
       blocksCondemned: 0, blocksDeleted: 0, bytesDeleted: 0, blocksWaiting: 0, seconds: 0)
     if !dryRun {
-      for point in plan.points where point.reasons.isEmpty {
-        try repository.deleteManifest(point.point.entry)
-      }
-      for entry in damaged { try repository.deleteManifest(entry) }
+      let removed = plan.points.filter(\.reasons.isEmpty).map(\.point.entry) + damaged
+      var taken = Publications(points: removed, log: plan.removedPieces)
+      if force { taken.formUnion(try repository.missing()) }
+      try repository.notePruned(taken)
+      for entry in removed { try repository.deleteManifest(entry) }
       for piece in plan.removedPieces {
         do { try repository.deleteLog(piece) } catch let error as StoreError
           where error.kind == .notFound
@@ -119,7 +120,8 @@ struct PruneRun {
   private func collect(_ needed: Set<Digest>, _ report: inout PruneReport) throws {
     var waiting: [CondemnedBlock] = []
     var decided = needed
-    for block in try repository.condemnedBlocks() where !needed.contains(block.hash) {
+    let condemned = try repository.condemnedBlocks()
+    for block in condemned where !needed.contains(block.hash) {
       guard let info = try repository.blockInfo(block.hash) else { continue }
       // Written again: a backup relies on it, so that its time begins anew.
       guard info.modifiedMilliseconds == block.modifiedMilliseconds else { continue }
@@ -144,7 +146,10 @@ struct PruneRun {
       report.blocksCondemned += 1
     }
     report.blocksWaiting = waiting.count
-    if !dryRun { try repository.replaceCondemnedBlocks(with: waiting) }
+    // A repository without any room left can be pruned as long as there is nothing new to say.
+    if !dryRun, Set(waiting) != Set(condemned) {
+      try repository.replaceCondemnedBlocks(with: waiting)
+    }
   }
 
   private static func describe(_ plan: RetentionPlan) -> [PruneReport.RestorePoint] {
@@ -200,7 +205,7 @@ extension Database {
   ///   - graceSeconds: at least 3,600 unless forced; default one day.
   ///   - dryRun: only report.
   ///   - force: give up marks that the policy does not cover, remove restore points whose manifest
-  ///     is damaged, and accept any grace, also for unfinished files: no backup may be running then.
+  ///     is damaged, give up restore points and log that are missing, and accept any grace, also for unfinished files: no backup may be running then.
   ///   - key: of an encrypted repository.
   /// - Throws: `invalidArgument` for a policy that names nothing; `corrupt` if a manifest or list
   ///   cannot be read, since nobody can tell then what is needed; `locked` while another prune

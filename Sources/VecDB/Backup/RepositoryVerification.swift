@@ -36,6 +36,7 @@ final class RepositoryVerification {
     try verifyLog(found.soundManifests)
     try cancellation.check()
     verifyEpochs(found.soundManifests)
+    verifyPresence()
     report.seconds =
       started.elapsedSeconds
     return report
@@ -49,6 +50,26 @@ final class RepositoryVerification {
       for counter in Set(entries.map(\.epochCounter)).subtracting(claimed).sorted() {
         report.problems.append(
           "epoch \(counter) has restore points but no claim (\(repository.location)/epochs)")
+      }
+    } catch { report.problems.append("\(VecDBError(wrapping: error))") }
+  }
+
+  /// What was published and not pruned is there: of a file that is gone nothing else tells.
+  private func verifyPresence() {
+    do {
+      for (epoch, folder) in try repository.missing().folders.sorted(by: { $0.key < $1.key }) {
+        for points in folder.points.ranges {
+          for lsn in points {
+            report.problems.append(
+              "restore point LSN \(lsn) of epoch \(epoch) is missing (\(repository.location))")
+            report.damagedRestorePoints.append(lsn)
+          }
+        }
+        for log in folder.log.ranges {
+          report.problems.append(
+            "the log of LSN \(log.lowerBound) to \(log.upperBound - 1), epoch \(epoch), is missing "
+              + "(\(repository.location))")
+        }
       }
     } catch { report.problems.append("\(VecDBError(wrapping: error))") }
   }

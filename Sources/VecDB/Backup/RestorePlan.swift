@@ -1,3 +1,4 @@
+import FoundationEssentials
 import VecDBBlockStore
 import VecDBBytes
 import VecDBFiles
@@ -16,9 +17,14 @@ struct RestorePlan {
   /// Chooses the newest manifest at or before the target, or the one of LSN `base`. Those of lines
   /// that have ended are used only where the newest history has none.
   ///
-  /// - Throws: `.notFound` if there is none, or if the log has a gap before the target; the message
-  ///   says what can be restored instead.
-  init(_ target: RestoreTarget, base: UInt64? = nil, in repository: any Repository) throws {
+  /// - Parameter nowMilliseconds: a time after it has no state yet, unless the repository has batches
+  ///   of such a time, written by a clock that was ahead.
+  /// - Throws: `.notFound` if there is none, if the log has a gap before the target, or if the target
+  ///   is in the future; the message says what can be restored instead.
+  init(
+    _ target: RestoreTarget, base: UInt64? = nil, in repository: any Repository,
+    nowMilliseconds: Int64
+  ) throws {
     let history = try RepositoryHistory(repository)
     guard let first = history.entries.first else {
       throw StoreError(
@@ -51,6 +57,25 @@ struct RestorePlan {
       }
       log.removeAll { $0.piece.firstLSN > wanted }
     }
+    if case .time(let wanted) = target, wanted > nowMilliseconds {
+      let newest = try newestMilliseconds(in: repository)
+      guard wanted <= newest else {
+        throw StoreError(
+          .notFound, "\(target.text) is in the future", at: repository.location,
+          remedy:
+            "The newest moment in the repository is \(UTCTime.text(newest)); restore that, or "
+            + "leave the time out for the latest state.")
+      }
+    }
+  }
+
+  /// The last moment that the repository knows of: that of the restore point or of the last batch
+  /// after it.
+  private func newestMilliseconds(in repository: any Repository) throws -> Int64 {
+    guard let last = log.last else { return manifest.timeMilliseconds }
+    let frames = try ArchivedLog.read(last.piece, in: repository).frames
+    let frame = frames.last { $0.lsn <= last.lastLSN }
+    return max(manifest.timeMilliseconds, frame?.timeMilliseconds ?? .min)
   }
 
   private static func choose(
@@ -92,7 +117,25 @@ extension RestoreTarget {
     case .latest: "the latest state"
     case .mark(let name): "mark '\(name)'"
     case .lsn(let lsn): "LSN \(lsn)"
-    case .time(let time): "\(time) ms after 1970"
+    case .time(let time): UTCTime.text(time)
     }
+  }
+}
+
+/// Moments as messages name them.
+enum UTCTime {
+  /// As RFC 3339, where the year has four digits.
+  static func text(_ milliseconds: Int64) -> String {
+    let (seconds, rest) = milliseconds.quotientAndRemainder(dividingBy: 1_000)
+    var time = time_t(seconds)
+    var parts = tm()
+    guard milliseconds >= 0, gmtime_r(&time, &parts) != nil, parts.tm_year < 8_100 else {
+      return "\(milliseconds) ms after 1970"
+    }
+    var buffer = [CChar](repeating: 0, count: 32)
+    let count = strftime(&buffer, buffer.count, "%Y-%m-%dT%H:%M:%S", &parts)
+    let text = String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let digits = String(rest)
+    return text + "." + String(repeating: "0", count: 3 - digits.utf8.count) + digits + "Z"
   }
 }

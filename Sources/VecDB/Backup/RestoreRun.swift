@@ -57,7 +57,9 @@ final class RestoreRun {
     let report: RestoreReport
     do {
       if keeping { try requirePlace() }
-      let plan = try RestorePlan(target, base: options.base, in: repository)
+      let plan = try RestorePlan(
+        target, base: options.base, in: repository,
+        nowMilliseconds: configuration.clock?() ?? Engine.nowMilliseconds())
       report = try offeringOthers(plan) { try build(plan) }
     } catch {
       staging.discard()
@@ -159,7 +161,15 @@ final class RestoreRun {
       verifySeconds: Self.seconds(copied, DispatchTime.now()),
       totalSeconds: Self.seconds(started, DispatchTime.now()),
       omittedBatches: plan.reachableLSN - min(state.lsn, plan.reachableLSN),
-      omittedFromMilliseconds: omitted.from, omittedNotLater: omitted.notLater)
+      omittedFromMilliseconds: omitted.from, omittedNotLater: omitted.notLater,
+      newestMilliseconds: newestKnown(plan, manifest))
+  }
+
+  /// Where the target is a time after everything that the repository knows of, how far that goes.
+  private func newestKnown(_ plan: RestorePlan, _ manifest: Manifest) -> Int64? {
+    guard case .time(let wanted) = plan.target else { return nil }
+    let newest = max(lastTime, manifest.timeMilliseconds)
+    return wanted > newest && omitted.from == nil ? newest : nil
   }
 
   private func isWanted(_ definition: CollectionDefinition) -> Bool {

@@ -35,7 +35,8 @@ final class ControlConnection: @unchecked Sendable {
     queue = server.queue
   }
 
-  /// Tells why there is no room, as far as the socket takes it at once.
+  /// Tells why there is no room, as far as the socket takes it at once; else the peer finds the
+  /// connection closed.
   func refuse(_ error: VecDBError) {
     if let bytes = try? ControlFrame.encode(ControlAnswer(error: error)) {
       _ = bytes.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, flags) }

@@ -25,6 +25,7 @@ package struct ControlRequest: Codable, Sendable, Hashable {
     case marks
     case rebuild
     case read
+    case write
     /// Something for the replication layer of the owner.
     case node
   }
@@ -55,6 +56,8 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var search: ControlSearch?
   /// read: whether the answer may come in parts. What is long comes in no other way.
   package var takesParts: Bool?
+  /// write: what is done to the collection `name`.
+  package var write: ControlWrite?
   /// node: what is asked, in a form that the replication layer knows.
   package var node: String?
 
@@ -85,6 +88,8 @@ package struct ControlAnswer: Codable, Sendable {
   package var rebuild: RebuildAnswer?
   package var records: [ControlRecord]?
   package var found: ControlSearchResult?
+  package var upserted: UpsertResult?
+  package var deleted: DeleteResult?
   package var archive: ArchiveReport?
   package var collection: CollectionInfo?
   package var node: String?

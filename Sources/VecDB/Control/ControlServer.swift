@@ -181,6 +181,7 @@ extension Database {
         try self.read(request, into: &answer)
         return answer
       }
+    case .write: try await write(request, into: &answer)
     case .check:
       answer.check = try await check(progress: progress)
       if request.recall == true {

@@ -29,6 +29,9 @@ final class Engine: @unchecked Sendable {
   /// Who else still needs the log.
   let holds: LogHolds
   private let syncer: LogSyncer
+  /// The newest epoch of each repository as this process last saw it, by the repository's id. While it
+  /// has this copy open, nobody else can have stood in its place.
+  let newestEpochs = Guarded<[UInt128: UInt64]>([:])
   /// What works beside the writer and needs nothing but the engine.
   let companions = Companions()
   var telemetry: Telemetry { shared.telemetry }

@@ -21,18 +21,26 @@ struct StagingSweep {
   func run() throws {
     let name = StagingName(beside: target)
     try ReplacementMarker(name, files).finish(target)
-    guard let names = try? files.list(name.parent) else { return }
-    let left = name.own(among: names)
-    if left.isEmpty { return }
-    // A copy that was replaced may go only when the name of the new one is sure to stay.
-    guard (try? files.syncDirectory(name.parent)) != nil else { return }
+    let left: [String]
+    do {
+      left = name.own(among: try files.list(name.parent))
+      if left.isEmpty { return }
+      // A copy that was replaced may go only when the name of the new one is sure to stay.
+      try files.syncDirectory(name.parent)
+    } catch {
+      return logger.warning(
+        "what processes that ended may have left beside \(target) stays: \(error)")
+    }
     for entry in left {
       let directory = DatabaseDirectory(path: name.folder + entry)
-      guard let lock = try? files.lock(directory.lockFile, owner: "a sweep") else { continue }
-      defer { lock.unlock() }
       do {
+        let lock = try files.lock(directory.lockFile, owner: "a sweep")
+        defer { lock.unlock() }
         try Self.remove(directory, files, logger)
         logger.notice("removed \(directory.path), which a process that ended had left")
+      } catch let error as StoreError where error.kind == .locked || error.kind == .notFound {
+        // In use, or swept by another process meanwhile.
+        continue
       } catch {
         logger.warning("\(directory.path), left by a process that ended, stays: \(error)")
       }

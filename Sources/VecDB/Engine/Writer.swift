@@ -67,6 +67,7 @@ final class Writer: Sendable {
     try await withCheckedThrowingContinuation { continuation in
       submit(
         .exclusive { engine in
+          // Without an engine there is no result either.
           let before = try? engine.get().state.lsn
           let result = Result { try VecDBError.translating { try body(engine.get()) } }
           guard case .success(let engine) = engine, engine.state.lsn != before,

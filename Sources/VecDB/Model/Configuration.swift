@@ -64,6 +64,8 @@ public struct Configuration: Sendable {
   package var rebuildPatienceMilliseconds = 30_000
   /// Milliseconds since 1970; nil: the system's clock.
   package var clock: (@Sendable () -> Int64)?
+  /// The place of this copy; nil: see `CopyPlace`.
+  package var copyPlace: [UInt8]?
   public var logger = Logger(label: "vecdb")
 
   public init() {}

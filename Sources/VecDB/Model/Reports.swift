@@ -22,6 +22,9 @@ public struct BackupReport: Sendable, Hashable, Codable {
   public var logFrames: Int
   /// Blocks that were damaged in the repository and are good again; see ``BackupOptions/repair``.
   public var repairedBlocks: Int
+  /// With ``BackupOptions/repair``: what is damaged or missing in the repository all the same, as
+  /// ``Database/verify(repository:verification:samples:key:progress:)`` names it. Nil without.
+  public var remainingProblems: [String]?
   public var canary: CanaryReport?
   public var seconds: Double
   /// Set where the repository had another history, so that the database began an epoch of its own.
@@ -83,7 +86,8 @@ public enum RestoreTarget: Sendable, Hashable {
   case latest
   /// The state right after the batch with this LSN.
   case lsn(UInt64)
-  /// The state after the last batch at or before this time, in milliseconds since 1970.
+  /// The state after the last batch at or before this time, in milliseconds since 1970. A time in the
+  /// future is `notFound`.
   case time(milliseconds: Int64)
   /// The state right after the mark of that name was set; see ``Database/mark(_:)``.
   case mark(String)
@@ -128,6 +132,9 @@ public struct RestoreReport: Sendable, Hashable, Codable {
   /// Of a restore by time: omitted batches, as far as they were read, that are not later than the time
   /// asked for. They follow one that is, written while the clock was wrong.
   public var omittedNotLater: UInt64
+  /// Of a restore by time: set where that is later than all that the repository knows of, namely its
+  /// newest moment. What was written after that, and was never backed up, is not in the copy.
+  public var newestMilliseconds: Int64?
 }
 
 /// A restore point that was verified.

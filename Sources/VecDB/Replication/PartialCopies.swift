@@ -40,13 +40,19 @@ package final class PartialCopies: Sendable {
   /// Takes up what a process that ended has left. What cannot be taken up is left to the sweep.
   package func claim() {
     let name = StagingName(beside: path)
-    guard let entries = try? files.list(name.parent) else { return }
+    let entries: [String]
+    do { entries = try files.list(name.parent) } catch {
+      return logger.warning("nobody can tell what was fetched before: \(error)")
+    }
     for entry in name.own(among: entries, .following) {
       let directory = DatabaseDirectory(path: name.folder + entry)
-      guard let lock = try? files.lock(directory.lockFile, owner: "a copy in the making") else {
+      do {
+        let lock = try files.lock(directory.lockFile, owner: "a copy in the making")
+        keep(PartialCopy(directory: directory, lock: lock))
+      } catch let error as StoreError where error.kind == .locked || error.kind == .notFound {
+        // Another process makes a copy there, or has just swept it.
         continue
-      }
-      keep(PartialCopy(directory: directory, lock: lock))
+      } catch { logger.warning("what was fetched before cannot be taken up: \(error)") }
     }
   }
 

@@ -135,6 +135,7 @@ extension CollectionRuntime {
     if let snapshot = other.exclusivelyIfFree({ $0.beginCheckpoint() }) {
       return pinned + [PinnedGeneration(other.number, snapshot)]
     }
+    // What cannot be read goes on below, as if there were no manifest before.
     let states = previous.flatMap { try? StoredGenerations(decoding: $0.state, at: $0.name) }
     if let state = states?.generations.first(where: { $0.number == other.number })?.state {
       return pinned + [PinnedGeneration(other.number, carrying: state)]

@@ -74,5 +74,6 @@ final class PackWriter {
   /// errors are of no interest here.
   func removeTemporary() { try? fileSystem.remove(temporaryPath) }
 
+  /// Likewise: no manifest names it.
   func removePublished() { try? fileSystem.remove(path) }
 }

@@ -49,7 +49,8 @@ package final class DirectoryStore: ObjectStore {
   }
 
   deinit {
-    // What was put and never flushed, since something else failed.
+    // What was put and never flushed, since something else failed. What cannot be removed now is
+    // cleared up by `removeUnfinished`.
     for file in pending.withLock({ $0.files }) { try? fileSystem.remove(file.temporaryPath) }
   }
 

@@ -10,6 +10,7 @@ import VecDBFiles
 ///     log/<epoch>/<first>-<last>          20 decimal digits each
 ///     epochs/<counter>                    see `EpochClaim`
 ///     condemned                           see `CondemnedBlock`
+///     published/<epoch>, pruned           see `Publications`
 ///     keys                                of an encrypted repository, see `ObjectCipherSource`
 ///
 /// In an encrypted one all but `repository` and `keys` is encrypted, and blocks have keyed names.

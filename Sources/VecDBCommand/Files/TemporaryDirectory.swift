@@ -43,12 +43,14 @@ struct TemporaryDirectory {
     if lock >= 0 { close(lock) }
   }
 
+  /// What cannot be removed is left to the next sweep.
   private static func remove(_ directory: String) {
     try? FileManager.default.removeItem(atPath: directory + "/content")
     try? FileManager.default.removeItem(atPath: directory)
   }
 
-  /// Removes this user's directories of that name that nobody holds.
+  /// Removes this user's directories of that name that nobody holds. Where that cannot be done, making
+  /// a directory tells why.
   private static func sweep(_ parent: String) {
     guard let names = try? FileManager.default.contentsOfDirectory(atPath: parent) else { return }
     for name in names

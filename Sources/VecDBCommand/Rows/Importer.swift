@@ -5,7 +5,7 @@ import VecDB
 ///
 /// What a slow stream has sent is written within a second, whether or not it fills a batch.
 struct Importer {
-  let collection: VectorCollection
+  let collection: CollectionWriter
   let batchRows: Int
   let limit: Int?
   let receipts: ReceiptJournal?
@@ -29,7 +29,7 @@ struct Importer {
   private var numbers = NumberedRows()
 
   init(
-    collection: VectorCollection, batchRows: Int = 1000, limit: Int? = nil,
+    collection: CollectionWriter, batchRows: Int = 1000, limit: Int? = nil,
     receipts: ReceiptJournal? = nil, rate: Int? = nil, numbersReplace: Bool = false
   ) {
     self.collection = collection
@@ -80,7 +80,7 @@ struct Importer {
         rows,
         Task {
           try await collection.upsert(
-            rows.map(\.record), mayReplace: rows.map { !$0.isNumbered || numbersReplace })
+            rows.map(\.record), rows.map { !$0.isNumbered || numbersReplace })
         }
       )
     }
@@ -92,13 +92,14 @@ struct Importer {
   private static func wait(until moment: ContinuousClock.Instant) async {
     while ContinuousClock.now < moment, !Interruption.requested {
       let step = min(moment - ContinuousClock.now, .milliseconds(100))
-      if step > .zero { try? await Task.sleep(for: step) }
+      guard step > .zero else { continue }
+      do { try await Task.sleep(for: step) } catch { return }
     }
   }
 
   /// Unpacks bits, and refuses rows of another dimension.
   private static func fitting(
-    _ collection: VectorCollection
+    _ collection: CollectionWriter
   ) -> @Sendable (inout ImportRow, RecordSource) throws -> Void {
     { row, source in
       row.record.vector = collection.unpacked(row.record.vector)
@@ -136,8 +137,8 @@ struct Importer {
       }
       return NumberedRows.conflict(row, "in '\(collection.name)' already")
     case .invalidArgument, .limitExceeded:
-      if let row = rows.first(where: { collection.fault(in: $0.record) != nil }) {
-        error = collection.fault(in: row.record) ?? error
+      if let row = rows.first(where: { collection.fault($0.record) != nil }) {
+        error = collection.fault(row.record) ?? error
         error.location = "\(row.place): \(error.location)"
       } else {
         error.location += " (\(first.place) to \(last.number))"

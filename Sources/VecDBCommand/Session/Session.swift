@@ -7,9 +7,11 @@ enum Session {
   /// in any case; an error of `body` wins over one of closing.
   ///
   /// Another command that has the database for a moment is waited for. `isBrief` says that this one
-  /// is such a command.
+  /// is such a command. Where another process has it for longer, `remotely` is run with the connection
+  /// to it, if that is given.
   static func run<Result>(
     _ path: String, create: Bool = false, buildThreads: Int = 0, isBrief: Bool = true,
+    remotely: ((RemoteDatabase) async throws -> Result)? = nil,
     _ body: (Database) async throws -> Result
   ) async throws -> Result {
     let configuration = configuration(
@@ -30,7 +32,10 @@ enum Session {
         try await waiting.forSilence(locked)
         continue
       }
-      guard owner.hello.isBrief == true else { throw locked }
+      guard owner.hello.isBrief == true else {
+        guard let remotely else { throw locked }
+        return try await remotely(owner)
+      }
       try await waiting.forTurn(locked)
     }
   }
@@ -174,6 +179,20 @@ extension Session {
       do { return try await body(.remote(owner)) } catch let error as VecDBError
         where hasGone(owner, error, repeats: repeats) && Output.printedBytes == printed
       { try await waiting.forTurn(error) }
+    }
+  }
+
+  /// Waits until a process that is no short command has the database open and answers.
+  static func waitForOwner(_ path: String) async throws {
+    while true {
+      do {
+        if let owner = try remote(path), owner.hello.isBrief != true { return }
+      } catch let error as VecDBError
+        where [.inputOutput, .closed, .limitExceeded].contains(error.code)
+      {
+        // It came and went, or has no room for another connection.
+      }
+      try await Task.sleep(nanoseconds: 500_000_000)
     }
   }
 

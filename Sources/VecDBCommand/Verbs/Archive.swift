@@ -6,8 +6,9 @@ struct Archive: AsyncParsableCommand {
     abstract: "Send the log that a repository does not have yet.",
     discussion: """
       Together with the restore points of vecdb backup, archived log lets every moment be restored. \
-      Where another process has the database open, --every goes on until this command is ended; \
-      that process may also archive by itself (see Configuration.archive).
+      Where another process has the database open, --every goes on until this command is ended: it \
+      waits while the repository is full, and for the next process where that one ends. The process \
+      may also archive by itself (see Configuration.archive).
 
       EXAMPLE
         vecdb archive photos.vecdb /backup/photos
@@ -33,8 +34,22 @@ struct Archive: AsyncParsableCommand {
     var forgotten: String
   }
 
+  /// The process that had the database open is not there any more.
+  private struct OwnerGone: Error {}
+
   func run() async throws {
     let repositoryKey = try key.key()
+    while true {
+      do { return try await run(key: repositoryKey) } catch is OwnerGone {
+        Terminal.message(
+          "vecdb: the process that had the database open has ended; archiving goes on when another "
+            + "one has it open")
+        try await Session.waitForOwner(target.database)
+      }
+    }
+  }
+
+  private func run(key repositoryKey: (any RepositoryKey)?) async throws {
     try await Session.runShared(target.database, key: repositoryKey) { database in
       if forget {
         switch database {
@@ -44,21 +59,15 @@ struct Archive: AsyncParsableCommand {
         guard !output.json else { return Output.json(Forgotten(forgotten: repository)) }
         return Output.line("no more log is kept for \(repository)")
       }
-      let isJSON = output.json
       let report =
         switch database {
         // Nobody writes to it but this command: one pass sends everything.
         case .own(let database): try await database.archive(to: repository)
         case .remote(let database):
-          try await database.archive(
-            to: repository, intervalMilliseconds: every.map { $0.seconds * 1000 }
-          ) { progress in
-            if isJSON {
-              Output.json(progress)
-              Output.flush()
-            } else {
-              Terminal.message("\(progress.stage): \(Format.bytes(progress.doneBytes))")
-            }
+          if let every, database.hello.isBrief != true {
+            try await follow(database, every)
+          } else {
+            try await database.archive(to: repository, intervalMilliseconds: nil)
           }
         }
       guard !output.json else { return Output.json(report) }
@@ -67,5 +76,28 @@ struct Archive: AsyncParsableCommand {
           + "\(Format.bytes(report.bytes)) sent in \(Format.seconds(report.seconds))")
       if let branch = report.branch { Output.line(branch.sentence) }
     }
+  }
+
+  /// Archives until the owner goes.
+  private func follow(_ owner: RemoteDatabase, _ every: TimeSpan) async throws -> Never {
+    let isJSON = output.json
+    do {
+      _ = try await owner.archive(
+        to: repository, intervalMilliseconds: every.seconds * 1000
+      ) { progress in
+        if isJSON {
+          Output.json(progress)
+          Output.flush()
+        } else if progress.doneBytes > 0 {
+          Terminal.message("\(progress.stage): \(Format.bytes(progress.doneBytes))")
+        } else {
+          Terminal.message(progress.stage)
+        }
+      }
+    } catch let error as VecDBError {
+      guard Session.hasGone(owner, error) else { throw error }
+    }
+    // An owner that closes the database ends what it was asked for without an error.
+    throw OwnerGone()
   }
 }

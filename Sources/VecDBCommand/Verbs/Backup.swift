@@ -21,7 +21,8 @@ struct Backup: AsyncParsableCommand {
   var repository: String
   @Option(help: "Send at most so many bytes a second: 500kB, 50MB, 1GB.")
   var limit: ByteCount?
-  @Flag(help: "Read what the repository has of this restore point and send again what is damaged.")
+  @Flag(
+    help: "Read all of the repository and send again what is damaged, as far as it is still here.")
   var repair = false
   @OptionGroup var key: KeyOptions
   @OptionGroup var progress: ProgressOptions
@@ -45,7 +46,10 @@ struct Backup: AsyncParsableCommand {
           try await database.backup(to: repository, options: options, progress: bar.handler)
         }
       bar.finish()
-      guard !output.json else { return Output.json(report) }
+      guard !output.json else {
+        Output.json(report)
+        return try Self.requireRepaired(report)
+      }
       Output.line(
         "backup of LSN \(report.lsn), epoch \(report.epoch): \(Format.bytes(report.newBytes)) sent "
           + "(\(Format.count(report.newBlocks)) blocks, \(Format.count(report.logFrames)) log "
@@ -55,12 +59,25 @@ struct Backup: AsyncParsableCommand {
       if report.repairedBlocks > 0 {
         Output.line("repaired \(Format.count(report.repairedBlocks)) damaged blocks")
       }
+      for problem in report.remainingProblems ?? [] { Output.line("PROBLEM  \(problem)") }
       report.canary.map { writeCanary($0) }
+      try Self.requireRepaired(report)
     }
   }
 }
 
 extension Backup {
+  private static func requireRepaired(_ report: BackupReport) throws {
+    guard let problems = report.remainingProblems, !problems.isEmpty else { return }
+    throw CorruptionFound(
+      message: "LSN \(report.lsn) is backed up, and the repository stays damaged: "
+        + "\(problems.count) problems are of what the database does not have any more",
+      location: report.repository,
+      remedy:
+        "vecdb prune removes damaged restore points that no rule keeps; with --force it gives "
+        + "up what is missing")
+  }
+
   private static func unhurried(_ options: BackupOptions, _ isLowPriority: Bool) -> BackupOptions {
     var options = options
     options.isLowPriority = isLowPriority

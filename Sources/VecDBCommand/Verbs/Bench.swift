@@ -194,7 +194,7 @@ struct Bench: AsyncParsableCommand {
     let created = try await database.createCollection(
       collection, dimensions: dimensions, metric: metric,
       index: IndexOptions(m: m, efConstruction: efConstruction))
-    var importer = Importer(collection: created, batchRows: batch, limit: limit)
+    var importer = Importer(collection: CollectionWriter(created), batchRows: batch, limit: limit)
     try await importer.run(source)
     return (created, importer.seconds)
   }

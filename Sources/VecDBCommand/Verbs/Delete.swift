@@ -5,7 +5,8 @@ struct Delete: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Delete records by key or by filter.",
     discussion: """
-      Keys that are not there are no error: the count tells what was deleted.
+      Keys that are not there are no error: the count tells what was deleted. Where another process \
+      has the database open, that process deletes the records.
 
       EXAMPLE
         vecdb delete photos.vecdb images 17 18
@@ -27,19 +28,22 @@ struct Delete: AsyncParsableCommand {
 
   func run() async throws {
     let filter = try parseFilter(filter)
-    try await Session.run(target.database) { database in
-      let collection = try database.collection(target.collection)
-      let result =
-        if let filter {
-          try await collection.delete(where: filter)
-        } else {
-          try await collection.delete(keys)
-        }
-      if output.json {
-        Output.json(result)
-      } else {
-        Output.line("deleted \(Format.count(result.deleted)); LSN \(result.receipt.lsn)")
-      }
+    let result = try await Session.run(
+      target.database,
+      remotely: { owner in
+        let collection = try await RemoteCollection(target.collection, of: owner)
+        guard let filter else { return try await collection.delete(keys) }
+        return try await collection.delete(where: filter)
+      },
+      { database in
+        let collection = try database.collection(target.collection)
+        guard let filter else { return try await collection.delete(keys) }
+        return try await collection.delete(where: filter)
+      })
+    if output.json {
+      Output.json(result)
+    } else {
+      Output.line("deleted \(Format.count(result.deleted)); LSN \(result.receipt.lsn)")
     }
   }
 }

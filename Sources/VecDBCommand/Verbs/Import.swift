@@ -16,6 +16,10 @@ struct Import: AsyncParsableCommand {
       import may be interrupted (Ctrl-C stops after the batch in flight) and run again: records \
       that are already there, equal in key, vector and metadata, are left alone.
 
+      Where another process has the database open, that process writes the records, and they are \
+      acknowledged as its own are: by its replicas, too, if its policy says so. A batch of more than \
+      about half a MiB is then cut into several.
+
       EXAMPLE
         vecdb import photos.vecdb images train.npy.gz --metadata labels.jsonl
         vecdb import photos.vecdb images - --format jsonl < records.jsonl
@@ -87,10 +91,11 @@ struct Import: AsyncParsableCommand {
     Interruption.install()
     guard node.listen != nil else {
       return try await Session.run(
-        target.database, buildThreads: threads, isBrief: false
-      ) { database in
-        try await run(on: database)
-      }
+        target.database, buildThreads: threads, isBrief: false,
+        remotely: {
+          try await run(on: CollectionWriter(try await RemoteCollection(target.collection, of: $0)))
+        },
+        { try await run(on: CollectionWriter(try $0.collection(target.collection))) })
     }
     var options = try node.options(database: target.database)
     acknowledgement.apply(to: &options)
@@ -102,7 +107,7 @@ struct Import: AsyncParsableCommand {
     do {
       let page = try await node.page(of: primary)
       try await waitUntilWritable(primary)
-      try await run(on: primary.database)
+      try await run(on: CollectionWriter(try primary.database.collection(target.collection)))
       try await page?.stop()
     } catch {
       do { try await primary.stop() } catch { Terminal.message("vecdb: closing failed: \(error)") }
@@ -123,8 +128,7 @@ struct Import: AsyncParsableCommand {
     }
   }
 
-  private func run(on database: Database) async throws {
-    let collection = try database.collection(target.collection)
+  private func run(on collection: CollectionWriter) async throws {
     let source = try RecordSource(
       vectors: file, format: format, metadata: metadata, keyField: keyField, keyOffset: keyOffset)
     try requireDimensions(source.vectors, collection)
@@ -173,7 +177,7 @@ struct Import: AsyncParsableCommand {
 
   /// Refuses a file of the wrong dimension before anything is written.
   private func requireDimensions(
-    _ source: any VectorSource, _ collection: VectorCollection
+    _ source: any VectorSource, _ collection: CollectionWriter
   ) throws {
     guard let found = source.dimensions, found != collection.dimensions else { return }
     // Packed bits; whether they are, each row tells.

@@ -30,7 +30,7 @@ struct Prune: AsyncParsableCommand {
   var grace = TimeSpan(seconds: 86_400)
   @Flag(help: "Only say what would be removed.")
   var dryRun = false
-  @Flag(help: "Give up marks and damaged restore points; accept any --grace.")
+  @Flag(help: "Give up marks and what is damaged or missing; accept any --grace.")
   var force = false
   @OptionGroup var key: KeyOptions
   @OptionGroup var output: OutputOptions

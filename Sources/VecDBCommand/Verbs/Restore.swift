@@ -30,7 +30,10 @@ struct Restore: AsyncParsableCommand {
   var database: String
   @Option(help: "Restore the state right after the batch with this LSN.")
   var lsn: UInt64?
-  @Option(help: "Restore the state at this time: 2026-03-31T18:00:00.250Z, or ms since 1970.")
+  @Option(
+    help:
+      "Restore the state at this time: 2026-03-31T18:00:00.250Z, or ms since 1970; not a future one."
+  )
   var time: String?
   @Option(help: "Restore the state that was named with vecdb mark.")
   var toMark: String?
@@ -110,6 +113,11 @@ struct Restore: AsyncParsableCommand {
       Terminal.message(
         "The copy is a database of its own: back it up to a new repository. With --continue it would "
           + "have gone on in this one.")
+    }
+    if let newest = report.newestMilliseconds {
+      Terminal.message(
+        "The newest moment in the repository is \(Timestamp.text(newest)): what was written after it, "
+          + "up to the time asked for, is not in the copy.")
     }
     defer { for finding in report.findings { Terminal.message("RECALL  \(finding)") } }
     if output.json {

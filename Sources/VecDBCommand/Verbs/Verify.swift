@@ -51,7 +51,8 @@ struct Verify: AsyncParsableCommand {
       throw CorruptionFound(
         message: "the repository is damaged: \(report.problems.count) problems",
         location: repository,
-        remedy: "Run vecdb backup with --repair: what the database still has is sent again")
+        remedy: "Run vecdb backup with --repair: what the database still has is sent again. What "
+          + "cannot be mended is given up with vecdb prune --force")
     }
     if let finding = report.findings.first { throw TargetMissed(message: finding) }
   }

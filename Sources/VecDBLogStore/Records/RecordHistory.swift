@@ -81,7 +81,8 @@ struct RecordHistory: Equatable {
   /// Compares what the WAL says of the main file with what that says of itself.
   ///
   /// A checkpoint that a crash cut short leaves a main file that holds parts of the newest state, or
-  /// that cannot be read at all without the WAL; both are as they should be.
+  /// that cannot be read at all without the WAL; both are as they should be. What the system refuses
+  /// to read here, it refuses to `writer` too, which says so.
   ///
   /// - Parameter isOfHistory: whether the log passed through a position, as far as it knows.
   /// - Throws: `.corrupt` if the main file is older than the WAL, or of another history.

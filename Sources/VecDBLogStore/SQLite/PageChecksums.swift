@@ -5,7 +5,11 @@ import VecDBBytes
 import VecDBFiles
 
 /// A SQLite VFS in front of another one that ends each page of a main file with a checksum: set
-/// when the page is written there, compared whenever it is read.
+/// when the page is written there, compared whenever it is read. `plain` is one without checksums.
+///
+/// Either calls what the system refuses to read by its name. SQLite's own VFS calls that damage, and
+/// nothing that SQLite tells later can be relied on to tell one from the other: its last `errno` may
+/// be of an earlier read.
 ///
 /// SQLite believes what it reads: a damaged key index makes records disappear or sorts them wrong
 /// without a word. With this, damage to any page is an error where the page is read. The checksum
@@ -24,10 +28,17 @@ final class PageChecksums: @unchecked Sendable {
 
   private static let counter = Atomic<Int>(0)
 
-  /// Stands in front of the VFS of that name.
-  init(over inner: String) throws(StoreError) {
+  /// In front of SQLite's own, for files whose content has checksums of its own; nil if there is
+  /// none, which only a SQLite without any file system is like.
+  static let plain: PageChecksums? = {
+    do { return try PageChecksums(over: nil, sealing: false) } catch { return nil }
+  }()
+
+  /// Stands in front of the VFS of that name, or the usual one.
+  init(over inner: String?, sealing: Bool = true) throws(StoreError) {
+    let wanted = inner ?? "the usual way"
     guard let inner = sqlite3_vfs_find(inner), let copy = strdup(Self.nextName()) else {
-      throw StoreError(.inputOutput, "SQLite does not know how to reach files by '\(inner)'")
+      throw StoreError(.inputOutput, "SQLite does not know how to reach files by '\(wanted)'")
     }
     nameBytes = copy
     name = String(cString: copy)
@@ -38,7 +49,7 @@ final class PageChecksums: @unchecked Sendable {
     table.mxPathname = inner.pointee.mxPathname
     table.zName = UnsafePointer(copy)
     table.pAppData = UnsafeMutableRawPointer(inner)
-    table.xOpen = openFile
+    if sealing { table.xOpen = openSealed } else { table.xOpen = openPlain }
     table.xDelete = { vfs, path, sync in
       behind(vfs).map { $0.pointee.xDelete($0, path, sync) } ?? SQLITE_ERROR
     }
@@ -110,8 +121,8 @@ final class PageChecksums: @unchecked Sendable {
 
 private typealias OpenFile = UnsafeMutablePointer<sqlite3_file>
 
-/// What SQLite allocates for a main file: our part, then that of the VFS behind. Other files are
-/// those of the VFS behind alone.
+/// What SQLite allocates for a main file or a WAL: our part, then that of the VFS behind. Other files
+/// are those of the VFS behind alone.
 private let pageFileBytes = (MemoryLayout<sqlite3_file>.size + 15) / 16 * 16
 
 private func behind(
@@ -134,38 +145,77 @@ private func forward(
   return body(methods.pointee, inner)
 }
 
-private func openFile(
+private func openSealed(
   _ vfs: UnsafeMutablePointer<sqlite3_vfs>?, _ name: UnsafePointer<CChar>?,
   _ file: UnsafeMutablePointer<sqlite3_file>?, _ flags: Int32,
   _ outFlags: UnsafeMutablePointer<Int32>?
 ) -> Int32 {
+  openFile(
+    vfs, name, file, flags, outFlags,
+    flags & SQLITE_OPEN_MAIN_DB != 0 ? Methods.sealed : Methods.plain)
+}
+
+private func openPlain(
+  _ vfs: UnsafeMutablePointer<sqlite3_vfs>?, _ name: UnsafePointer<CChar>?,
+  _ file: UnsafeMutablePointer<sqlite3_file>?, _ flags: Int32,
+  _ outFlags: UnsafeMutablePointer<Int32>?
+) -> Int32 {
+  openFile(vfs, name, file, flags, outFlags, Methods.plain)
+}
+
+private func openFile(
+  _ vfs: UnsafeMutablePointer<sqlite3_vfs>?, _ name: UnsafePointer<CChar>?,
+  _ file: UnsafeMutablePointer<sqlite3_file>?, _ flags: Int32,
+  _ outFlags: UnsafeMutablePointer<Int32>?, _ tables: Methods.Tables
+) -> Int32 {
   guard let file, let inner = behind(vfs), let open = inner.pointee.xOpen else {
     return SQLITE_CANTOPEN
   }
-  guard flags & SQLITE_OPEN_MAIN_DB != 0 else { return open(inner, name, file, flags, outFlags) }
+  guard flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL) != 0 else {
+    return open(inner, name, file, flags, outFlags)
+  }
   // Without methods SQLite does not call xClose after a failure.
   file.pointee.pMethods = nil
   let opened = behind(file)
   opened.pointee.pMethods = nil
   let code = open(inner, name, opened, flags, outFlags)
   if let methods = opened.pointee.pMethods {
-    file.pointee.pMethods = methods.pointee.iVersion >= 2 ? Methods.shared : Methods.alone
+    file.pointee.pMethods = methods.pointee.iVersion >= 2 ? tables.shared : tables.alone
   }
   return code
 }
 
 private enum Methods {
-  /// For a VFS with shared memory.
-  nonisolated(unsafe) static let shared = table(version: 2)
-  nonisolated(unsafe) static let alone = table(version: 1)
+  struct Tables {
+    /// For a VFS with shared memory.
+    var shared: UnsafePointer<sqlite3_io_methods>
+    var alone: UnsafePointer<sqlite3_io_methods>
 
-  private static func table(version: Int32) -> UnsafePointer<sqlite3_io_methods> {
+    init(sealing: Bool) {
+      shared = table(version: 2, sealing: sealing)
+      alone = table(version: 1, sealing: sealing)
+    }
+  }
+
+  nonisolated(unsafe) static let sealed = Tables(sealing: true)
+  nonisolated(unsafe) static let plain = Tables(sealing: false)
+
+  private static func table(
+    version: Int32, sealing: Bool
+  ) -> UnsafePointer<sqlite3_io_methods> {
     var methods = sqlite3_io_methods()
     // Version 3 would let SQLite map the file and pass the checksums by.
     methods.iVersion = version
     methods.xClose = { forward($0) { $0.xClose($1) } }
-    methods.xRead = readFile
-    methods.xWrite = writeFile
+    if sealing {
+      methods.xRead = readFile
+      methods.xWrite = writeFile
+    } else {
+      methods.xRead = readBehind
+      methods.xWrite = { file, bytes, count, offset in
+        forward(file) { $0.xWrite($1, bytes, count, offset) }
+      }
+    }
     methods.xTruncate = { file, size in forward(file) { $0.xTruncate($1, size) } }
     methods.xSync = { file, flags in forward(file) { $0.xSync($1, flags) } }
     methods.xFileSize = { file, size in forward(file) { $0.xFileSize($1, size) } }
@@ -200,6 +250,15 @@ private enum Methods {
   }
 }
 
+/// Reads from the VFS behind. What the system refuses is no damage.
+private func readBehind(
+  _ file: UnsafeMutablePointer<sqlite3_file>?, _ out: UnsafeMutableRawPointer?, _ count: Int32,
+  _ offset: sqlite3_int64
+) -> Int32 {
+  let code = forward(file) { $0.xRead($1, out, count, offset) }
+  return code == ioerrCorruptFS ? ioerrRead : code
+}
+
 private func readFile(
   _ file: UnsafeMutablePointer<sqlite3_file>?, _ out: UnsafeMutableRawPointer?, _ count: Int32,
   _ offset: sqlite3_int64
@@ -211,7 +270,7 @@ private func readFile(
   // first page is compared when it is used.
   let headerBytes: sqlite3_int64 = 100
   if offset + Int64(count) <= headerBytes {
-    return forward(file) { $0.xRead($1, out, count, offset) }
+    return readBehind(file, out, count, offset)
   }
   let start = offset % size
   guard start + Int64(count) <= size else { return ioerrData }
@@ -229,7 +288,7 @@ private func readPage(
   _ file: UnsafeMutablePointer<sqlite3_file>?, _ out: UnsafeMutableRawPointer,
   _ offset: sqlite3_int64
 ) -> Int32 {
-  let code = forward(file) { $0.xRead($1, out, Int32(PageChecksums.pageSizeBytes), offset) }
+  let code = readBehind(file, out, Int32(PageChecksums.pageSizeBytes), offset)
   guard code == SQLITE_OK || code == ioerrShortRead else { return code }
   let number = UInt32(truncatingIfNeeded: offset / Int64(PageChecksums.pageSizeBytes) + 1)
   if PageChecksums.isIntact(out, number: number) { return code }

@@ -48,7 +48,10 @@ extension SQLiteConnection {
 }
 
 /// Extended codes of SQLITE_IOERR, macros that Swift does not import.
+let ioerrRead = SQLITE_IOERR | 1 << 8
 let ioerrShortRead = SQLITE_IOERR | 2 << 8
 let ioerrWrite = SQLITE_IOERR | 3 << 8
+/// What SQLite takes for damage, as it comes from a VFS.
+let ioerrCorruptFS = SQLITE_IOERR | 33 << 8
 /// What a page with a wrong checksum gives.
 let ioerrData = SQLITE_IOERR | 32 << 8

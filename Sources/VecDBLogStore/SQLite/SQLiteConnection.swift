@@ -26,7 +26,7 @@ final class SQLiteConnection: @unchecked Sendable {
   ) throws(StoreError) {
     self.checksums = checksums
     for suffix in ["", "-wal", "-journal"] { try Self.requireFile(path + suffix) }
-    let vfs = checksums?.name ?? vfs
+    let vfs = checksums?.name ?? vfs ?? PageChecksums.plain?.name
     var name = path
     var flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
     switch mode {
@@ -168,7 +168,9 @@ final class SQLiteConnection: @unchecked Sendable {
   private static func error(
     _ handle: OpaquePointer, _ code: Int32, _ operation: String, _ path: String
   ) -> StoreError {
-    let systemErrno = sqlite3_system_errno(handle)
+    // Set by failures of these kinds alone, and else of an earlier one.
+    let systemErrno =
+      [SQLITE_IOERR, SQLITE_CANTOPEN].contains(code & 0xff) ? sqlite3_system_errno(handle) : 0
     let isFull =
       code & 0xff == SQLITE_FULL
       || code == ioerrWrite && (systemErrno == EDQUOT || systemErrno == ENOSPC)
@@ -182,10 +184,11 @@ final class SQLiteConnection: @unchecked Sendable {
       return StoreError(
         .corrupt, "a page does not match its checksum, in \(operation)", at: path,
         remedy: "Run `vecdb check --repair`. \(corruptionRemedy)")
-    case SQLITE_CORRUPT where couldNotRead(handle):
+    case _ where code == ioerrRead:
       return StoreError(
-        .inputOutput, "cannot read the file: \(String(cString: strerror(EIO))), in \(operation)",
-        at: path, remedy: "Check the device and the system log.")
+        .inputOutput,
+        "cannot read the file: \(String(cString: strerror(systemErrno == 0 ? EIO : systemErrno))), "
+          + "in \(operation)", at: path, remedy: "Check the device and the system log.")
     case SQLITE_CORRUPT, SQLITE_NOTADB:
       kind = .corrupt
       remedy = corruptionRemedy
@@ -201,13 +204,6 @@ final class SQLiteConnection: @unchecked Sendable {
     let text = String(cString: sqlite3_errmsg(handle))
     return StoreError(
       kind, "SQLite: \(text) (code \(code)\(system)) in \(operation)", at: path, remedy: remedy)
-  }
-
-  /// Whether the system refused to read the main file: SQLite calls that corruption, too.
-  private static func couldNotRead(_ handle: OpaquePointer) -> Bool {
-    var code: Int32 = 0
-    return sqlite3_file_control(handle, "main", SQLITE_FCNTL_LAST_ERRNO, &code) == SQLITE_OK
-      && [EIO, ENXIO].contains(code)
   }
 
   /// A path as the path part of a `file:` URI.

@@ -85,7 +85,9 @@ extension ReplicationNode {
       }
       var report = try await begin(opened, certificate, started: started)
       // Search goes on meanwhile; whoever promoted must know how good it is.
-      report.findings = try? await Self.findings(in: database)
+      do { report.findings = try await Self.findings(in: database) } catch {
+        options.logger.warning("the recall of this copy could not be measured: \(error)")
+      }
       return report
     } catch {
       await giveUp(epoch, above: machine.highest.counter, database)

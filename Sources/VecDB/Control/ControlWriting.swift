@@ -1,0 +1,131 @@
+import FoundationEssentials
+
+/// A write on the wire: records to put, keys to delete, or a filter of records to delete.
+package struct ControlWrite: Codable, Sendable, Hashable {
+  var records: [ControlRecord]?
+  /// For each record whether it may replace another one of its key.
+  var mayReplace: [Bool]?
+  var keys: [String]?
+  /// As text; see ``Filter``.
+  var filter: String?
+
+  /// So many bytes of records, or of keys, go into one request at most; one record alone may take more.
+  static let requestBytes = ControlFrame.requestLimitBytes / 2
+}
+
+extension Database {
+  /// Does a write of a control connection: acknowledged as any other of this process.
+  func write(_ request: ControlRequest, into answer: inout ControlAnswer) async throws {
+    let collection = try collection(request.name ?? "")
+    let write = request.write ?? ControlWrite()
+    if let records = write.records {
+      let mayReplace = write.mayReplace ?? []
+      guard mayReplace.isEmpty || mayReplace.count == records.count else {
+        throw VecDBError(.invalidArgument, "the request says of other records what may be replaced")
+      }
+      answer.upserted = try await collection.upsert(
+        try records.map { try $0.record }, mayReplace: mayReplace)
+    } else if let keys = write.keys {
+      answer.deleted = try await collection.delete(keys)
+    } else if let filter = write.filter {
+      answer.deleted = try await collection.delete(
+        where: try Filter.parse(filter, limitBytes: ControlFrame.requestLimitBytes))
+    } else {
+      throw VecDBError(.invalidArgument, "the request does not say what to write")
+    }
+  }
+}
+
+/// A collection of a database that another process has open, for writing.
+///
+/// Each request has a connection of its own: the owner ends one that asks for nothing for a while.
+package struct RemoteCollection: Sendable {
+  package let name: String
+  package let dimensions: Int
+  package let metric: Metric
+  private let path: String
+
+  /// Throws `notFound`.
+  package init(_ name: String, of database: RemoteDatabase) async throws {
+    let all = try await database.stats(graphDigests: false).collections
+    guard let found = all.first(where: { $0.name == name }) else {
+      throw VecDBError(
+        .notFound, "there is no such collection", at: name,
+        remedy: all.isEmpty
+          ? "The database has none." : "There are: \(all.map(\.name).joined(separator: ", ")).")
+    }
+    self.name = name
+    dimensions = found.dimensions
+    metric = found.metric
+    path = database.path
+  }
+
+  /// As `VectorCollection.upsert`, in as many requests as it takes: each is a batch of its own, and
+  /// those before one that fails stay.
+  package func upsert(_ records: [Record], mayReplace: [Bool]) async throws -> UpsertResult {
+    var total: UpsertResult?
+    var first = 0
+    while first < records.count {
+      var write = ControlWrite()
+      var (sent, bytes): ([ControlRecord], Int) = ([], 0)
+      while first + sent.count < records.count {
+        let record = try ControlRecord(records[first + sent.count])
+        guard sent.isEmpty || bytes + record.sizeBytes <= ControlWrite.requestBytes else { break }
+        bytes += record.sizeBytes
+        sent.append(record)
+      }
+      write.records = sent
+      write.mayReplace = mayReplace.isEmpty ? nil : Array(mayReplace[first..<first + sent.count])
+      first += sent.count
+      let done = try Self.part(try await perform(write).upserted)
+      if total == nil { total = done } else { total?.add(done) }
+    }
+    return try Self.part(total)
+  }
+
+  /// As `VectorCollection.delete`, likewise.
+  package func delete(_ keys: [String]) async throws -> DeleteResult {
+    var total: DeleteResult?
+    var rest = keys[...]
+    while !rest.isEmpty {
+      var write = ControlWrite()
+      var bytes = 0
+      let part = rest.prefix { key in
+        // As JSON escapes a byte of control at most.
+        bytes += 6 * key.utf8.count + 3
+        return bytes <= ControlWrite.requestBytes || bytes == 6 * key.utf8.count + 3
+      }
+      write.keys = Array(part)
+      rest = rest[part.endIndex...]
+      let done = try Self.part(try await perform(write).deleted)
+      total = DeleteResult(
+        receipt: done.receipt, deleted: done.deleted + (total?.deleted ?? 0))
+    }
+    return try Self.part(total)
+  }
+
+  package func delete(where filter: Filter) async throws -> DeleteResult {
+    var write = ControlWrite()
+    write.filter = "\(filter)"
+    return try Self.part(try await perform(write).deleted)
+  }
+
+  private func perform(_ write: ControlWrite) async throws -> ControlAnswer {
+    guard let database = try RemoteDatabase(path: path) else {
+      throw VecDBError(
+        .closed, "the process that had the database open has ended", at: path,
+        remedy: "Run the command again: what is written already is left alone.")
+    }
+    var request = ControlRequest(.write)
+    request.name = name
+    request.write = write
+    return try await database.perform(request)
+  }
+
+  private static func part<Value>(_ value: Value?) throws -> Value {
+    guard let value else {
+      throw VecDBError(.inputOutput, "the owner of the database gave an answer of another kind")
+    }
+    return value
+  }
+}

@@ -1,0 +1,112 @@
+import Foundation
+import Testing
+
+/// Import and delete write through the process that has the database open, under its policy.
+@Suite(.serialized) struct RemoteWriteTests {
+  let folder: TemporaryFolder
+
+  init() throws {
+    folder = try TemporaryFolder()
+    try folder.database(records: 20)
+  }
+
+  /// `serve` starts a primary and waits until it is one; everything ends with the script.
+  private static let tools =
+    """
+    trap 'kill $(jobs -p); wait' EXIT
+    serve() {
+      $vecdb serve db --name a --listen 127.0.0.1:$port --insecure-loopback "$@" \
+        > served 2> served.errors &
+      for n in $(seq 300); do
+        $vecdb status db > status 2> /dev/null && grep -q primary status && return; sleep 0.1
+      done
+      echo "not served"; cat served served.errors; exit 1
+    }
+    port=$((20000 + RANDOM))
+
+    """
+
+  @Test func importAndDeleteWriteThroughTheOwner() throws {
+    let result = try Shell.run(
+      Self.tools + """
+        serve
+        echo '{"key":"x","vector":[0.1,-2.5e-7,3,4],"metadata":{"n":1,"s":"é"}}' > x.jsonl
+        $vecdb import db c x.jsonl --json --receipts receipts > imported || exit 2
+        $vecdb import db c x.jsonl --json > again || exit 3
+        $vecdb get db c x > got || exit 4
+        $vecdb delete db c k1 k2 gone --json > deleted || exit 5
+        $vecdb delete db c --where 'n >= 15' --json > filtered || exit 6
+        echo '{"vector":[1,2,3,4]}' > numbered.jsonl
+        $vecdb import db c numbered.jsonl > /dev/null || exit 7
+        echo '{"vector":[1,2,3,5]}' > numbered.jsonl
+        $vecdb import db c numbered.jsonl > /dev/null 2> refused && exit 8
+        grep -q -- --replace refused || { cat refused; exit 9; }
+        $vecdb import db c numbered.jsonl --replace > /dev/null || exit 10
+        echo '{"key":"bad","vector":[1,2,3]}' | $vecdb import db c - --format jsonl 2> bad && exit 11
+        $vecdb import db none x.jsonl 2> none && exit 12
+        grep -q none none || exit 13
+        """, in: folder)
+    #expect(result.status == 0, "\(result.output) \(result.errors)")
+    func object(_ name: String) throws -> [String: Any] {
+      try #require(
+        try JSONSerialization.jsonObject(with: Data(try folder.read(name))) as? [String: Any])
+    }
+    #expect(try object("imported")["inserted"] as? Int == 1)
+    #expect(try object("again")["unchanged"] as? Int == 1)
+    #expect(try object("deleted")["deleted"] as? Int == 2)
+    #expect(try object("filtered")["deleted"] as? Int == 5)
+    let lsn = try #require(try object("imported")["lsn"] as? Int)
+    let receipts = String(decoding: try folder.read("receipts"), as: UTF8.self)
+    #expect(receipts.contains("\"lsn\":\(lsn)"), "\(receipts)")
+    let lines = try Command.succeed("export", folder.path("db"), "c").output
+    #expect(lines.split(separator: "\n").count == 15)
+    let own = try Shell.succeed(
+      """
+      $vecdb create own c --dimensions 4 --metric l2 && $vecdb import own c x.jsonl > /dev/null
+      $vecdb export own c
+      """, in: folder
+    ).output.split(separator: "\n").last
+    #expect(lines.contains(own ?? "?"))
+    try Command.succeed("check", folder.path("db"))
+  }
+
+  /// More than a request holds is cut, and all of it arrives.
+  @Test func aLargeBatchIsCut() throws {
+    let result = try Shell.run(
+      Self.tools + """
+        $vecdb create db wide --dimensions 512 --metric l2 || exit 1
+        awk 'BEGIN { for (r = 0; r < 1500; r++) {
+          printf "{\\"key\\":\\"r%d\\",\\"vector\\":[", r
+          for (c = 0; c < 512; c++) printf "%s%d", c ? "," : "", (r * 7 + c * 13) % 101
+          print "]}" } }' > wide.jsonl
+        serve
+        $vecdb import db wide wide.jsonl > /dev/null || exit 2
+        seq 0 1499 | sed s/^/r/ | xargs -n 1500 $vecdb delete db wide r0 > deleted || exit 3
+        grep -q 'deleted 1,500' deleted || { cat deleted; exit 4; }
+        """, in: folder)
+    #expect(result.status == 0, "\(result.output) \(result.errors)")
+  }
+
+  @Test func aPolicyThatWaitsBindsThem() throws {
+    let result = try Shell.run(
+      Self.tools + """
+        echo '{"key":"x","vector":[1,2,3,4]}' > x.jsonl
+        serve --replicas b --ack-timeout 1000
+        $vecdb import db c x.jsonl > /dev/null 2> refused && exit 2
+        $vecdb delete db c k1 > /dev/null 2>> refused && exit 3
+        $vecdb replica b --name b --primary 127.0.0.1:$port --insecure-loopback \
+          > followed 2> followed.errors &
+        for n in $(seq 300); do
+          $vecdb import db c x.jsonl --json > imported 2> failed && break; sleep 0.1
+        done
+        grep -q '"rows":1' imported || { cat refused failed followed.errors; exit 4; }
+        lsn=$(grep -o '"lsn":[0-9]*' imported | cut -d : -f 2)
+        for n in $(seq 100); do $vecdb get b c x > got 2> /dev/null && break; sleep 0.1; done
+        grep -q x got || exit 5
+        $vecdb import b c x.jsonl > /dev/null 2> readonly && exit 6
+        cat readonly
+        """, in: folder)
+    #expect(result.status == 0, "\(result.output) \(result.errors)")
+    #expect(result.output.contains("primary"), "\(result.output)")
+  }
+}
