@@ -49,7 +49,7 @@ struct ShapeRun {
       for place in [path, repository, copy] { try? FileManager.default.removeItem(atPath: place) }
     }
     var found: [Found] = []
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.rebuildPolicy = .off
     configuration.logger.logLevel = .error
     let database = try await Database.open(at: path, configuration: configuration)
@@ -110,7 +110,7 @@ struct ShapeRun {
   private func insert(_ numbers: Range<Int>, _ collection: VectorCollection) async throws {
     for start in stride(from: numbers.lowerBound, to: numbers.upperBound, by: Self.batch) {
       let some = start..<min(start + Self.batch, numbers.upperBound)
-      try await collection.upsert(some.map { Record(key: String($0), vector: vector($0)) })
+      try await collection.upsert(some.map { VectorRecord(key: String($0), vector: vector($0)) })
     }
   }
 

@@ -12,7 +12,7 @@ struct VecDBCommand: AsyncParsableCommand {
       A database is a directory; a collection in it holds vectors of one dimension and metric, each \
       with a key and metadata. One process at a time has a database open.
 
-      Every verb has --json: one object per line on standard output. Progress and messages go to \
+      Every verb has --json: one object per line on standard output. WorkProgress and messages go to \
       standard error. Exit codes: 0 success, 1 failure, 2 wrong usage, 3 corruption found, \
       4 a target was missed.
 

@@ -7,7 +7,7 @@
   /// A key in a file: 256 random bits as 64 hexadecimal digits and a line feed.
   ///
   /// ```swift
-  /// var configuration = Configuration()
+  /// var configuration = DatabaseConfiguration()
   /// configuration.repositoryKey = try KeyFile(path: "/etc/photos/backup.key")
   /// let database = try await Database.open(at: "photos.vecdb", configuration: configuration)
   /// try await database.backup(to: "/backup/photos")

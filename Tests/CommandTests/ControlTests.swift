@@ -10,7 +10,7 @@ import VecDB
     let items = try await database.createCollection("items", dimensions: 16, metric: .l2)
     try await items.upsert(
       (0..<records).map { key in
-        Record(key: "k\(key)", vector: (0..<16).map { Float((key * 31 + $0 * 7) % 97) })
+        VectorRecord(key: "k\(key)", vector: (0..<16).map { Float((key * 31 + $0 * 7) % 97) })
       })
     return database
   }
@@ -103,7 +103,7 @@ import VecDB
     for round in 0..<6 {
       let items = try database.collection("items")
       try await items.upsert(
-        Record(key: "round\(round)", vector: (0..<16).map { _ in Float(round) }))
+        VectorRecord(key: "round\(round)", vector: (0..<16).map { _ in Float(round) }))
       let client = try Running(
         ["backup", path, repository], folder: try TemporaryFolder())
       try await Task.sleep(

@@ -12,9 +12,11 @@ func readmeExample(path: String, repository: String, copy: String) async throws 
 
   // Returns when the records are on disk and searches find them.
   try await books.upsert([
-    Record(key: "moby-dick", vector: [0.9, 0.1, 0.2], metadata: ["year": 1851, "lang": "en"]),
-    Record(key: "der-prozess", vector: [0.2, 0.8, 0.1], metadata: ["year": 1925, "lang": "de"]),
-    Record(key: "ulysses", vector: [0.7, 0.4, 0.1], metadata: ["year": 1922, "lang": "en"]),
+    VectorRecord(
+      key: "moby-dick", vector: [0.9, 0.1, 0.2], metadata: ["year": 1851, "lang": "en"]),
+    VectorRecord(
+      key: "der-prozess", vector: [0.2, 0.8, 0.1], metadata: ["year": 1925, "lang": "de"]),
+    VectorRecord(key: "ulysses", vector: [0.7, 0.4, 0.1], metadata: ["year": 1922, "lang": "en"]),
   ])
 
   // Synchronous, without locks, from any thread.

@@ -4,7 +4,7 @@ import VecDBBytes
 /// What one writer does at one step. It follows from the seed, the writer and the step alone, so
 /// that a verification knows it from the receipt's two numbers.
 enum Operation {
-  case upsert([Record])
+  case upsert([VectorRecord])
   case delete([String])
 
   static let dimensions = 24
@@ -15,9 +15,9 @@ enum Operation {
     var generator = SplitMix64(
       seed: seed &* 0x9e37_79b9 &+ UInt64(writer) << 40 &+ UInt64(step))
     func key() -> String { "w\(writer)-\(Int.random(in: 0..<Self.keys, using: &generator))" }
-    func record() -> Record {
+    func record() -> VectorRecord {
       let vector = (0..<Self.dimensions).map { _ in Float.random(in: -1...1, using: &generator) }
-      return Record(
+      return VectorRecord(
         key: key(), vector: vector,
         metadata: ["writer": .integer(Int64(writer)), "step": .integer(Int64(step))])
     }
@@ -31,7 +31,7 @@ enum Operation {
     }
   }
 
-  func apply(to records: inout [String: Record]) {
+  func apply(to records: inout [String: VectorRecord]) {
     switch self {
     case .upsert(let new): for record in new { records[record.key] = record }
     case .delete(let keys): for key in keys { records[key] = nil }

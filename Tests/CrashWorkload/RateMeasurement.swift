@@ -14,7 +14,7 @@ struct RateMeasurement {
     let counts = [1, 8, 64]
     var raw: [Double] = []
     var rates: [Int: [Double]] = [:]
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.scrubBytesPerSecond = nil
     configuration.controlSocket = false
     let database = try await Database.open(
@@ -43,7 +43,7 @@ struct RateMeasurement {
 
   /// Prints records a second of an import in batches of a thousand.
   func bulk(batches: Int) async throws {
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.scrubBytesPerSecond = nil
     configuration.controlSocket = false
     let path = directory + "/bulk"
@@ -62,8 +62,8 @@ struct RateMeasurement {
     try await database.close()
   }
 
-  private static func record(_ key: String, _ generator: inout SplitMix64) -> Record {
-    Record(
+  private static func record(_ key: String, _ generator: inout SplitMix64) -> VectorRecord {
+    VectorRecord(
       key: key,
       vector: (0..<dimensions).map { _ in Float.random(in: -1...1, using: &generator) })
   }

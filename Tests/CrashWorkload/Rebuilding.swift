@@ -76,7 +76,7 @@ struct Rebuilding {
     // What was given up leaves with the next checkpoints.
     for number in 0..<3 {
       try await collection.upsert(
-        Record(
+        VectorRecord(
           key: "left\(number)", vector: Array(repeating: 3, count: Operation.dimensions)))
       try await database.checkpoint()
     }

@@ -64,7 +64,7 @@ struct Verification {
       outcome.problems += try await database.check().problems
     }
     do {
-      let new = Record(
+      let new = VectorRecord(
         key: Self.proofKey, vector: Array(repeating: 2, count: Operation.dimensions))
       try await collection.upsert(new)
       if try collection.get(Self.proofKey) != new { outcome.problems.append("a new write is lost") }
@@ -80,12 +80,12 @@ struct Verification {
   /// Compares what was found with the steps of each writer, and writes down which of the steps that
   /// were under way took effect, so that the next life goes on from there.
   private func resolve(
-    _ found: [String: Record], _ known: Receipts, _ outcome: inout Outcome
+    _ found: [String: VectorRecord], _ known: Receipts, _ outcome: inout Outcome
   ) throws {
     let journal = try ReceiptWriter(path: receipts)
     var unexplained = Set(found.keys)
     for writer in 0..<writers {
-      var before: [String: Record] = [:]
+      var before: [String: VectorRecord] = [:]
       for step in known.acknowledged[writer] ?? [] {
         Operation(seed: seed, writer: writer, step: step).apply(to: &before)
       }

@@ -10,8 +10,8 @@ struct Writing {
   /// Ends by itself after this; nil runs until it is killed.
   let seconds: Double?
 
-  static func configuration() -> Configuration {
-    var configuration = Configuration()
+  static func configuration() -> DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     // Small, so that every kind of file is written, sealed and removed all the time.
     configuration.logSegmentBytes = 256 << 10
     configuration.checkpointLogBytes = 200 << 10

@@ -48,7 +48,7 @@ struct ChurnRun {
   }
 
   func run(_ print: @Sendable (any Encodable) throws -> Void) async throws {
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.logger.logLevel = .critical
     configuration.maintenanceMinimum = 256
     let database = try await Database.open(at: directory + "/db", configuration: configuration)
@@ -110,7 +110,7 @@ struct ChurnRun {
       try await items.delete(Array(keys))
     } else {
       let new = keys.map { key in
-        Record(
+        VectorRecord(
           key: key,
           vector: (0..<Self.dimensions).map { _ in Float.random(in: 0...1, using: &generator) },
           metadata: [
@@ -165,7 +165,7 @@ struct ChurnRun {
     let collection = try await database.createCollection(name, dimensions: 4, metric: .l2)
     try await collection.upsert(
       (0..<50).map {
-        Record(key: "k\($0)", vector: [Float($0), 1, 2, 3], metadata: ["\(name)": 1])
+        VectorRecord(key: "k\($0)", vector: [Float($0), 1, 2, 3], metadata: ["\(name)": 1])
       })
     try await Task.sleep(nanoseconds: 2_000_000_000)
     try await database.dropCollection(name)

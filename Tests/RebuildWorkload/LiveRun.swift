@@ -69,7 +69,7 @@ struct LiveRun {
     var options = RebuildOptions(m: 32)
     // More links take longer to follow; the gate is about recall here.
     options.gate.latencyFactor = 4
-    _ = try await items.rebuild(options) { status in series.note(stage: status.stage) }
+    _ = try await items.rebuild(options) { status in series.note(stage: status.stage.rawValue) }
     report.rebuildSeconds = Date().timeIntervalSince(begun).rounded(digits: 2)
     series.mark("after")
     try await Task.sleep(nanoseconds: UInt64(Self.calmSeconds / 2 * 1e9))
@@ -100,7 +100,7 @@ struct LiveRun {
   private func load(_ items: VectorCollection) async throws {
     for first in stride(from: 0, to: rows, by: 1_000) {
       try await items.upsert(
-        (first..<min(rows, first + 1_000)).map { Record(key: "b\($0)", vector: base[$0]) })
+        (first..<min(rows, first + 1_000)).map { VectorRecord(key: "b\($0)", vector: base[$0]) })
     }
   }
 
@@ -204,7 +204,7 @@ struct LiveRun {
           vector[place] = Float(Int.random(in: 0...255, using: &generator))
         }
         oracle.begin(key, vector)
-        try await items.upsert(Record(key: key, vector: vector))
+        try await items.upsert(VectorRecord(key: key, vector: vector))
         oracle.end(key)
         if !isUpdate { alive.append(key) }
       }

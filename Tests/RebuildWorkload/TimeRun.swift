@@ -31,7 +31,7 @@ struct TimeRun {
     var report = Report()
     report.rows = rows
     report.threads = threads
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.buildThreads = threads
     configuration.scrubBytesPerSecond = nil
     let database = try await Database.open(at: directory + "/db", configuration: configuration)
@@ -39,7 +39,7 @@ struct TimeRun {
       "items", dimensions: base.dimensions, metric: .l2)
     for first in stride(from: 0, to: rows, by: 1_000) {
       try await items.upsert(
-        (first..<min(rows, first + 1_000)).map { Record(key: "b\($0)", vector: base[$0]) })
+        (first..<min(rows, first + 1_000)).map { VectorRecord(key: "b\($0)", vector: base[$0]) })
     }
     try await database.checkpoint()
     for round in 0..<3 {
@@ -89,7 +89,7 @@ struct TimeRun {
         (first..<first + count).map { number in
           var vector = base[number]
           vector[number % vector.count] = Float(number % 251)
-          return Record(key: "n\(number)", vector: vector)
+          return VectorRecord(key: "n\(number)", vector: vector)
         })
     }
     let peak = Date()

@@ -26,15 +26,15 @@
       return options
     }
 
-    private var configuration: Configuration {
-      var configuration = Configuration()
+    private var configuration: DatabaseConfiguration {
+      var configuration = DatabaseConfiguration()
       configuration.controlSocket = false
       configuration.logger.logLevel = .critical
       return configuration
     }
 
-    private func record(_ number: Int) -> Record {
-      Record(key: "k\(number)", vector: (0..<8).map { Float((number * 31 + $0 * 7) % 101) })
+    private func record(_ number: Int) -> VectorRecord {
+      VectorRecord(key: "k\(number)", vector: (0..<8).map { Float((number * 31 + $0 * 7) % 101) })
     }
 
     private func withPrimary(

@@ -113,7 +113,7 @@ import VecDBReplication
     for start in stride(from: 0, to: 6_000, by: 1_000) {
       try await collection.upsert(
         (start..<start + 1_000).map { number in
-          Record(
+          VectorRecord(
             key: "k\(number)",
             vector: (0..<1_024).map { _ in Float.random(in: -1...1, using: &generator) })
         })

@@ -8,8 +8,8 @@ import VecDBReplication
 @Suite(.serialized) struct DriftReplicationTests {
   private static let dimensions = 32
 
-  private var configuration: Configuration {
-    var configuration = Configuration()
+  private var configuration: DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.controlSocket = false
     configuration.logger.logLevel = .critical
     return configuration
@@ -68,7 +68,7 @@ import VecDBReplication
       try await collection.upsert(
         (0..<count).map { _ in
           number += 1
-          return Record(key: "k\(number)", vector: points.vector(moved: moved))
+          return VectorRecord(key: "k\(number)", vector: points.vector(moved: moved))
         })
     }
     for _ in 0..<8 { try await insert(250, moved: false) }

@@ -21,12 +21,12 @@ import VecDBReplication
 
   private static let names = ["a", "b", "c"]
 
-  private func record(_ number: Int) -> Record {
-    Record(key: "w\(number)", vector: (0..<8).map { Float((number * 37 + $0 * 11) % 97) })
+  private func record(_ number: Int) -> VectorRecord {
+    VectorRecord(key: "w\(number)", vector: (0..<8).map { Float((number * 37 + $0 * 11) % 97) })
   }
 
-  private var configuration: Configuration {
-    var configuration = Configuration()
+  private var configuration: DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.controlSocket = false
     configuration.logger.logLevel = .critical
     return configuration

@@ -5,8 +5,8 @@ import VecDBReplication
 
 /// Nodes in one process that talk over loopback.
 @Suite(.serialized) struct LoopbackTests {
-  private func record(_ number: Int) -> Record {
-    Record(
+  private func record(_ number: Int) -> VectorRecord {
+    VectorRecord(
       key: "k\(number)", vector: (0..<8).map { Float((number * 31 + $0 * 7) % 101) },
       metadata: ["number": .integer(Int64(number))])
   }
@@ -24,8 +24,8 @@ import VecDBReplication
     return options
   }
 
-  private var configuration: Configuration {
-    var configuration = Configuration()
+  private var configuration: DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.controlSocket = false
     configuration.logger.logLevel = .critical
     return configuration

@@ -5,8 +5,8 @@ import VecDBReplication
 
 /// What tests of nodes in one process have in common.
 enum NodeFixture {
-  static func record(_ number: Int) -> Record {
-    Record(key: "k\(number)", vector: (0..<8).map { Float((number * 31 + $0 * 7) % 101) })
+  static func record(_ number: Int) -> VectorRecord {
+    VectorRecord(key: "k\(number)", vector: (0..<8).map { Float((number * 31 + $0 * 7) % 101) })
   }
 
   static func options(
@@ -23,8 +23,8 @@ enum NodeFixture {
     return options
   }
 
-  static var configuration: Configuration {
-    var configuration = Configuration()
+  static var configuration: DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.controlSocket = false
     configuration.logger.logLevel = .critical
     return configuration

@@ -6,17 +6,17 @@ import VecDBReplication
 /// What changes the graph without changing the data travels too: maintenance, the swap of a rebuild,
 /// and the way back.
 @Suite(.serialized) struct RebuildReplicationTests {
-  private func record(_ number: Int, version: Int = 0) -> Record {
+  private func record(_ number: Int, version: Int = 0) -> VectorRecord {
     var state = UInt64(number &* 7_919 &+ version &* 104_729 &+ 1)
     let vector = (0..<16).map { _ -> Float in
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
       return Float(state >> 40) / Float(1 << 24)
     }
-    return Record(key: "k\(number)", vector: vector)
+    return VectorRecord(key: "k\(number)", vector: vector)
   }
 
-  private var configuration: Configuration {
-    var configuration = Configuration()
+  private var configuration: DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.controlSocket = false
     configuration.maintenanceMinimum = 40
     configuration.maintenanceShare = 0

@@ -3,23 +3,23 @@ import VecDBFiles
 /// Lets the power fail, or something else go wrong, at every operation of some work, starts again
 /// with several states that could be left, and checks each.
 ///
-/// `Progress` is what the work knows to be done, for example the writes that were acknowledged: the
+/// `WorkProgress` is what the work knows to be done, for example the writes that were acknowledged: the
 /// check demands them, and allows what was under way.
-package struct CrashTest<Progress> {
+package struct CrashTest<WorkProgress> {
   /// Makes the disk on which all work starts; everything on it is then durable.
   package var prepare: (SimulatedDisk) throws -> Void
-  package var initial: Progress
+  package var initial: WorkProgress
   /// The work. It opens and closes all that it needs, and ends at the error that the power failure
   /// causes, or goes on for as long as it likes.
-  package var work: (SimulatedDisk, inout Progress) throws -> Void
+  package var work: (SimulatedDisk, inout WorkProgress) throws -> Void
   /// Throws if the disk, started again, is not as it must be.
-  package var check: (SimulatedDisk, Progress) throws -> Void
+  package var check: (SimulatedDisk, WorkProgress) throws -> Void
   package var options = SimulatedDisk.Options()
 
   package init(
-    initial: Progress, prepare: @escaping (SimulatedDisk) throws -> Void = { _ in },
-    work: @escaping (SimulatedDisk, inout Progress) throws -> Void,
-    check: @escaping (SimulatedDisk, Progress) throws -> Void
+    initial: WorkProgress, prepare: @escaping (SimulatedDisk) throws -> Void = { _ in },
+    work: @escaping (SimulatedDisk, inout WorkProgress) throws -> Void,
+    check: @escaping (SimulatedDisk, WorkProgress) throws -> Void
   ) {
     self.prepare = prepare
     self.initial = initial
@@ -77,7 +77,7 @@ package struct CrashTest<Progress> {
   }
 
   private func verify(
-    _ disk: SimulatedDisk, _ progress: Progress, _ point: Int, _ seed: UInt64, _ chances: Int,
+    _ disk: SimulatedDisk, _ progress: WorkProgress, _ point: Int, _ seed: UInt64, _ chances: Int,
     _ checked: inout Int
   ) throws {
     var random = SplitMix64(seed: seed &+ UInt64(point) &* 0x1_0000)

@@ -32,7 +32,7 @@
     }
 
     static func open(_ place: Place, _ key: (any RepositoryKey)?) async throws -> Database {
-      var configuration = Configuration()
+      var configuration = DatabaseConfiguration()
       configuration.repositoryKey = key
       configuration.logger.logLevel = .critical
       return try await Database.open(at: place.file("db"), configuration: configuration)
@@ -47,7 +47,7 @@
         }
       try await items.upsert(
         range.map {
-          Record(
+          VectorRecord(
             key: "secret-key-\($0)", vector: vector($0),
             metadata: ["note": .string("confidential \($0)")])
         })

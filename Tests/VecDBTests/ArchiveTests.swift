@@ -4,8 +4,8 @@ import VecDB
 
 /// Log that goes to a repository all the time, and trimming that waits for it.
 @Suite struct ArchiveTests {
-  private static func configuration(archive: ArchiveOptions? = nil) -> Configuration {
-    var configuration = Configuration()
+  private static func configuration(archive: ArchiveOptions? = nil) -> DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.logSegmentBytes = 128 << 10
     configuration.checkpointLogBytes = 256 << 10
     configuration.archive = archive
@@ -20,10 +20,10 @@ import VecDB
   ) async throws {
     for _ in 0..<count {
       let records = (0..<20).map { _ in
-        Record(
+        VectorRecord(
           key: "k\(Int.random(in: 0..<500, using: &generator))", vector: generator.vector(64))
       }
-      var unique: [String: Record] = [:]
+      var unique: [String: VectorRecord] = [:]
       for record in records { unique[record.key] = record }
       try await items.upsert(Array(unique.values))
     }

@@ -6,7 +6,7 @@ import VecDB
 @Suite struct BackupLimitTests {
   @Test func sendsNoFasterThanTheLimit() async throws {
     let directory = try TemporaryDirectory()
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.backupBytesPerSecond = 4 << 20
     let database = try await Database.open(
       at: directory.file("db"), configuration: configuration)
@@ -14,7 +14,7 @@ import VecDB
     var generator = SeededGenerator(seed: 31)
     // Floats that codes do not hold: 256 bytes a record, 1 MiB in all, and as much beside it.
     try await items.upsert(
-      (0..<8_000).map { Record(key: "k\($0)", vector: generator.vector(64)) })
+      (0..<8_000).map { VectorRecord(key: "k\($0)", vector: generator.vector(64)) })
     let report = try await database.backup(to: directory.file("repo"))
     // The last block need not be waited for.
     let least = Double(report.newBytes - (2 << 20)) / Double(4 << 20) * 0.5

@@ -31,7 +31,7 @@ import VecDB
     let items = try await database.createCollection("items", dimensions: 32, metric: .l2)
     for round in 0..<4 {
       try await items.upsert(
-        (0..<700).map { Record(key: "\(round)-\($0)", vector: generator.vector(32)) })
+        (0..<700).map { VectorRecord(key: "\(round)-\($0)", vector: generator.vector(32)) })
       _ = try await database.backup(to: repository)
     }
     #expect(try !Self.files(repository, "deltas").isEmpty)
@@ -77,11 +77,12 @@ import VecDB
     var generator = SeededGenerator(seed: 52)
     let database = try await Database.open(at: directory.file("db"))
     let items = try await database.createCollection("items", dimensions: 16, metric: .l2)
-    try await items.upsert((0..<300).map { Record(key: "\($0)", vector: generator.vector(16)) })
+    try await items.upsert(
+      (0..<300).map { VectorRecord(key: "\($0)", vector: generator.vector(16)) })
     let first = try await database.backup(to: repository)
     let before = Set(try Self.files(repository, "deltas") + Self.files(repository, "blocks"))
     for round in 0..<5 {
-      try await items.upsert(Record(key: "n\(round)", vector: generator.vector(16)))
+      try await items.upsert(VectorRecord(key: "n\(round)", vector: generator.vector(16)))
     }
     let second = try await database.backup(to: repository)
     let digest = try database.stats().dataDigest

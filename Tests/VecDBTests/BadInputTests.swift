@@ -11,7 +11,7 @@ import VecDB
     let directory = try TemporaryDirectory()
     let database = try await Database.open(at: directory.file("db"))
     let items = try await database.createCollection("items", dimensions: 3, metric: metric)
-    try await items.upsert(Record(key: "good", vector: [1, 2, 3]))
+    try await items.upsert(VectorRecord(key: "good", vector: [1, 2, 3]))
     let before = try database.stats()
     try await body(database, items, directory)
     #expect(try database.stats().lsn == before.lsn)
@@ -21,15 +21,17 @@ import VecDB
 
   @Test func records() async throws {
     try await withItems { _, items, _ in
-      let good = Record(key: "also good", vector: [1, 1, 1])
+      let good = VectorRecord(key: "also good", vector: [1, 1, 1])
       for bad in [
-        Record(key: "short", vector: [1, 2]), Record(key: "long", vector: [1, 2, 3, 4]),
-        Record(key: "nan", vector: [1, .nan, 3]), Record(key: "inf", vector: [.infinity, 2, 3]),
-        Record(key: "", vector: [1, 2, 3]),
-        Record(key: String(repeating: "k", count: 1_025), vector: [1, 2, 3]),
-        Record(key: "zero\0byte", vector: [1, 2, 3]),
-        Record(key: "meta", vector: [1, 2, 3], metadata: ["x": .double(.nan)]),
-        Record(key: "nested", vector: [1, 2, 3], metadata: ["x": .array([.array([])])]),
+        VectorRecord(key: "short", vector: [1, 2]),
+        VectorRecord(key: "long", vector: [1, 2, 3, 4]),
+        VectorRecord(key: "nan", vector: [1, .nan, 3]),
+        VectorRecord(key: "inf", vector: [.infinity, 2, 3]),
+        VectorRecord(key: "", vector: [1, 2, 3]),
+        VectorRecord(key: String(repeating: "k", count: 1_025), vector: [1, 2, 3]),
+        VectorRecord(key: "zero\0byte", vector: [1, 2, 3]),
+        VectorRecord(key: "meta", vector: [1, 2, 3], metadata: ["x": .double(.nan)]),
+        VectorRecord(key: "nested", vector: [1, 2, 3], metadata: ["x": .array([.array([])])]),
       ] {
         let error = await expectError(.invalidArgument) { try await items.upsert([good, bad]) }
         let remedy = error?.remedy ?? ""
@@ -71,7 +73,7 @@ import VecDB
   @Test func zeroVectorsUnderCosine() async throws {
     try await withItems(.cosine) { _, items, _ in
       await expectError(.invalidArgument) {
-        try await items.upsert(Record(key: "zero", vector: [0, 0, 0]))
+        try await items.upsert(VectorRecord(key: "zero", vector: [0, 0, 0]))
       }
       await expectError(.invalidArgument) { _ = try items.search([0, 0, 0]) }
     }
@@ -106,7 +108,7 @@ import VecDB
 
   @Test func openingWhatIsNotADatabase() async throws {
     let directory = try TemporaryDirectory()
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.createIfMissing = false
     await expectError(.notFound) {
       _ = try await Database.open(at: directory.file("none"), configuration: configuration)
@@ -149,10 +151,10 @@ import VecDB
     let directory = try TemporaryDirectory()
     let database = try await Database.open(at: directory.file("db"))
     let items = try await database.createCollection("items", dimensions: 2, metric: .dot)
-    try await items.upsert(Record(key: "a", vector: [1, 2]))
+    try await items.upsert(VectorRecord(key: "a", vector: [1, 2]))
     try await database.dropCollection("items")
     await expectError(.closed) { _ = try items.search([1, 2]) }
-    await expectError(.closed) { try await items.upsert(Record(key: "b", vector: [1, 2])) }
+    await expectError(.closed) { try await items.upsert(VectorRecord(key: "b", vector: [1, 2])) }
     let again = try await database.createCollection("items", dimensions: 5, metric: .l2)
     #expect(again.count == 0)
     try await database.close()

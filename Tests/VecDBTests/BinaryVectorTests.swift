@@ -32,7 +32,7 @@ import VecDB
     }
     for count in [600, 2_400] {
       let start = count == 600 ? 0 : 600
-      try await items.upsert((start..<count).map { Record(key: "\($0)", bits: all[$0]) })
+      try await items.upsert((start..<count).map { VectorRecord(key: "\($0)", bits: all[$0]) })
       if count == 2_400 {
         // Also with what a checkpoint holds.
         try await database.close()
@@ -71,23 +71,23 @@ import VecDB
     let database = try await Database.open(at: directory.file("db"))
     let items = try await database.createCollection("items", dimensions: 9, metric: .hamming)
     let good: [Float] = [1, 0, 0, 1, -0.0, 1, 1, 1, 0]
-    try await items.upsert(Record(key: "good", vector: good))
+    try await items.upsert(VectorRecord(key: "good", vector: good))
     #expect(try items.get("good")?.vector.map(\.bitPattern) == good.map(\.bitPattern))
     for bad in [0.5, 2, -1, 255] as [Float] {
       var vector = good
       vector[3] = bad
       await expectError(.invalidArgument) {
-        try await items.upsert(Record(key: "bad", vector: vector))
+        try await items.upsert(VectorRecord(key: "bad", vector: vector))
       }
       await expectError(.invalidArgument) { _ = try items.search(vector) }
     }
     // Packed bits come in eights.
     await expectError(.invalidArgument) {
-      try await items.upsert(Record(key: "bits", bits: [1, 2]))
+      try await items.upsert(VectorRecord(key: "bits", bits: [1, 2]))
     }
     #expect(items.count == 1)
     // Even a zero vector is fine, and the distance to its opposite is the dimension.
-    try await items.upsert(Record(key: "none", vector: [Float](repeating: 0, count: 9)))
+    try await items.upsert(VectorRecord(key: "none", vector: [Float](repeating: 0, count: 9)))
     let far = try items.search([Float](repeating: 1, count: 9), k: 2).hits
     #expect(far.map(\.distance) == [4, 9])
     try await database.close()
@@ -100,18 +100,18 @@ import VecDB
     let bytes = try await database.createCollection("bytes", dimensions: 6, metric: .l2)
     let half: [Float16] = [0.1, -65_504, 6e-8, 0, 1, 3.14]
     let byte: [Int8] = [-128, 127, 0, -1, 1, 42]
-    try await halves.upsert(Record(key: "a", float16: half))
-    try await bytes.upsert(Record(key: "a", int8: byte, metadata: ["x": 1]))
+    try await halves.upsert(VectorRecord(key: "a", float16: half))
+    try await bytes.upsert(VectorRecord(key: "a", int8: byte, metadata: ["x": 1]))
     for number in 0..<1_500 {
       // Beyond the training of the codes.
       if number % 500 == 0 {
         try await bytes.upsert(
           (number..<number + 500).map {
-            Record(key: "\($0)", int8: byte.map { $0 &+ Int8(truncatingIfNeeded: number) })
+            VectorRecord(key: "\($0)", int8: byte.map { $0 &+ Int8(truncatingIfNeeded: number) })
           })
         try await halves.upsert(
           (number..<number + 500).map { row in
-            Record(key: "\(row)", float16: half.map { $0 / Float16(row + 1) })
+            VectorRecord(key: "\(row)", float16: half.map { $0 / Float16(row + 1) })
           })
       }
     }

@@ -24,7 +24,9 @@ extension BranchTests {
     try await site.write(4)
     #expect(try await send(first) == nil)
     try await second.collection("items").upsert(
-      (0..<9).map { Record(key: "other\($0)", vector: [Float](repeating: Float($0), count: 8)) })
+      (0..<9).map {
+        VectorRecord(key: "other\($0)", vector: [Float](repeating: Float($0), count: 8))
+      })
     #expect(try await send(second)?.epoch == 2)
     let refusal = await expectError(.invalidArgument) { _ = try await send(first) }
     #expect(refusal?.message.contains("another copy") == true, "\(String(describing: refusal))")
@@ -49,7 +51,7 @@ extension BranchTests {
       // Of different lengths, so that every restore point has an LSN of its own.
       for number in 0...turn {
         try await database.collection("items").upsert(
-          Record(key: "\(turn % 2) \(number)", vector: site.generator.vector(8)))
+          VectorRecord(key: "\(turn % 2) \(number)", vector: site.generator.vector(8)))
       }
       let report = try await database.backup(to: site.repository)
       #expect(

@@ -9,7 +9,7 @@ import VecDBLogStore
 /// repository has is decided by the chain of the log, not by names and numbers.
 @Suite struct BranchTests {
   static func open(_ path: String, place: [UInt8]? = nil) async throws -> Database {
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.copyPlace = place
     configuration.controlSocket = false
     configuration.maintenanceMinimum = .max
@@ -41,7 +41,7 @@ import VecDBLogStore
       let items = try database.collection("items")
       for _ in 0..<count {
         let key = "k\(Int.random(in: 0..<100, using: &generator))"
-        try await items.upsert(Record(key: key, vector: generator.vector(8)))
+        try await items.upsert(VectorRecord(key: key, vector: generator.vector(8)))
       }
     }
 
@@ -162,7 +162,9 @@ import VecDBLogStore
     try await site.write(5)
     _ = try await site.database.archive(to: site.repository)
     try await other.collection("items").upsert(
-      (0..<3).map { Record(key: "other\($0)", vector: [Float](repeating: Float($0), count: 8)) })
+      (0..<3).map {
+        VectorRecord(key: "other\($0)", vector: [Float](repeating: Float($0), count: 8))
+      })
     let branch = try await other.archive(to: site.repository).branch
     #expect(branch != nil)
     let refusal = await expectError(.invalidArgument) {
@@ -182,7 +184,7 @@ import VecDBLogStore
     _ = try await site.database.backup(to: site.repository)
     try await site.snapshot("other")
     try await site.database.close()
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.controlSocket = false
     configuration.logger.logLevel = .critical
     var archive = ArchiveOptions(repository: site.repository)
@@ -196,7 +198,7 @@ import VecDBLogStore
     while ContinuousClock.now < deadline {
       try await site.write(1)
       try await other.collection("items").upsert(
-        Record(key: "other", vector: site.generator.vector(8)))
+        VectorRecord(key: "other", vector: site.generator.vector(8)))
       problems = try [site.database, other].map { try $0.stats().archives.first?.problem }
       let epochs = Set([site.database, other].map(\.logIdentity.currentEpoch.counter))
       if problems.contains(where: { $0 != nil }), epochs.count == 2 { break }
@@ -265,7 +267,7 @@ import VecDBLogStore
         try FileManager.default.createDirectory(
           atPath: repository, withIntermediateDirectories: false)
       }
-      try await items.upsert(Record(key: "k\(isEmptyDirectory)", vector: [1, 2]))
+      try await items.upsert(VectorRecord(key: "k\(isEmptyDirectory)", vector: [1, 2]))
       await expectError(.notFound) { _ = try await database.backup(to: repository) }
       await expectError(.notFound) { _ = try await database.archive(to: repository) }
     }
@@ -293,10 +295,10 @@ import VecDBLogStore
     _ = try await database.backup(to: mount)
     let first = database.lsn
     try FileManager.default.moveItem(atPath: mount, toPath: directory.file("disk1"))
-    try await items.upsert(Record(key: "a", vector: [1, 2]))
+    try await items.upsert(VectorRecord(key: "a", vector: [1, 2]))
     _ = try await database.backup(to: directory.file("disk2"))
     try FileManager.default.moveItem(atPath: directory.file("disk2"), toPath: mount)
-    try await items.upsert(Record(key: "b", vector: [1, 2]))
+    try await items.upsert(VectorRecord(key: "b", vector: [1, 2]))
     _ = try await database.backup(to: mount)
     #expect(try database.stats().archives.map(\.lsn).sorted() == [first, database.lsn])
     // Known again after a restart, by what it is.
@@ -313,7 +315,7 @@ import VecDBLogStore
   @Test func aMountThatGoesWhileItIsArchivedToIsNoticed() async throws {
     let directory = try TemporaryDirectory()
     let repository = directory.file("mount")
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.logger.logLevel = .critical
     var options = ArchiveOptions(repository: repository)
     options.intervalMilliseconds = 20
@@ -339,7 +341,7 @@ import VecDBLogStore
     try FileManager.default.moveItem(atPath: repository, toPath: directory.file("away"))
     try FileManager.default.createDirectory(
       atPath: repository, withIntermediateDirectories: false)
-    try await items.upsert(Record(key: "a", vector: [1, 2]))
+    try await items.upsert(VectorRecord(key: "a", vector: [1, 2]))
     let stats = try await wait { $0.problem != nil }
     #expect(stats?.lsn == held, "\(String(describing: stats))")
     try FileManager.default.removeItem(atPath: repository)

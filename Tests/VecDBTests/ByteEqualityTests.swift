@@ -16,7 +16,7 @@ import VecDBBytes
     let items = try await database.createCollection("items", dimensions: 2, metric: .l2)
     _ = try await database.backup(to: repository)
     let first = try await database.mark(Self.one)
-    try await items.upsert(Record(key: "a", vector: [1, 2]))
+    try await items.upsert(VectorRecord(key: "a", vector: [1, 2]))
     let second = try await database.mark(Self.two)
     await expectError(.alreadyExists) { _ = try await database.mark(Self.one) }
     _ = try await database.backup(to: repository)
@@ -39,8 +39,8 @@ import VecDBBytes
     let database = try await Database.open(at: directory.file("db"))
     let items = try await database.createCollection("items", dimensions: 2, metric: .l2)
     try await items.upsert([
-      Record(key: "one", vector: [1, 2], metadata: [Self.one: 1]),
-      Record(key: "two", vector: [1, 2], metadata: [Self.two: 1]),
+      VectorRecord(key: "one", vector: [1, 2], metadata: [Self.one: 1]),
+      VectorRecord(key: "two", vector: [1, 2], metadata: [Self.two: 1]),
     ])
     for _ in 0..<3 {
       for (field, key) in [(Self.one, "one"), (Self.two, "two")] {
@@ -63,7 +63,7 @@ import VecDBBytes
     let database = try await Database.open(at: directory.file("db"))
     for (name, count) in [(Self.one, 1), (Self.two, 2)] {
       let items = try await database.createCollection(name, dimensions: 2, metric: .l2)
-      try await items.upsert((0..<count).map { Record(key: "k\($0)", vector: [1, 2]) })
+      try await items.upsert((0..<count).map { VectorRecord(key: "k\($0)", vector: [1, 2]) })
     }
     _ = try await database.backup(to: repository)
     try await database.close()

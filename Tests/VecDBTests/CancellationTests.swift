@@ -5,8 +5,8 @@ import VecDBBytes
 
 /// A task that is cancelled ends soon, with an error that says what is durable.
 @Suite struct CancellationTests {
-  private static func record(_ number: Int, dimensions: Int = 4) -> Record {
-    Record(key: "k\(number)", vector: [Float](repeating: Float(number), count: dimensions))
+  private static func record(_ number: Int, dimensions: Int = 4) -> VectorRecord {
+    VectorRecord(key: "k\(number)", vector: [Float](repeating: Float(number), count: dimensions))
   }
 
   private static func fill(_ database: Database, _ count: Int) async throws {
@@ -44,7 +44,7 @@ import VecDBBytes
     let directory = try TemporaryDirectory()
     let database = try await Database.open(at: directory.file("db"))
     let items = try await database.createCollection("items", dimensions: 4, metric: .l2)
-    let (stream, source) = AsyncStream.makeStream(of: Record.self)
+    let (stream, source) = AsyncStream.makeStream(of: VectorRecord.self)
     let task = Task { try await items.upsert(stream, batchSize: 100) }
     for number in 0..<250 { source.yield(Self.record(number)) }
     while items.count < 200 { try await Task.sleep(nanoseconds: 1_000_000) }

@@ -12,7 +12,7 @@ import VecDBBytes
     let directory = try TemporaryDirectory()
     let repository = directory.file("repository")
     let now = Guarded(Self.start)
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.clock = { now.withLock { $0 } }
     configuration.maintenanceMinimum = .max
     configuration.logger.logLevel = .critical
@@ -21,7 +21,7 @@ import VecDBBytes
     _ = try await database.backup(to: repository)
     func write(_ key: String, at time: Int64) async throws {
       now.withLock { $0 = time }
-      try await items.upsert(Record(key: key, vector: [1, 2]))
+      try await items.upsert(VectorRecord(key: key, vector: [1, 2]))
     }
     try await write("a", at: Self.start + 10_000)
     try await write("b", at: Self.start + Self.tenYears)
@@ -57,7 +57,7 @@ import VecDBBytes
     var generator = SeededGenerator(seed: seed)
     let directory = try TemporaryDirectory()
     let now = Guarded(Self.start)
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.clock = { now.withLock { $0 } }
     configuration.logger.logLevel = .critical
     var database = try await Database.open(at: directory.file("db"), configuration: configuration)
@@ -70,7 +70,7 @@ import VecDBBytes
         database = try await Database.open(at: directory.file("db"), configuration: configuration)
       }
       try await database.collection("items").upsert(
-        Record(key: "k\(number)", vector: [Float(number), 0]))
+        VectorRecord(key: "k\(number)", vector: [Float(number), 0]))
     }
     let times = try database.logFrames(after: 0, bytesMaximum: 1 << 20).map(\.timeMilliseconds)
     #expect(times.count == 41 && times == times.sorted(), "seed \(seed): \(times)")
@@ -86,7 +86,7 @@ import VecDBBytes
     var generator = SeededGenerator(seed: 5)
     for _ in 0..<3 {
       try await items.upsert(
-        (0..<500).map { Record(key: "k\($0)", vector: generator.vector(64)) })
+        (0..<500).map { VectorRecord(key: "k\($0)", vector: generator.vector(64)) })
       _ = try await database.backup(to: repository)
     }
     try await database.close()

@@ -14,7 +14,7 @@ final class Flag: Sendable {
   /// Small enough to run under the thread sanitizer.
   @Test func writersReadersCheckpointsAndBackups() async throws {
     let directory = try TemporaryDirectory()
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.checkpointReplayMilliseconds = 5
     let database = try await Database.open(at: directory.file("db"), configuration: configuration)
     let items = try await database.createCollection("items", dimensions: 8, metric: .l2)
@@ -39,7 +39,7 @@ final class Flag: Sendable {
             for round in 0..<40 {
               let key = "w\(writer)-\(round % 25)"
               let records = (0..<20).map { number in
-                Record(
+                VectorRecord(
                   key: "\(key)-\(number)", vector: generator.vector(8),
                   metadata: ["writer": .integer(Int64(writer))])
               }
@@ -86,7 +86,7 @@ final class Flag: Sendable {
     let receipts = try await withThrowingTaskGroup(of: Receipt.self) { group in
       for number in 0..<64 {
         group.addTask {
-          try await items.upsert(Record(key: "\(number)", vector: [Float(number), 1])).receipt
+          try await items.upsert(VectorRecord(key: "\(number)", vector: [Float(number), 1])).receipt
         }
       }
       return try await group.reduce(into: []) { $0.append($1) }
@@ -106,7 +106,7 @@ final class Flag: Sendable {
           if round % 3 == 0 {
             try await items.delete(["same"])
           } else {
-            try await items.upsert(Record(key: "same", vector: [Float(round)]))
+            try await items.upsert(VectorRecord(key: "same", vector: [Float(round)]))
           }
         }
       }
@@ -125,7 +125,7 @@ final class Flag: Sendable {
     var vector = [Float](repeating: 0.5, count: 65_536)
     let records = (0..<70).map { number in
       vector[number] = Float(number)
-      return Record(key: "\(number)", vector: vector)
+      return VectorRecord(key: "\(number)", vector: vector)
     }
     let result = try await items.upsert(records)
     #expect(result.batches == 2 && result.inserted == 70)

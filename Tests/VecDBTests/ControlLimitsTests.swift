@@ -13,11 +13,11 @@ import VecDB
   @Test func noNumberEndsTheOwner() async throws {
     let directory = try TemporaryDirectory()
     let path = directory.file("db")
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.logger.logLevel = .critical
     let database = try await Database.open(at: path, configuration: configuration)
     let items = try await database.createCollection("items", dimensions: 2, metric: .l2)
-    try await items.upsert((0..<50).map { Record(key: "k\($0)", vector: [Float($0), 1]) })
+    try await items.upsert((0..<50).map { VectorRecord(key: "k\($0)", vector: [Float($0), 1]) })
     let repository = directory.file("repository")
     _ = try await database.backup(to: repository)
     func ask(_ what: String, _ change: @escaping @Sendable (inout ControlRequest) -> Void) async {
@@ -108,7 +108,7 @@ import VecDB
     for part in 0..<8 {
       try await items.upsert(
         (0..<1_000).map {
-          Record(
+          VectorRecord(
             key: "k\(part * 1_000 + $0)", vector: generator.vector(1_024),
             metadata: ["number": .integer(Int64($0))])
         })

@@ -13,7 +13,7 @@ import VecDB
     var places: [String: UInt64] = [:]
     for round in 0..<6 {
       try await items.upsert(
-        (0..<40).map { Record(key: "\(round * 20 + $0)", vector: generator.vector(8)) })
+        (0..<40).map { VectorRecord(key: "\(round * 20 + $0)", vector: generator.vector(8)) })
       let before = try database.stats(graphDigests: true)
       let mark = try await database.mark("round \(round)")
       let after = try database.stats(graphDigests: true)
@@ -29,7 +29,7 @@ import VecDB
     await expectError(.invalidArgument) { try await database.mark("") }
     await expectError(.notFound) { try await database.removeMark("never") }
     try await database.removeMark("round 4")
-    try await items.upsert(Record(key: "last", vector: generator.vector(8)))
+    try await items.upsert(VectorRecord(key: "last", vector: generator.vector(8)))
 
     // Not archived yet: the repository does not know it.
     await expectError(.notFound) {
@@ -44,7 +44,7 @@ import VecDB
 
     // They come back from the manifest and from the log behind it.
     try await database.mark("unsaved")
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.checkpointOnClose = false
     try await database.close()
     database = try await Database.open(at: directory.file("db"), configuration: configuration)

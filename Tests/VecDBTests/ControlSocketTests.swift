@@ -142,7 +142,7 @@ import VecDB
     #expect(try RemoteDatabase(path: path) != nil)
     try await database?.close()
     // Turned off.
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.controlSocket = false
     database = try await Database.open(at: path, configuration: configuration)
     #expect(access(socket, F_OK) != 0)
@@ -166,7 +166,8 @@ import VecDB
     let database = try await Database.open(at: directory.file("db"))
     let items = try await database.createCollection("items", dimensions: 8, metric: .l2)
     var generator = SeededGenerator(seed: 6)
-    try await items.upsert((0..<3_000).map { Record(key: "\($0)", vector: generator.vector(8)) })
+    try await items.upsert(
+      (0..<3_000).map { VectorRecord(key: "\($0)", vector: generator.vector(8)) })
     let remote = try #require(try RemoteDatabase(path: directory.file("db")))
     let repository = directory.file("repo")
     async let backup = remote.backup(to: repository)

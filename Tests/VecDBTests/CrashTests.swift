@@ -12,12 +12,12 @@ import VecDBSimulatedDisk
   /// What is known to be done: the records that were acknowledged, and those after the call that
   /// was under way, which may have been done or not.
   struct Model: Sendable {
-    var acknowledged: [String: Record] = [:]
-    var attempted: [String: Record]?
+    var acknowledged: [String: VectorRecord] = [:]
+    var attempted: [String: VectorRecord]?
   }
 
   enum Step: Sendable {
-    case upsert([Record])
+    case upsert([VectorRecord])
     case delete([String])
     case checkpoint
     case reopen
@@ -39,7 +39,7 @@ import VecDBSimulatedDisk
         let keys = Set((0..<Int.random(in: 1...6, using: &generator)).map { _ in key() }).sorted()
         return .upsert(
           keys.map {
-            Record(
+            VectorRecord(
               key: $0, vector: generator.vector(dimensions),
               metadata: ["n": .integer(Int64.random(in: 0...5, using: &generator))])
           })
@@ -51,8 +51,8 @@ import VecDBSimulatedDisk
     }
   }
 
-  static var configuration: Configuration {
-    var configuration = Configuration()
+  static var configuration: DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.buildThreads = 1
     // Checkpoints come only where the steps say, so that operations have the same order each time.
     configuration.checkpointReplayMilliseconds = 1_000_000
@@ -150,7 +150,7 @@ import VecDBSimulatedDisk
     let problems = try wait { try await database.check().problems }
     guard problems.isEmpty else { throw Wrong(description: "check: \(problems)") }
     try wait {
-      try await items.upsert(Record(key: "after", vector: [1, 2, 3, 4]))
+      try await items.upsert(VectorRecord(key: "after", vector: [1, 2, 3, 4]))
       try await database.close()
     }
   }
@@ -193,7 +193,7 @@ import VecDBSimulatedDisk
   private static func crashWhileBuilding() throws -> Int {
     var generator = SeededGenerator(seed: 5)
     let records = (0..<1_300).map {
-      Record(key: "r\($0)", vector: generator.vector(Self.dimensions))
+      VectorRecord(key: "r\($0)", vector: generator.vector(Self.dimensions))
     }
     let test = CrashTest(
       initial: Model(),

@@ -26,7 +26,7 @@ struct DamageFixture: Sendable {
   /// Everything that a reader can learn.
   struct Answers: Sendable, Equatable {
     var digests: [String] = []
-    var records: [Record] = []
+    var records: [VectorRecord] = []
     var hits: [[Hit]] = []
 
     /// Whether a reader would have been told something wrong by `other`; digests are what `stats`
@@ -46,7 +46,7 @@ struct DamageFixture: Sendable {
     }
   }
 
-  static var configuration: Configuration {
+  static var configuration: DatabaseConfiguration {
     var configuration = CrashTests.configuration
     configuration.logSegmentBytes = 64 << 10
     configuration.createIfMissing = false
@@ -91,12 +91,12 @@ struct DamageFixture: Sendable {
     var generator = SeededGenerator(seed: 3)
     queries = (0..<6).map { _ in generator.vector(Self.dimensions) }
     let records = (0..<2_600).map { number in
-      Record(
+      VectorRecord(
         key: "record \(number)", vector: generator.vector(Self.dimensions),
         metadata: ["group": .integer(Int64(number % 5)), "name": .string("name \(number)")])
     }
     let small = (0..<40).map { number in
-      Record(
+      VectorRecord(
         key: "s\(number)", vector: generator.vector(8), metadata: ["group": .integer(3)])
     }
     var creating = Self.configuration
@@ -105,7 +105,7 @@ struct DamageFixture: Sendable {
     let database = try Database.open(
       at: Self.database, fileSystem: disk, configuration: creating)
     var earlier: [SimulatedDisk] = []
-    func upsert(_ name: String, _ records: ArraySlice<Record>) throws {
+    func upsert(_ name: String, _ records: ArraySlice<VectorRecord>) throws {
       let batch = Array(records)
       try CrashTests.wait { _ = try await database.collection(name).upsert(batch) }
     }

@@ -13,7 +13,7 @@ import VecDB
       let size = [1, 7, 300, 90, 700][batch % 5]
       try await items.upsert(
         (0..<size).map { _ in
-          Record(
+          VectorRecord(
             key: "k\(Int.random(in: 0..<4_000, using: &generator))",
             vector: generator.vector(dimensions), metadata: ["b": .integer(Int64(batch))])
         })
@@ -43,7 +43,7 @@ import VecDB
     threads: Int, metric: Metric, reopening: Set<Int>, killing: Set<Int>
   ) async throws -> Outcome {
     let directory = try TemporaryDirectory()
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.buildThreads = threads
     configuration.logger.logLevel = .critical
     // The copies below would stumble over a socket.

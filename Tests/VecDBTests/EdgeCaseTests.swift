@@ -32,7 +32,7 @@ import VecDB
       }
       for start in stride(from: 0, to: vectors.count, by: 1_000) {
         try await items.upsert(
-          (start..<start + 1_000).map { Record(key: "\($0)", vector: vectors[$0]) })
+          (start..<start + 1_000).map { VectorRecord(key: "\($0)", vector: vectors[$0]) })
       }
       var found = 0
       for _ in 0..<50 {
@@ -55,7 +55,7 @@ import VecDB
 
   @Test func oneDimension() async throws {
     try await withCollection(dimensions: 1) { _, items in
-      try await items.upsert((0..<3_000).map { Record(key: "\($0)", vector: [Float($0)]) })
+      try await items.upsert((0..<3_000).map { VectorRecord(key: "\($0)", vector: [Float($0)]) })
       #expect(try items.search([1_499.6], k: 3).hits.map(\.key) == ["1500", "1499", "1501"])
     }
   }
@@ -65,7 +65,7 @@ import VecDB
       var generator = SeededGenerator(seed: 1)
       let vectors = (0..<12).map { _ in generator.vector(65_536) }
       try await items.upsert(
-        vectors.enumerated().map { Record(key: "\($0.offset)", vector: $0.element) })
+        vectors.enumerated().map { VectorRecord(key: "\($0.offset)", vector: $0.element) })
       #expect(try items.get("7")?.vector == vectors[7])
       #expect(try items.search(vectors[3], k: 1).hits.first?.key == "3")
     }
@@ -77,7 +77,7 @@ import VecDB
       #expect(try items.search([1, 2, 3], k: 10, options: .init(recall: 0.9)).hits.isEmpty)
       for count in [1, 100, 2_000] {
         try await items.upsert(
-          (0..<count).map { Record(key: "\($0)", vector: [Float($0), 0, 1]) })
+          (0..<count).map { VectorRecord(key: "\($0)", vector: [Float($0), 0, 1]) })
         for ef in [1, 7, 65_536] {
           let hits = try items.search([0, 0, 0], k: 65_536, options: .init(efSearch: ef)).hits
           #expect(hits.map(\.key) == (0..<count).map { "\($0)" })
@@ -94,9 +94,11 @@ import VecDB
     try await withCollection(dimensions: 4) { _, items in
       let same: [Float] = [1, 2, 3, 4]
       try await items.upsert(
-        (0..<5_000).map { Record(key: "\($0)", vector: same, metadata: ["n": .integer(Int64($0))]) }
+        (0..<5_000).map {
+          VectorRecord(key: "\($0)", vector: same, metadata: ["n": .integer(Int64($0))])
+        }
       )
-      try await items.upsert(Record(key: "other", vector: [9, 9, 9, 9]))
+      try await items.upsert(VectorRecord(key: "other", vector: [9, 9, 9, 9]))
       #expect(try items.search(same, k: 6_000).hits.count == 5_001)
       #expect(try items.search([9, 9, 9, 9], k: 1).hits.first?.key == "other")
       let options = SearchOptions(filter: Field("n") >= 4_990)
@@ -110,9 +112,9 @@ import VecDB
     for metric in [Metric.l2, .cosine] {
       try await withCollection(dimensions: 3, metric) { database, items in
         var generator = SeededGenerator(seed: 2)
-        let records: [Record] = (0..<2_500).map { number in
+        let records: [VectorRecord] = (0..<2_500).map { number in
           let isEven = MetadataValue.bool(number % 2 == 0)
-          return Record(
+          return VectorRecord(
             key: "\(number)", vector: generator.vector(3), metadata: ["even": isEven])
         }
         try await items.upsert(records)
@@ -138,12 +140,12 @@ import VecDB
   /// Conditions on fields that nothing has, or of other types, match nothing and are no errors.
   @Test func filtersThatMatchNothing() async throws {
     try await withCollection(dimensions: 2) { _, items in
-      let records: [Record] = (0..<2_000).map { number in
+      let records: [VectorRecord] = (0..<2_000).map { number in
         let metadata: Metadata = [
           "n": .integer(Int64(number)), "text": .string("t\(number % 7)"),
           "flag": .bool(number % 2 == 0), "tags": .array([.string("a")]),
         ]
-        return Record(key: "\(number)", vector: [Float(number), 1], metadata: metadata)
+        return VectorRecord(key: "\(number)", vector: [Float(number), 1], metadata: metadata)
       }
       try await items.upsert(records)
       let nothing = [
@@ -199,13 +201,13 @@ import VecDB
           var vector: [Float] = [1, 2, 3]
           vector[place] = bad
           await expectError(.invalidArgument) {
-            try await items.upsert(Record(key: "bad", vector: vector))
+            try await items.upsert(VectorRecord(key: "bad", vector: vector))
           }
           await expectError(.invalidArgument) { _ = try items.search(vector) }
         }
       }
       // The largest numbers are fine, and so is what their products become.
-      try await items.upsert(Record(key: "big", vector: [3.4e38, 3.4e38, -3.4e38]))
+      try await items.upsert(VectorRecord(key: "big", vector: [3.4e38, 3.4e38, -3.4e38]))
       #expect(try items.search([3.4e38, 3.4e38, -3.4e38], k: 1).hits.first?.key == "big")
     }
   }

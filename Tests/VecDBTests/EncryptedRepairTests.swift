@@ -38,13 +38,14 @@ import VecDB
     let directory = try TemporaryDirectory()
     let path = directory.file("db")
     let repository = directory.file("repository")
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.repositoryKey = ToyKey(secret: 0x3c)
     configuration.logger.logLevel = .critical
     var database = try await Database.open(at: path, configuration: configuration)
     let items = try await database.createCollection("items", dimensions: 64, metric: .l2)
     var generator = SeededGenerator(seed: 12)
-    try await items.upsert((0..<2_000).map { Record(key: "k\($0)", vector: generator.vector(64)) })
+    try await items.upsert(
+      (0..<2_000).map { VectorRecord(key: "k\($0)", vector: generator.vector(64)) })
     _ = try await database.backup(to: repository)
     let digest = try database.stats().dataDigest
     try await database.close()
@@ -67,7 +68,7 @@ import VecDB
     for place in [path, directory.file("snapshot")] {
       let copy = try await Database.open(at: place, configuration: configuration)
       try await copy.collection("items").upsert(
-        Record(key: "new", vector: generator.vector(64)))
+        VectorRecord(key: "new", vector: generator.vector(64)))
       let branch = try await copy.backup(to: repository).branch
       #expect((branch != nil) == (place != path))
       try await copy.close()

@@ -7,7 +7,7 @@ import VecDBLogStore
 /// promoted from an earlier point. And copies, which are databases of their own.
 @Suite struct EpochRestoreTests {
   private static func open(_ path: String) async throws -> Database {
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.controlSocket = false
     configuration.maintenanceMinimum = .max
     configuration.logger.logLevel = .critical
@@ -25,7 +25,7 @@ import VecDBLogStore
         Dictionary(
           (0..<20).map { _ in
             let key = "k\(Int.random(in: 0..<300, using: &generator))"
-            return (key, Record(key: key, vector: generator.vector(16)))
+            return (key, VectorRecord(key: key, vector: generator.vector(16)))
           }, uniquingKeysWith: { $1 }
         ).values.sorted { $0.key < $1.key })
       digests[database.lsn] = try database.stats().dataDigest

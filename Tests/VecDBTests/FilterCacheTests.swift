@@ -36,7 +36,7 @@ import VecDBIndex
         if number >= 600 { metadata["later"] = true }
         if isLong { metadata["text"] = .string(String(repeating: "y", count: 100)) }
         expected["\(number)"] = (group, isLong)
-        return Record(
+        return VectorRecord(
           key: "\(number)", vector: random.vector(4), metadata: metadata)
       }
       try await collection.upsert(records)

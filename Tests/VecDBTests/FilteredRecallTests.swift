@@ -58,7 +58,7 @@ import VecDB
         "random": .integer(Int64.random(in: 0..<1_000, using: &random)),
         "rank": .integer(Int64(ranks[row])),
       ]
-      return Record(key: "\(row)", vector: vectors[row], metadata: metadata)
+      return VectorRecord(key: "\(row)", vector: vectors[row], metadata: metadata)
     }
 
     let directory = try TemporaryDirectory()

@@ -14,7 +14,8 @@ import VecDBLogStore
     #expect(collection.count == min(round, 3) * 400)
     try await collection.upsert(
       (0..<400).map { number in
-        Record(key: "\(round % 3) \(number)", vector: (0..<8).map { Float(number * $0 + round) })
+        VectorRecord(
+          key: "\(round % 3) \(number)", vector: (0..<8).map { Float(number * $0 + round) })
       })
   }
 
@@ -32,7 +33,8 @@ import VecDBLogStore
     let database = try await Database.open(at: directory.file("d"))
     let collection = try await database.createCollection("c", dimensions: 8, metric: .l2)
     var random = SeededGenerator(seed: 9)
-    try await collection.upsert((0..<2_000).map { Record(key: "\($0)", vector: random.vector(8)) })
+    try await collection.upsert(
+      (0..<2_000).map { VectorRecord(key: "\($0)", vector: random.vector(8)) })
     let queries = (0..<200).map { _ in random.vector(8) }
     let found = try await withThrowingTaskGroup(of: (Int, [String]).self) { group in
       for (number, query) in queries.enumerated() {
@@ -62,7 +64,7 @@ import VecDBLogStore
     let database = try await Database.open(at: path)
     for name in [name, other] {
       let collection = try await database.createCollection(name, dimensions: 2, metric: .l2)
-      try await collection.upsert(Record(key: "k", vector: [1, 2]))
+      try await collection.upsert(VectorRecord(key: "k", vector: [1, 2]))
       try await collection.delete("k")
     }
     let tail = try #require(try await database.saveTail(after: .zero))

@@ -13,7 +13,7 @@ import VecDBShapes
       "places", dimensions: 2, metric: .l2, index: IndexOptions(codes: .bytes))
     for start in stride(from: 0, to: count, by: 1_000) {
       try await places.upsert(
-        (start..<min(start + 1_000, count)).map { Record(key: "\($0)", vector: data[$0]) })
+        (start..<min(start + 1_000, count)).map { VectorRecord(key: "\($0)", vector: data[$0]) })
     }
     return places
   }
@@ -124,7 +124,7 @@ import VecDBShapes
     let items = try await database.createCollection("items", dimensions: 96, metric: .l2)
     var random = SeededGenerator(seed: 4)
     try await items.upsert(
-      (0..<6_000).map { Record(key: "\($0)", vector: random.vector(96)) })
+      (0..<6_000).map { VectorRecord(key: "\($0)", vector: random.vector(96)) })
     let health = try #require(try database.measureHealth().first)
     #expect(health.indexRecall < 0.9, "the data is too easy to tell anything")
     #expect(health.efSearch > 64 && health.compensation == .none && health.isGood, "\(health)")

@@ -18,10 +18,10 @@ import VecDBSimulatedDisk
       at: "/data/db", fileSystem: disk, configuration: configuration)
     let items = try await database.createCollection("items", dimensions: 4, metric: .l2)
     var generator = SeededGenerator(seed: 9)
-    var records: [String: Record] = [:]
+    var records: [String: VectorRecord] = [:]
     func write() async throws {
       let batch = (0..<300).map { number in
-        Record(
+        VectorRecord(
           key: "k\(records.count + number)", vector: generator.vector(4),
           metadata: ["text": .string(String(repeating: "x", count: 400))])
       }

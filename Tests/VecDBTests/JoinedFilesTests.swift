@@ -5,8 +5,8 @@ import VecDB
 /// Files that belong together: the records file, its write-ahead log, the log and the manifests of
 /// one history, and no other.
 @Suite struct JoinedFilesTests {
-  private static var configuration: Configuration {
-    var configuration = Configuration()
+  private static var configuration: DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.controlSocket = false
     configuration.maintenanceMinimum = .max
     configuration.checkpointReplayMilliseconds = 1_000_000
@@ -20,7 +20,7 @@ import VecDB
     let items = try database.collection("items")
     for number in range {
       try await items.upsert(
-        Record(key: "k\(number)", vector: [1, 2], metadata: ["tag": .string(tag)]))
+        VectorRecord(key: "k\(number)", vector: [1, 2], metadata: ["tag": .string(tag)]))
     }
   }
 

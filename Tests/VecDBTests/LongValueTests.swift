@@ -39,7 +39,7 @@ import VecDB
         default: metadata["url"] = .string(Self.url(Int.random(in: 0..<8, using: &random)))
         }
         expected[key] = metadata
-        return Record(key: key, vector: random.vector(2), metadata: metadata)
+        return VectorRecord(key: key, vector: random.vector(2), metadata: metadata)
       }
       try await collection.upsert(records)
       let gone = expected.keys.filter { _ in Int.random(in: 0..<9, using: &random) == 0 }
@@ -67,7 +67,7 @@ import VecDB
     let database = try await Database.open(at: directory.file("d"))
     let collection = try await database.createCollection("c", dimensions: 2, metric: .l2)
     let records = (0..<40).map { number in
-      Record(
+      VectorRecord(
         key: "\(number)", vector: [Float(number), 0],
         metadata: ["url": .array([.string(Self.url(1)), .integer(Int64(number))])])
     }
@@ -102,9 +102,9 @@ import VecDB
     let collection = try await database.createCollection("c", dimensions: 2, metric: .l2)
     let (composed, decomposed) = ("caf\u{E9}", "cafe\u{301}")
     try await collection.upsert([
-      Record(key: "1", vector: [0, 0], metadata: ["word": .string(composed)]),
-      Record(key: "2", vector: [1, 0], metadata: ["word": .string(decomposed)]),
-      Record(key: "3", vector: [1, 0], metadata: ["word": .array([.string(decomposed)])]),
+      VectorRecord(key: "1", vector: [0, 0], metadata: ["word": .string(composed)]),
+      VectorRecord(key: "2", vector: [1, 0], metadata: ["word": .string(decomposed)]),
+      VectorRecord(key: "3", vector: [1, 0], metadata: ["word": .array([.string(decomposed)])]),
     ])
     for _ in 0..<2 {
       for (word, key) in [(composed, "1"), (decomposed, "2")] {

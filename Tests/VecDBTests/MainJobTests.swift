@@ -7,8 +7,8 @@ import VecDB
 @Suite struct MainJobTests {
   private let dimensions = 24
 
-  private func record(_ key: Int, _ generator: inout SeededGenerator) -> Record {
-    Record(
+  private func record(_ key: Int, _ generator: inout SeededGenerator) -> VectorRecord {
+    VectorRecord(
       key: "k\(key)", vector: generator.vector(dimensions),
       metadata: ["group": .integer(Int64(key % 7)), "name": .string("record \(key)")])
   }
@@ -20,7 +20,7 @@ import VecDB
     let queries = (0..<50).map { _ in generator.vector(dimensions) }
 
     // Maintenance is logged whenever it is due, so an LSN could lie between any two calls below.
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.maintenanceMinimum = .max
     let database = try await Database.open(
       at: directory.file("db"), configuration: configuration)
@@ -95,7 +95,7 @@ import VecDB
       if step % 5 == 4 {
         try await items.delete([key])
       } else {
-        try await items.upsert(Record(key: key, vector: generator.vector(4)))
+        try await items.upsert(VectorRecord(key: key, vector: generator.vector(4)))
       }
       digests[database.lsn] = try database.stats().dataDigest
       if step == 7 || step == 20 || step == 29 {

@@ -7,8 +7,8 @@ import VecDBBytes
 @Suite struct MaintenanceTests {
   static let dimensions = 8
 
-  private static func configuration(threads: Int = 0) -> Configuration {
-    var configuration = Configuration()
+  private static func configuration(threads: Int = 0) -> DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.buildThreads = threads
     configuration.maintenanceMinimum = 40
     configuration.maintenanceShare = 0
@@ -27,8 +27,8 @@ import VecDBBytes
     return (database, items)
   }
 
-  private static func record(_ number: Int, _ generator: inout SeededGenerator) -> Record {
-    Record(
+  private static func record(_ number: Int, _ generator: inout SeededGenerator) -> VectorRecord {
+    VectorRecord(
       // Keys of many lengths.
       key: "k\(number)" + String(repeating: "x", count: number % 23),
       vector: generator.vector(dimensions),
@@ -50,7 +50,7 @@ import VecDBBytes
   /// Replaces a fifth of the records in each round.
   private static func churn(
     _ items: VectorCollection, records: Int, rounds: Int, _ generator: inout SeededGenerator,
-    _ present: inout [String: Record], afterRound: () async throws -> Void = {}
+    _ present: inout [String: VectorRecord], afterRound: () async throws -> Void = {}
   ) async throws {
     var next = records
     if present.isEmpty {
@@ -82,7 +82,7 @@ import VecDBBytes
     let directory = try TemporaryDirectory()
     let (database, items) = try await Self.open(directory)
     var generator = SeededGenerator(seed: 5)
-    var present: [String: Record] = [:]
+    var present: [String: VectorRecord] = [:]
     try await Self.churn(items, records: 1_500, rounds: 2, &generator, &present)
     try await database.checkpoint()
     try await Self.churn(items, records: 1_500, rounds: 2, &generator, &present)
@@ -116,7 +116,7 @@ import VecDBBytes
     let items = try await database.createCollection(
       "items", dimensions: Self.dimensions, metric: .cosine)
     var generator = SeededGenerator(seed: 6)
-    var present: [String: Record] = [:]
+    var present: [String: VectorRecord] = [:]
     try await Self.churn(items, records: 1_300, rounds: 1, &generator, &present)
     _ = try await database.backup(to: directory.file("repository"))
     let first = try database.stats().lsn
@@ -141,12 +141,12 @@ import VecDBBytes
     let directory = try TemporaryDirectory()
     let (database, items) = try await Self.open(directory)
     var generator = SeededGenerator(seed: 7)
-    var present: [String: Record] = [:]
+    var present: [String: VectorRecord] = [:]
     let filters = [
       Field("third") == 1, Field("number") >= 1_500, !(Field("third") == 0) && Field("number") > 9,
       Field("missing").exists,
     ]
-    func matches(_ filter: Int, _ record: Record) -> Bool {
+    func matches(_ filter: Int, _ record: VectorRecord) -> Bool {
       guard case .integer(let number)? = record.metadata["number"] else { return false }
       switch filter {
       case 0: return number % 3 == 1
@@ -184,8 +184,8 @@ import VecDBBytes
       var generator = SeededGenerator(seed: UInt64(number))
       return generator.vector(Self.dimensions)
     }
-    @Sendable func record(_ number: Int) -> Record {
-      Record(
+    @Sendable func record(_ number: Int) -> VectorRecord {
+      VectorRecord(
         key: "k\(number)", vector: vector(number), metadata: ["number": .integer(Int64(number))])
     }
     try await items.upsert((0..<1_200).map(record))
@@ -240,10 +240,10 @@ import VecDBBytes
   @Test func searchesWithMetadataOutlastCommitsThatReplaceTheirHits() async throws {
     let directory = try TemporaryDirectory()
     let (database, items) = try await Self.open(directory)
-    @Sendable func records(round: Int64) -> [Record] {
+    @Sendable func records(round: Int64) -> [VectorRecord] {
       var generator = SeededGenerator(seed: 11)
       return (0..<8).map {
-        Record(
+        VectorRecord(
           key: "k\($0)", vector: generator.vector(Self.dimensions),
           metadata: ["round": .integer(round)])
       }

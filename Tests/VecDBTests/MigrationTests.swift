@@ -5,7 +5,7 @@ import VecDB
 /// Moving a collection to another vector space while the old one serves.
 @Suite struct MigrationTests {
   /// The new model: twice as many components.
-  private static func embed(_ record: Record) -> [Float] {
+  private static func embed(_ record: VectorRecord) -> [Float] {
     record.vector + record.vector.map { 0.5 * $0 + 0.1 }
   }
 
@@ -76,7 +76,7 @@ import VecDB
     let again = try #require(try database.migration(of: "items"))
     try await again.finish()
     try await database.collection("items").upsert(
-      Record(key: "new", vector: Array(repeating: 1, count: 2 * RebuildTests.dimensions)))
+      VectorRecord(key: "new", vector: Array(repeating: 1, count: 2 * RebuildTests.dimensions)))
     await expectError(.invalidArgument) { try await database.rollBackMigration(of: "items") }
     try await database.retireMigration(of: "items")
     #expect(try database.stats().collections.count == 1)

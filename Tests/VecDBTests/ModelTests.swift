@@ -11,14 +11,14 @@ import VecDB
     var generator = SeededGenerator(seed: seed)
     var database = try await Database.open(at: directory.file("db"))
     var items = try await database.createCollection("items", dimensions: 12, metric: metric)
-    var oracle: [String: Record] = [:]
+    var oracle: [String: VectorRecord] = [:]
 
     for step in 0..<120 {
       switch Int.random(in: 0..<20, using: &generator) {
       case 0..<11:
         let batch = (0..<Int.random(in: 1...60, using: &generator)).map { _ in
           let number = Int.random(in: 0..<2_000, using: &generator)
-          return Record(
+          return VectorRecord(
             key: "key-\(number)", vector: generator.vector(12),
             metadata: ["year": .integer(Int64(2000 + number % 25)), "even": .bool(number % 2 == 0)])
         }
@@ -49,11 +49,11 @@ import VecDB
   }
 
   private func compare(
-    _ items: VectorCollection, _ oracle: [String: Record], _ metric: Metric, _ query: [Float],
+    _ items: VectorCollection, _ oracle: [String: VectorRecord], _ metric: Metric, _ query: [Float],
     step: Int
   ) throws {
     #expect(items.count == oracle.count)
-    var scrolled: [Record] = []
+    var scrolled: [VectorRecord] = []
     var cursor: String?
     repeat {
       let page = try items.scroll(after: cursor, limit: 97)

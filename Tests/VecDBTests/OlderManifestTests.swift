@@ -15,11 +15,11 @@ import VecDBSimulatedDisk
       at: "/data/db", fileSystem: disk, configuration: configuration)
     let items = try await database.createCollection("items", dimensions: 4, metric: .l2)
     var generator = SeededGenerator(seed: 13)
-    var records: [String: Record] = [:]
+    var records: [String: VectorRecord] = [:]
     for round in 0..<5 {
       for part in 0..<6 {
         let batch = (0..<60).map { number in
-          Record(
+          VectorRecord(
             key: "\(round)-\(part)-\(number)", vector: generator.vector(4),
             metadata: ["text": .string(String(repeating: "x", count: 400))])
         }

@@ -5,7 +5,7 @@ import VecDB
 /// Every moment of a history can be restored: what comes out is what an oracle knows of that LSN,
 /// record by record and bit by bit, and its digest is the original's.
 @Suite struct PointInTimeTests {
-  typealias Contents = [String: [String: Record]]
+  typealias Contents = [String: [String: VectorRecord]]
 
   /// What was true after each LSN.
   struct Moment {
@@ -33,7 +33,7 @@ import VecDB
     /// Small segments and frequent checkpoints, so that log is trimmed all the time, and archived just
     /// before.
     static func open(_ path: String, _ repository: String) async throws -> Database {
-      var configuration = Configuration()
+      var configuration = DatabaseConfiguration()
       // Maintenance, which logs batches by itself, is due all the time.
       configuration.maintenanceMinimum = 20
       configuration.maintenanceShare = 0
@@ -83,10 +83,10 @@ import VecDB
       default:
         let name = names.randomElement(using: &generator) ?? ""
         let count = Int.random(in: 1...120, using: &generator)
-        var records: [String: Record] = [:]
+        var records: [String: VectorRecord] = [:]
         for _ in 0..<count {
           let key = "k\(Int.random(in: 0..<900, using: &generator))"
-          records[key] = Record(
+          records[key] = VectorRecord(
             key: key, vector: generator.vector(12),
             metadata: ["n": .integer(Int64.random(in: 0..<9, using: &generator))])
         }
@@ -102,7 +102,7 @@ import VecDB
     var contents: Contents = [:]
     for info in try database.collections() {
       let collection = try database.collection(info.name)
-      var records: [String: Record] = [:]
+      var records: [String: VectorRecord] = [:]
       var cursor: String?
       repeat {
         let page = try collection.scroll(after: cursor, limit: 500, includeVectors: true)
@@ -212,9 +212,10 @@ import VecDB
     let database = try await Database.open(at: directory.file("db"))
     let items = try await database.createCollection("items", dimensions: 128, metric: .l2)
     try await items.upsert(
-      (0..<12_000).map { Record(key: "k\($0)", vector: generator.vector(128)) })
+      (0..<12_000).map { VectorRecord(key: "k\($0)", vector: generator.vector(128)) })
     let first = try await database.backup(to: repository)
-    try await items.upsert((0..<50).map { Record(key: "n\($0)", vector: generator.vector(128)) })
+    try await items.upsert(
+      (0..<50).map { VectorRecord(key: "n\($0)", vector: generator.vector(128)) })
     let second = try await database.backup(to: repository)
     let path = directory.file("copy")
     let whole = try await Database.restore(from: repository, to: path, target: .lsn(first.lsn))

@@ -70,7 +70,7 @@ import VecDBSimulatedDisk
         tasks.addTask {
           do {
             try await collection.upsert(
-              Record(key: "k\(number)", vector: Array(repeating: Float(number), count: 100)))
+              VectorRecord(key: "k\(number)", vector: Array(repeating: Float(number), count: 100)))
             return (number, nil)
           } catch { return (number, (error as? VecDBError)?.code) }
         }
@@ -108,14 +108,14 @@ import VecDBSimulatedDisk
       let database = try Database.open(
         at: "/data/db", fileSystem: disk, configuration: CrashTests.configuration)
       var generator = SeededGenerator(seed: 2)
-      let records = (0..<50).map { Record(key: "k\($0)", vector: generator.vector(16)) }
+      let records = (0..<50).map { VectorRecord(key: "k\($0)", vector: generator.vector(16)) }
       try CrashTests.wait {
         _ = try await database.createCollection("c", dimensions: 16, metric: .l2).upsert(records)
       }
       // More than was set aside ahead of earlier writes.
       let text = MetadataValue.string(String(repeating: "text ", count: 300))
       let many = (0..<4_000).map {
-        Record(key: "m\($0)", vector: generator.vector(16), metadata: ["text": text])
+        VectorRecord(key: "m\($0)", vector: generator.vector(16), metadata: ["text": text])
       }
       let lsn = database.lsn
       disk.inject(Fault(.diskFull, pathContaining: "records.sqlite-wal", times: .max))

@@ -7,16 +7,17 @@ import VecDBSimulatedDisk
 /// A rebuild that cannot finish ends, and so does whoever waits for it.
 @Suite struct RebuildBoundTests {
   private static func database(
-    _ directory: TemporaryDirectory, _ change: (inout Configuration) -> Void
+    _ directory: TemporaryDirectory, _ change: (inout DatabaseConfiguration) -> Void
   ) async throws -> (Database, VectorCollection) {
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.controlSocket = false
     configuration.logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     change(&configuration)
     let database = try await Database.open(at: directory.file("db"), configuration: configuration)
     let items = try await database.createCollection("items", dimensions: 8, metric: .l2)
     var generator = SeededGenerator(seed: 3)
-    try await items.upsert((0..<2_000).map { Record(key: "k\($0)", vector: generator.vector(8)) })
+    try await items.upsert(
+      (0..<2_000).map { VectorRecord(key: "k\($0)", vector: generator.vector(8)) })
     return (database, items)
   }
 
@@ -30,7 +31,8 @@ import VecDBSimulatedDisk
   private static func update(
     _ items: VectorCollection, _ generator: inout SeededGenerator
   ) async throws {
-    try await items.upsert((0..<200).map { Record(key: "k\($0)", vector: generator.vector(8)) })
+    try await items.upsert(
+      (0..<200).map { VectorRecord(key: "k\($0)", vector: generator.vector(8)) })
   }
 
   @Test func aCandidateThatIsNeverReadyIsGivenUp() async throws {
@@ -129,7 +131,8 @@ import VecDBSimulatedDisk
       at: "/data/db", fileSystem: disk, configuration: configuration)
     let items = try await database.createCollection("items", dimensions: 8, metric: .l2)
     var generator = SeededGenerator(seed: 6)
-    try await items.upsert((0..<1_500).map { Record(key: "k\($0)", vector: generator.vector(8)) })
+    try await items.upsert(
+      (0..<1_500).map { VectorRecord(key: "k\($0)", vector: generator.vector(8)) })
     // The checkpoint before the swap fails again and again.
     disk.inject(Fault(.diskFull, pathContaining: "packs", times: .max))
     await expectError(.notReached) { _ = try await items.rebuild(Self.easyGate) }

@@ -24,7 +24,7 @@ import VecDBSimulatedDisk
 
   private static let first = 1_100
 
-  private static var configuration: Configuration {
+  private static var configuration: DatabaseConfiguration {
     var configuration = CrashTests.configuration
     configuration.rebuildsInBackground = false
     return configuration
@@ -34,10 +34,10 @@ import VecDBSimulatedDisk
     try Database.open(at: "/data/db", fileSystem: disk, configuration: configuration)
   }
 
-  private static func records(_ range: Range<Int>) -> [Record] {
+  private static func records(_ range: Range<Int>) -> [VectorRecord] {
     range.map { number in
       var generator = SeededGenerator(seed: UInt64(number) &+ 900)
-      return Record(key: "r\(number)", vector: generator.vector(CrashTests.dimensions))
+      return VectorRecord(key: "r\(number)", vector: generator.vector(CrashTests.dimensions))
     }
   }
 

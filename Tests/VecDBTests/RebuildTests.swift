@@ -7,8 +7,8 @@ import VecDB
   static let dimensions = 24
 
   /// A configuration whose rebuilds are worked on by `stepRebuilds` alone.
-  static func stepped() -> Configuration {
-    var configuration = Configuration()
+  static func stepped() -> DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.rebuildsInBackground = false
     configuration.controlSocket = false
     configuration.buildThreads = 2
@@ -16,10 +16,10 @@ import VecDB
     return configuration
   }
 
-  static func records(_ range: Range<Int>, seed: UInt64 = 1) -> [Record] {
+  static func records(_ range: Range<Int>, seed: UInt64 = 1) -> [VectorRecord] {
     range.map { number in
       var generator = SeededGenerator(seed: seed &* 1_000_003 &+ UInt64(number))
-      return Record(
+      return VectorRecord(
         key: "k\(number)", vector: generator.vector(dimensions),
         metadata: ["group": .integer(Int64(number % 7))])
     }

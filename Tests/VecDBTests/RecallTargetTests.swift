@@ -20,7 +20,7 @@ import VecDBShapes
       let data = ShapeData(shape, count: 3_000, queries: 250)
       let items = try await database.createCollection(
         "\(name)-\(metric)", dimensions: shape.dimensions, metric: metric)
-      try await items.upsert(data.base.enumerated().map { Record(key: "\($0)", vector: $1) })
+      try await items.upsert(data.base.enumerated().map { VectorRecord(key: "\($0)", vector: $1) })
       let truth = try data.queries.map {
         try items.search($0, options: SearchOptions(exact: true)).hits.last?.distance ?? 0
       }
@@ -47,7 +47,8 @@ import VecDBShapes
     let items = try await database.createCollection(
       "c", dimensions: 128, metric: .l2, index: IndexOptions(m: 4, efConstruction: 8))
     var random = SeededGenerator(seed: 9)
-    try await items.upsert((0..<5_000).map { Record(key: "\($0)", vector: random.vector(128)) })
+    try await items.upsert(
+      (0..<5_000).map { VectorRecord(key: "\($0)", vector: random.vector(128)) })
     for _ in 0..<20 {
       let query = random.vector(128)
       let exact = try items.search(query, options: SearchOptions(exact: true)).hits
@@ -64,7 +65,8 @@ import VecDBShapes
       at: directory.file("db"), configuration: RebuildTests.stepped())
     let items = try await database.createCollection("c", dimensions: 32, metric: .l2)
     var random = SeededGenerator(seed: 2)
-    try await items.upsert((0..<4_000).map { Record(key: "\($0)", vector: random.vector(32)) })
+    try await items.upsert(
+      (0..<4_000).map { VectorRecord(key: "\($0)", vector: random.vector(32)) })
     let query = random.vector(32)
     let efforts = try await withThrowingTaskGroup(of: Int.self) { group in
       for _ in 0..<8 {
@@ -91,7 +93,7 @@ import VecDBShapes
     func effort(_ targets: [Double], _ name: String) async throws -> [Double: Int] {
       let items = try await database.createCollection(
         name, dimensions: shape.dimensions, metric: .cosine)
-      try await items.upsert(data.base.enumerated().map { Record(key: "\($0)", vector: $1) })
+      try await items.upsert(data.base.enumerated().map { VectorRecord(key: "\($0)", vector: $1) })
       var efforts: [Double: Int] = [:]
       for target in targets {
         efforts[target] = try items.search(

@@ -26,7 +26,7 @@ import VecDBLogStore
   @Test func deathsArePublishedBeforeTheDeadAreFreed() async throws {
     let directory = try TemporaryDirectory()
     let (original, copy) = (directory.file("original"), directory.file("copy"))
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.maintenanceMinimum = 40
     configuration.maintenanceShare = 0
     configuration.controlSocket = false
@@ -42,7 +42,7 @@ import VecDBLogStore
     var generator = SeededGenerator(seed: 17)
     for _ in 0..<60 {
       try await items.upsert(
-        (0..<60).map { Record(key: "k\($0)", vector: generator.vector(8)) })
+        (0..<60).map { VectorRecord(key: "k\($0)", vector: generator.vector(8)) })
     }
     let frames = try database.logFrames(after: beginning, bytesMaximum: .max)
     let freeing = frames.filter {

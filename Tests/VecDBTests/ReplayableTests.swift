@@ -7,8 +7,8 @@ import VecDBLogStore
 /// What is logged can be replayed. Calls at and beyond every limit either succeed, and a reopened
 /// database has them, or are refused and change nothing; the database goes on in both cases.
 @Suite struct ReplayableTests {
-  private static var configuration: Configuration {
-    var configuration = Configuration()
+  private static var configuration: DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.controlSocket = false
     configuration.maintenanceMinimum = .max
     configuration.logger.logLevel = .critical
@@ -59,7 +59,7 @@ import VecDBLogStore
         case 2:
           guard let name = names.randomElement(using: &generator) else { continue }
           try await database.collection(name).upsert(
-            Record(
+            VectorRecord(
               key: Self.name(Self.size(around: 1_024, &generator), &generator), vector: [1, 2],
               metadata: [Self.name(Self.size(around: 256, &generator), &generator): 1]))
         case 3:
@@ -131,7 +131,7 @@ import VecDBLogStore
     for turn in 0..<2 {
       try await items.upsert(
         (0..<320_000).map {
-          Record(key: String($0, radix: 36), vector: [Float(turn * 400_000 + $0)])
+          VectorRecord(key: String($0, radix: 36), vector: [Float(turn * 400_000 + $0)])
         })
     }
     #expect(items.count == 320_000)

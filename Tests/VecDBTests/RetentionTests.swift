@@ -24,7 +24,7 @@ import VecDBFiles
         for _ in 0..<3 {
           try await items.upsert(
             (0..<60).map { _ in
-              Record(
+              VectorRecord(
                 key: "\(Int.random(in: 0..<300, using: &generator))",
                 vector: generator.vector(8))
             })
@@ -34,7 +34,7 @@ import VecDBFiles
         if round % 3 == 1 {
           marks.append(try await database.mark("mark \(round)"))
           digests[database.lsn] = try database.stats().dataDigest
-          try await items.upsert(Record(key: "after \(round)", vector: generator.vector(8)))
+          try await items.upsert(VectorRecord(key: "after \(round)", vector: generator.vector(8)))
         }
         let report = try await database.backup(to: repository)
         digests[report.lsn] = try database.stats().dataDigest
@@ -112,7 +112,7 @@ import VecDBFiles
     let directory = try TemporaryDirectory()
     let repository = directory.file("repo")
     var generator = SeededGenerator(seed: 12)
-    let records = (0..<200).map { Record(key: "\($0)", vector: generator.vector(8)) }
+    let records = (0..<200).map { VectorRecord(key: "\($0)", vector: generator.vector(8)) }
     let database = try await Database.open(at: directory.file("db"))
     let items = try await database.createCollection("items", dimensions: 8, metric: .l2)
     try await items.upsert(records)
@@ -128,7 +128,7 @@ import VecDBFiles
       })
     try source.deleteManifest(try #require(try source.newestManifest()))
     try await Task.sleep(nanoseconds: 20_000_000)
-    try await items.upsert(Record(key: "new", vector: generator.vector(8)))
+    try await items.upsert(VectorRecord(key: "new", vector: generator.vector(8)))
     let backup = try await database.backup(to: repository)
     var policy = RetentionPolicy()
     policy.keepLast = 1

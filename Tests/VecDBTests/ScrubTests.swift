@@ -16,7 +16,7 @@ import VecDBSimulatedDisk
     configuration.checkpointOnClose = true
     var generator = SeededGenerator(seed: 11)
     let records = (0..<count).map {
-      Record(key: "k\($0)", vector: generator.vector(8), metadata: ["n": .integer(Int64($0))])
+      VectorRecord(key: "k\($0)", vector: generator.vector(8), metadata: ["n": .integer(Int64($0))])
     }
     let database = try Database.open(at: path, fileSystem: disk, configuration: configuration)
     try CrashTests.wait {
@@ -80,7 +80,7 @@ import VecDBSimulatedDisk
       let pack = try #require(disk.filePaths.last { $0.hasSuffix(".pack") })
       disk.corrupt(pack, at: 4_096 + 5)
       let database = try Self.open(disk)
-      let new = Record(key: "new", vector: Array(repeating: 0.5, count: 8))
+      let new = VectorRecord(key: "new", vector: Array(repeating: 0.5, count: 8))
       let first = CrashTests.failure { _ = try await database.collection("c").upsert(new) }
       #expect(first?.code == .poisoned, "\(String(describing: first))")
       #expect(first?.message.contains(pack) == true, "\(String(describing: first))")
@@ -102,12 +102,12 @@ import VecDBSimulatedDisk
   /// On the real file system the thread in the background does it by itself.
   @Test func runsInTheBackground() async throws {
     let directory = try TemporaryDirectory()
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.scrubBytesPerSecond = 64 << 20
     let database = try await Database.open(
       at: directory.file("db"), configuration: configuration)
     let collection = try await database.createCollection("c", dimensions: 2, metric: .l2)
-    try await collection.upsert(Record(key: "a", vector: [1, 2]))
+    try await collection.upsert(VectorRecord(key: "a", vector: [1, 2]))
     try await database.checkpoint()
     for _ in 0..<100 where try database.stats().activity?.scrub.passes == 0 {
       try await Task.sleep(nanoseconds: 100_000_000)

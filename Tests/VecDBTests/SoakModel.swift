@@ -4,12 +4,12 @@ import VecDB
 /// What a database must hold after any crash: what was acknowledged, and of each call that was
 /// under way all or nothing. Any thread may tell it what it does.
 final class SoakModel: Sendable {
-  typealias Records = [String: Record]
+  typealias Records = [String: VectorRecord]
 
   /// A call whose outcome is not known yet.
   enum Call: Sendable {
     /// New records by key; nil for deleted ones. Atomic.
-    case write(collection: String, changes: [String: Record?])
+    case write(collection: String, changes: [String: VectorRecord?])
     case create(String)
     case drop(String)
   }

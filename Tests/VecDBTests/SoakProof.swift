@@ -79,7 +79,7 @@ extension SoakRun {
   ) throws {
     guard let (name, _) = found.min(by: { $0.key < $1.key }) else { return }
     let collection = try database.collection(name)
-    let new = Record(
+    let new = VectorRecord(
       key: "after", vector: generator.vector(collection.dimensions), metadata: ["group": 1])
     try CrashTests.wait {
       _ = try await collection.upsert(new)

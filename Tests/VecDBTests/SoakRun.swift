@@ -15,7 +15,7 @@ final class SoakRun {
   var generator: SeededGenerator
   var disk: SimulatedDisk
   var model = SoakModel()
-  var configuration: Configuration
+  var configuration: DatabaseConfiguration
   /// What was done, to be printed with a failure.
   var history: [String] = []
   /// Crash states that were opened and proven.
@@ -224,7 +224,7 @@ extension SoakRun {
   }
 
   func write(
-    _ changes: [(key: String, record: Record?)], to name: String, of database: Database
+    _ changes: [(key: String, record: VectorRecord?)], to name: String, of database: Database
   ) throws {
     let id = model.begin(
       .write(collection: name, changes: Dictionary(uniqueKeysWithValues: changes)))
@@ -245,7 +245,7 @@ extension SoakRun {
     let matching = model.now.collections[name]?.filter {
       $0.value.metadata["group"] == .integer(group)
     }
-    let changes = (matching ?? [:]).mapValues { _ in Record?.none }
+    let changes = (matching ?? [:]).mapValues { _ in VectorRecord?.none }
     let (model, id) = (model, model.begin(.write(collection: name, changes: changes)))
     try settle(id) {
       _ = try await database.collection(name).delete(where: Field("group") == group)
@@ -309,8 +309,8 @@ extension SoakRun {
     return Set(keys).sorted()
   }
 
-  func record(_ key: String, _ dimensions: Int) -> Record {
-    Record(
+  func record(_ key: String, _ dimensions: Int) -> VectorRecord {
+    VectorRecord(
       key: key, vector: generator.vector(dimensions),
       metadata: ["group": .integer(Int64.random(in: 0..<9, using: &generator))])
   }

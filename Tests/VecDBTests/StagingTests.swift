@@ -24,9 +24,11 @@ import VecDBSimulatedDisk
     let database = try CrashTests.open(disk)
     try CrashTests.wait {
       let items = try database.collection("items")
-      try await items.upsert((0..<3).map { Record(key: "k\($0)", vector: [1, 2, 3, Float($0)]) })
+      try await items.upsert(
+        (0..<3).map { VectorRecord(key: "k\($0)", vector: [1, 2, 3, Float($0)]) })
       _ = try await database.backup(to: "/data/repository")
-      try await items.upsert((3..<5).map { Record(key: "k\($0)", vector: [1, 2, 3, Float($0)]) })
+      try await items.upsert(
+        (3..<5).map { VectorRecord(key: "k\($0)", vector: [1, 2, 3, Float($0)]) })
       try await database.close()
     }
   }

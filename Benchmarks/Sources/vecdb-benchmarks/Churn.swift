@@ -79,7 +79,7 @@ struct Churn: AsyncParsableCommand {
   ) async throws {
     for chunk in stride(from: 0, to: rows.count, by: 1000) {
       let records = rows[chunk..<min(chunk + 1000, rows.count)].map {
-        Record(key: String($0), vector: vectors[$0])
+        VectorRecord(key: String($0), vector: vectors[$0])
       }
       _ = try await collection.upsert(records)
     }

@@ -42,14 +42,14 @@ struct Filters: AsyncParsableCommand {
       values.allSatisfy({ $0.count == 2 })
     else { throw ValidationError("--fields needs two numbers for each vector of --base.") }
     try await withTemporaryDirectory(in: directory) { path in
-      var configuration = Configuration()
+      var configuration = DatabaseConfiguration()
       configuration.buildThreads = buildThreads
       let database = try await Database.open(at: path + "/db", configuration: configuration)
       let collection = try await database.createCollection(
         "c", dimensions: first.count, metric: Metric(rawValue: metric) ?? .l2)
       for chunk in stride(from: 0, to: vectors.count, by: 1000) {
         let records = (chunk..<min(chunk + 1000, vectors.count)).map { row in
-          Record(
+          VectorRecord(
             key: String(row), vector: vectors[row],
             metadata: [
               "random": .integer(Int64(values[row][0])), "near": .integer(Int64(values[row][1])),

@@ -51,7 +51,7 @@ struct Growth: AsyncParsableCommand {
     var generator = IntrinsicVectors(dimensions: dimensions, intrinsic: intrinsic)
     // Queries first, so that every size has the same ones.
     let wanted = (0..<queries).map { _ in generator.next() }
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.buildThreads = buildThreads
     ProcessMemory.resetPeak()
     let seconds = try await build(
@@ -90,7 +90,7 @@ struct Growth: AsyncParsableCommand {
   /// threads' processor time, without the making of the vectors.
   private func build(
     _ count: Int, _ generator: inout IntrinsicVectors, _ path: String,
-    _ configuration: Configuration
+    _ configuration: DatabaseConfiguration
   ) async throws -> (wall: Double, cpu: Double) {
     let database = try await Database.open(at: path, configuration: configuration)
     let collection = try await database.createCollection(
@@ -98,7 +98,7 @@ struct Growth: AsyncParsableCommand {
     var seconds = (wall: 0.0, cpu: 0.0)
     for chunk in stride(from: 0, to: count, by: 1000) {
       let records = (chunk..<min(chunk + 1000, count)).map {
-        Record(key: String($0), vector: generator.next())
+        VectorRecord(key: String($0), vector: generator.next())
       }
       let start = ContinuousClock.now
       let startCPU = ProcessorClock.processSeconds

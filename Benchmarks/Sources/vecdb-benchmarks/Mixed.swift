@@ -45,7 +45,7 @@ struct Mixed: AsyncParsableCommand {
 
   func run() async throws {
     try await withTemporaryDirectory(in: directory) { path in
-      var configuration = Configuration()
+      var configuration = DatabaseConfiguration()
       configuration.buildThreads = buildThreads
       let database = try await Database.open(at: path + "/db", configuration: configuration)
       let collection = try await database.createCollection(
@@ -54,7 +54,7 @@ struct Mixed: AsyncParsableCommand {
       let queries = (0..<1000).map { _ in generator.next() }
       for chunk in stride(from: 0, to: count, by: 1000) {
         let records = (chunk..<min(chunk + 1000, count)).map {
-          Record(key: String($0), vector: generator.next())
+          VectorRecord(key: String($0), vector: generator.next())
         }
         _ = try await collection.upsert(records)
       }
@@ -148,7 +148,7 @@ struct Mixed: AsyncParsableCommand {
     let start = ContinuousClock.now
     while !stop.isSet {
       let records = (0..<batch).map {
-        Record(key: "\(round)-\(inserted + $0)", vector: generator.next())
+        VectorRecord(key: "\(round)-\(inserted + $0)", vector: generator.next())
       }
       _ = try await collection.upsert(records)
       inserted += batch

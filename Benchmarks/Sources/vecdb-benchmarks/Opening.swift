@@ -55,7 +55,7 @@ struct Opening: AsyncParsableCommand {
       "c", dimensions: first.count, metric: .l2)
     for chunk in stride(from: 0, to: vectors.count, by: 1000) {
       let records = (chunk..<min(chunk + 1000, vectors.count)).map {
-        Record(key: String($0), vector: vectors[$0], metadata: ["row": .integer(Int64($0))])
+        VectorRecord(key: String($0), vector: vectors[$0], metadata: ["row": .integer(Int64($0))])
       }
       _ = try await collection.upsert(records)
     }

@@ -44,7 +44,7 @@ struct Searches: AsyncParsableCommand {
       throw ValidationError("There are no vectors.")
     }
     try await withTemporaryDirectory(in: directory) { path in
-      var configuration = Configuration()
+      var configuration = DatabaseConfiguration()
       configuration.buildThreads = buildThreads
       let database = try await Database.open(at: path + "/db", configuration: configuration)
       let collection = try await database.createCollection(
@@ -52,7 +52,7 @@ struct Searches: AsyncParsableCommand {
       let start = ContinuousClock.now
       for chunk in stride(from: 0, to: vectors.count, by: 1000) {
         let records = (chunk..<min(chunk + 1000, vectors.count)).map {
-          Record(key: String($0), vector: vectors[$0])
+          VectorRecord(key: String($0), vector: vectors[$0])
         }
         _ = try await collection.upsert(records)
       }

@@ -45,7 +45,7 @@ struct Writes: AsyncParsableCommand {
     var vectors = ClusteredVectors(dimensions: dimensions, seed: UInt64(writer) + 1)
     var latencies: [Double] = []
     repeat {
-      let record = Record(
+      let record = VectorRecord(
         key: "\(writer)-\(latencies.count)", vector: vectors.next(),
         metadata: ["writer": .integer(Int64(writer))])
       let before = ContinuousClock.now

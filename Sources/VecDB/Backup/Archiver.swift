@@ -11,7 +11,7 @@ import VecDBThreads
 ///
 /// Each pass publishes what is new as one piece; many small ones are made into one now and then. A
 /// pass that fails is repeated later and later, up to a minute; trimming waits meanwhile, up to
-/// ``Configuration/archiveLogBytes``.
+/// ``DatabaseConfiguration/archiveLogBytes``.
 final class Archiver: Companion {
   let repositoryPath: String
   private let key: (any RepositoryKey)?

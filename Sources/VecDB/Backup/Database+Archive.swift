@@ -9,7 +9,7 @@ extension Database {
   /// Sends the log that a repository does not have yet, so that everything that is durable now can be
   /// restored from there: the restore point that is needed for it comes from ``backup(to:options:progress:)``.
   ///
-  /// ``Configuration/archive`` does this every few seconds.
+  /// ``DatabaseConfiguration/archive`` does this every few seconds.
   ///
   /// - Throws: as ``backup(to:options:progress:)``.
   @discardableResult
@@ -42,7 +42,7 @@ extension Database {
         if waitsFor == nil {
           engine.configuration.logger.error("archiving the log failed: \(failure)")
           progress?(
-            Progress(
+            WorkProgress(
               stage: "archiving waits, and goes on by itself: \(failure)", doneBytes: 0,
               totalBytes: 0))
         }
@@ -50,7 +50,8 @@ extension Database {
       case .success(var report):
         if report.frames > 0 || waitsFor != nil {
           progress?(
-            Progress(stage: "archived LSN \(report.lsn)", doneBytes: report.bytes, totalBytes: 0))
+            WorkProgress(
+              stage: "archived LSN \(report.lsn)", doneBytes: report.bytes, totalBytes: 0))
         }
         waitsFor = nil
         report.frames += total?.frames ?? 0

@@ -50,13 +50,13 @@ extension Database {
   ///
   /// - Parameters:
   ///   - path: must not exist, unless the options say that it is replaced.
-  ///   - configuration: of the copy while it is made; its ``Configuration/repositoryKey`` opens an
+  ///   - configuration: of the copy while it is made; its ``DatabaseConfiguration/repositoryKey`` opens an
   ///     encrypted repository.
   /// - Throws: `notFound` naming what can be restored; `alreadyExists`; `locked`; `corrupt` naming
   ///   the block; `verificationFailed`; `invalidArgument` for a wrong or missing key.
   public static func restore(
     from repository: String, to path: String, target: RestoreTarget = .latest,
-    options: RestoreOptions, configuration: Configuration = Configuration(),
+    options: RestoreOptions, configuration: DatabaseConfiguration = DatabaseConfiguration(),
     progress: ProgressHandler? = nil
   ) async throws -> RestoreReport {
     try await restore(
@@ -67,7 +67,8 @@ extension Database {
   /// As above, with a stated verification and nothing else out of the ordinary.
   public static func restore(
     from repository: String, to path: String, target: RestoreTarget = .latest,
-    verification: RestoreVerification = .full, configuration: Configuration = Configuration(),
+    verification: RestoreVerification = .full,
+    configuration: DatabaseConfiguration = DatabaseConfiguration(),
     progress: ProgressHandler? = nil
   ) async throws -> RestoreReport {
     var options = RestoreOptions()
@@ -79,7 +80,7 @@ extension Database {
 
   package static func restore(
     from repository: String, to path: String, target: RestoreTarget,
-    verification: RestoreVerification, configuration: Configuration,
+    verification: RestoreVerification, configuration: DatabaseConfiguration,
     fileSystem: any FileSystem, progress: ProgressHandler?
   ) async throws -> RestoreReport {
     var options = RestoreOptions()
@@ -91,7 +92,7 @@ extension Database {
 
   package static func restore(
     from repository: String, to path: String, target: RestoreTarget, options: RestoreOptions,
-    configuration: Configuration, fileSystem: any FileSystem, progress: ProgressHandler?
+    configuration: DatabaseConfiguration, fileSystem: any FileSystem, progress: ProgressHandler?
   ) async throws -> RestoreReport {
     try await onCancellableBackground { cancellation in
       try VecDBError.translating {
@@ -140,7 +141,7 @@ extension Database {
     do {
       _ = try await Self.restore(
         from: repository, to: place, target: target, options: options,
-        configuration: Configuration(), fileSystem: files, progress: progress)
+        configuration: DatabaseConfiguration(), fileSystem: files, progress: progress)
       let copied = try await copyCollection(name, of: place, as: newName, progress)
       staging.discard()
       return copied
@@ -153,7 +154,7 @@ extension Database {
   private func copyCollection(
     _ name: String, of path: String, as newName: String, _ handler: ProgressHandler?
   ) async throws -> CollectionInfo {
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.controlSocket = false
     configuration.createIfMissing = false
     configuration.checkpointOnClose = false

@@ -11,7 +11,8 @@ extension OlderCopy {
   /// Throws unless the repository has everything that this copy has, or the options give it up. What
   /// is given up is logged before anything is done.
   func requireExpendable(
-    for repository: any Repository, _ options: RestoreOptions, _ configuration: Configuration
+    for repository: any Repository, _ options: RestoreOptions,
+    _ configuration: DatabaseConfiguration
   ) throws {
     let log: WriteAheadLog
     do { log = try openLog() } catch {

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import VecDBBlockStore
 import VecDBBytes
 import VecDBFiles

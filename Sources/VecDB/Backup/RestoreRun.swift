@@ -20,7 +20,7 @@ final class RestoreRun {
   private let options: RestoreOptions
   /// The collections to restore; all if there are none.
   private var wanted: Set<ByteString> { Set(options.collections.map(ByteString.init)) }
-  private let configuration: Configuration
+  private let configuration: DatabaseConfiguration
   private let progress: ProgressReporter
   private let cancellation: Cancellation
   private var older: OlderCopy?
@@ -31,7 +31,7 @@ final class RestoreRun {
 
   init(
     repository: any Repository, path: String, files: any FileSystem,
-    options: RestoreOptions = RestoreOptions(), configuration: Configuration,
+    options: RestoreOptions = RestoreOptions(), configuration: DatabaseConfiguration,
     progress: ProgressHandler?, cancellation: Cancellation = Cancellation()
   ) throws {
     self.cancellation = cancellation

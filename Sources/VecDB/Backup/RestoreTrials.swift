@@ -29,7 +29,8 @@ struct RestoreTrials {
 
   /// Removes the copies that trials which were killed have left. What cannot be removed stays.
   static func sweep(
-    _ scratchDirectory: String, _ files: any FileSystem, _ logger: Logger = Configuration().logger
+    _ scratchDirectory: String, _ files: any FileSystem,
+    _ logger: Logger = DatabaseConfiguration().logger
   ) {
     do { try StagingSweep(place(in: scratchDirectory), files, logger).run() } catch {
       logger.warning("what a trial left in \(scratchDirectory) stays: \(error)")
@@ -47,7 +48,7 @@ struct RestoreTrials {
       let restored = try RestoreRun(
         repository: repository, path: Self.place(in: scratchDirectory), files: files,
         options: options,
-        configuration: Configuration(), progress: progress, cancellation: cancellation
+        configuration: DatabaseConfiguration(), progress: progress, cancellation: cancellation
       ).run(target, keeping: false)
       report.findings += restored.findings.map { "\(what): \($0)" }
     } catch {

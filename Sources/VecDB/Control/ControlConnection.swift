@@ -125,7 +125,7 @@ final class ControlConnection: @unchecked Sendable {
   // MARK: Writing
 
   /// Sends progress; left out while the peer has not read what was sent before.
-  func report(_ progress: Progress) {
+  func report(_ progress: WorkProgress) {
     guard outgoing.isEmpty, task != nil, !isFinal else { return }
     var answer = ControlAnswer()
     answer.progress = progress

@@ -73,7 +73,7 @@ package struct ControlRequest: Codable, Sendable, Hashable {
 /// slowly.
 package struct ControlAnswer: Codable, Sendable {
   package var hello: ControlHello?
-  package var progress: Progress?
+  package var progress: WorkProgress?
   package var error: ControlFailure?
   package var status: ControlStatus?
   package var stats: DatabaseStats?

@@ -48,7 +48,7 @@ package struct ControlRecord: Codable, Sendable, Hashable {
   var metadata: Data?
   var expiryMilliseconds: Int64?
 
-  init(_ record: Record) throws {
+  init(_ record: VectorRecord) throws {
     key = record.key
     expiryMilliseconds = record.expiryMilliseconds
     vector = record.vector.bits
@@ -67,9 +67,9 @@ package struct ControlRecord: Codable, Sendable, Hashable {
     2 * key.utf8.count + ((vector?.count ?? 0) + (metadata?.count ?? 0)) * 4 / 3 + 100
   }
 
-  var record: Record {
+  var record: VectorRecord {
     get throws {
-      var record = Record(
+      var record = VectorRecord(
         key: key, vector: try vector.map { try Array(bits: $0) } ?? [],
         metadata: try metadata.map { try Metadata(canonicalBytes: Array($0)) } ?? [:])
       record.expiryMilliseconds = expiryMilliseconds
@@ -106,7 +106,7 @@ package struct ControlSearchResult: Codable, Sendable, Hashable {
     hits = try result.hits.map { try ControlRecord($0) }
     lsn = result.lsn
     efSearch = result.efSearch
-    plan = result.plan
+    plan = result.plan.rawValue
     codes = result.codes
     warning = result.warning
     distances = result.distances
@@ -119,7 +119,8 @@ package struct ControlSearchResult: Codable, Sendable, Hashable {
   var result: SearchResult {
     get throws {
       SearchResult(
-        hits: try hits.map { try $0.hit }, lsn: lsn, efSearch: efSearch, plan: plan,
+        hits: try hits.map { try $0.hit }, lsn: lsn, efSearch: efSearch,
+        plan: SearchPlan(rawValue: plan),
         codes: codes ?? "none", warning: warning, distances: distances, hops: hops,
         matching: matching, selectivity: selectivity,
         isFilterCached: isFilterCached)
@@ -169,7 +170,7 @@ extension RemoteDatabase {
   /// The record with this key; nil if there is none.
   package func get(
     _ key: String, in collection: String, includeVector: Bool = true
-  ) async throws -> Record? {
+  ) async throws -> VectorRecord? {
     var request = ControlRequest(.read)
     request.name = collection
     request.keys = [key]

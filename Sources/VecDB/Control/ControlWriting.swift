@@ -62,7 +62,7 @@ package struct RemoteCollection: Sendable {
 
   /// As `VectorCollection.upsert`, in as many requests as it takes: each is a batch of its own, and
   /// those before one that fails stay.
-  package func upsert(_ records: [Record], mayReplace: [Bool]) async throws -> UpsertResult {
+  package func upsert(_ records: [VectorRecord], mayReplace: [Bool]) async throws -> UpsertResult {
     var total: UpsertResult?
     var first = 0
     while first < records.count {

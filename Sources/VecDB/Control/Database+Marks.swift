@@ -6,7 +6,7 @@ extension Database {
   ///
   /// - Parameter name: 1 to 255 bytes of UTF-8 without control characters.
   /// - Throws: `alreadyExists`, `invalidArgument`, `limitExceeded` beyond
-  ///   ``Limits/maximumMarks``.
+  ///   ``DatabaseLimits/maximumMarks``.
   @discardableResult
   public func mark(_ name: String) async throws -> MarkInfo {
     try requireOpen()
@@ -18,7 +18,7 @@ extension Database {
           .alreadyExists, "there is a mark '\(name)' already, at LSN \(place.lsn)",
           at: engine.directory.path, remedy: "Choose another name, or remove that mark first.")
       }
-      guard marks.count < Limits.maximumMarks else {
+      guard marks.count < DatabaseLimits.maximumMarks else {
         throw VecDBError(
           .limitExceeded, "there are \(marks.count) marks", at: engine.directory.path,
           remedy: "Remove some that are not needed.")

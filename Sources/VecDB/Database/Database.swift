@@ -11,7 +11,7 @@ import VecDBLogStore
 /// ```swift
 /// let database = try await Database.open(at: "photos.vecdb")
 /// let photos = try await database.createCollection("photos", dimensions: 512, metric: .cosine)
-/// try await photos.upsert(Record(key: "cat.jpg", vector: embedding, metadata: ["year": 2024]))
+/// try await photos.upsert(VectorRecord(key: "cat.jpg", vector: embedding, metadata: ["year": 2024]))
 /// let result = try photos.search(query, k: 10, options: .init(filter: Field("year") >= 2020))
 /// try await database.close()
 /// ```
@@ -87,10 +87,10 @@ extension Database {
     named name: String, dimensions: Int, metric: Metric, index: IndexOptions
   ) async throws -> CollectionRuntime {
     try requireOpen()
-    guard (1...Limits.maximumDimensions).contains(dimensions) else {
+    guard (1...DatabaseLimits.maximumDimensions).contains(dimensions) else {
       throw VecDBError(
         .invalidArgument, "dimensions is \(dimensions)", at: name,
-        remedy: "Use 1 to \(Limits.maximumDimensions).")
+        remedy: "Use 1 to \(DatabaseLimits.maximumDimensions).")
     }
     return try await writer.exclusively { engine in
       guard engine.state.collection(named: name) == nil else {
@@ -98,9 +98,9 @@ extension Database {
           .alreadyExists, "there is already a collection of that name", at: name,
           remedy: "Use it, drop it, or choose another name.")
       }
-      guard engine.state.collections.count < Limits.maximumCollections else {
+      guard engine.state.collections.count < DatabaseLimits.maximumCollections else {
         throw VecDBError(
-          .limitExceeded, "there are \(Limits.maximumCollections) collections", at: name,
+          .limitExceeded, "there are \(DatabaseLimits.maximumCollections) collections", at: name,
           remedy: "Drop one that is not needed.")
       }
       let id = engine.state.nextCollectionID
@@ -161,10 +161,11 @@ extension Database {
 
   static func requireName(_ name: String, of what: String) throws {
     let isClean = name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f }
-    guard (1...Limits.maximumNameBytes).contains(name.utf8.count), isClean else {
+    guard (1...DatabaseLimits.maximumNameBytes).contains(name.utf8.count), isClean else {
       throw VecDBError(
         .invalidArgument, "the \(what) name '\(name)' cannot be used",
-        remedy: "Use 1 to \(Limits.maximumNameBytes) bytes of UTF-8 without control characters.")
+        remedy:
+          "Use 1 to \(DatabaseLimits.maximumNameBytes) bytes of UTF-8 without control characters.")
     }
   }
 }

@@ -15,7 +15,7 @@ extension Database {
   ///
   /// - Throws: `locked` if a process has the database open elsewhere.
   package static func openCopy(
-    of path: String, in scratch: String, configuration: Configuration
+    of path: String, in scratch: String, configuration: DatabaseConfiguration
   ) async throws -> Database {
     let source = DatabaseDirectory(path: try DatabasePlace.resolve(path, PosixFileSystem()))
     let copy = DatabaseDirectory(path: scratch)

@@ -134,7 +134,7 @@ extension VectorCollection {
     return .answered(
       SearchResult(
         hits: hits, lsn: view.lsn, efSearch: max(effort.near, outcome.ef),
-        plan: outcome.plan.rawValue, codes: walked,
+        plan: SearchPlan(rawValue: outcome.plan.rawValue), codes: walked,
         warning: runtime.health.isPoor
           ? runtime.health.known(for: runtime.generation.number)?.finding : nil,
         distances: outcome.distanceCount, hops: outcome.hopCount,
@@ -185,14 +185,14 @@ extension VectorCollection {
         "the query has \(vector.count) components; '\(name)' has \(dimensions) dimensions",
         at: "query", remedy: "Search with vectors of \(dimensions) components.")
     }
-    guard (1...Limits.maximumK).contains(k) else {
+    guard (1...DatabaseLimits.maximumK).contains(k) else {
       throw VecDBError(
-        .invalidArgument, "k is \(k)", at: "query", remedy: "Use 1 to \(Limits.maximumK).")
+        .invalidArgument, "k is \(k)", at: "query", remedy: "Use 1 to \(DatabaseLimits.maximumK).")
     }
-    guard (1...Limits.maximumK).contains(options.efSearch) else {
+    guard (1...DatabaseLimits.maximumK).contains(options.efSearch) else {
       throw VecDBError(
         .invalidArgument, "efSearch is \(options.efSearch)", at: "query",
-        remedy: "Use 1 to \(Limits.maximumK).")
+        remedy: "Use 1 to \(DatabaseLimits.maximumK).")
     }
     if let recall = options.recall {
       guard recall > 0, recall < 1 else {

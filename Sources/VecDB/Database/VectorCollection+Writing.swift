@@ -8,25 +8,27 @@ extension VectorCollection {
   ///   is empty or longer than 1,024 bytes, a zero vector under cosine; `diskFull`, `overloaded`,
   ///   `poisoned`, `closed`.
   @discardableResult
-  public func upsert(_ record: Record) async throws -> UpsertResult { try await upsert([record]) }
+  public func upsert(_ record: VectorRecord) async throws -> UpsertResult {
+    try await upsert([record])
+  }
 
   /// Writes records as one atomic batch: all or none. More than 16 MiB are split into several
   /// batches, and the result says how many; if one of them fails, those before it stay.
   ///
   /// Of several records with one key the last counts.
   ///
-  /// - Throws: as ``upsert(_:)-(Record)``; `cancelled` where the task is cancelled between two
+  /// - Throws: as ``upsert(_:)-(VectorRecord)``; `cancelled` where the task is cancelled between two
   ///   batches, saying what is durable.
   @discardableResult
-  public func upsert(_ records: [Record]) async throws -> UpsertResult {
+  public func upsert(_ records: [VectorRecord]) async throws -> UpsertResult {
     try await upsert(records, mayReplace: [])
   }
 
-  /// As ``upsert(_:)-([Record])``; a record for which `mayReplace` says no is refused if another with
+  /// As ``upsert(_:)-([VectorRecord])``; a record for which `mayReplace` says no is refused if another with
   /// its key is there that differs from it, or comes in the same call. An empty list allows all.
   ///
   /// - Throws: `alreadyExists`, at `key '…'`; nothing of the batch is written then.
-  package func upsert(_ records: [Record], mayReplace: [Bool]) async throws -> UpsertResult {
+  package func upsert(_ records: [VectorRecord], mayReplace: [Bool]) async throws -> UpsertResult {
     try VecDBError.translating { try requireUsable() }
     let prepared = try VecDBError.translating {
       try records.enumerated().map { index, record in
@@ -53,20 +55,20 @@ extension VectorCollection {
   /// - Parameters:
   ///   - batchSize: records in an atomic batch, 1 to 100,000.
   ///   - onBatch: called after each batch with the sums so far; throw from it to stop.
-  /// - Throws: as ``upsert(_:)-([Record])``; what the sequence throws. A cancelled task ends with
+  /// - Throws: as ``upsert(_:)-([VectorRecord])``; what the sequence throws. A cancelled task ends with
   ///   `cancelled`, also where the sequence just ends then: the error says what is durable.
   @discardableResult
   public func upsert<Records: AsyncSequence>(
     _ records: Records, batchSize: Int = 1_000,
     onBatch: ((UpsertResult) throws -> Void)? = nil
-  ) async throws -> UpsertResult where Records.Element == Record {
+  ) async throws -> UpsertResult where Records.Element == VectorRecord {
     guard (1...100_000).contains(batchSize) else {
       throw VecDBError(
         .invalidArgument, "batchSize is \(batchSize)", at: name, remedy: "Use 1 to 100000.")
     }
     var total = UpsertResult(
       receipt: database.currentReceipt, inserted: 0, updated: 0, unchanged: 0, batches: 0)
-    var batch: [Record] = []
+    var batch: [VectorRecord] = []
     for try await record in records {
       batch.append(record)
       if batch.count == batchSize {
@@ -131,7 +133,7 @@ extension VectorCollection {
       let payload = BatchPayload.encodeWrite(
         collection: runtime.id, dimensions: runtime.definition.dimensions,
         firstSlot: runtime.slotCount, deaths: slots, births: [])
-      guard payload.count <= Limits.maximumBatchBytes else {
+      guard payload.count <= DatabaseLimits.maximumBatchBytes else {
         throw VecDBError(
           .limitExceeded, "\(slots.count) records match, too many for one batch",
           at: runtime.definition.name, remedy: "Delete them with a narrower filter, in parts.")
@@ -145,7 +147,7 @@ extension VectorCollection {
 // MARK: Validation and encoding, on the caller's thread
 
 extension VectorCollection {
-  private func prepare(_ record: Record) throws -> PreparedRecord {
+  private func prepare(_ record: VectorRecord) throws -> PreparedRecord {
     try requireKey(record.key)
     guard record.vector.count == dimensions else {
       throw VecDBError(
@@ -157,7 +159,7 @@ extension VectorCollection {
     let prepared = PreparedRecord(
       key: record.key, vector: record.vector, metadata: try record.metadata.canonicalBytes(),
       expiryMilliseconds: record.expiryMilliseconds ?? 0)
-    guard prepared.sizeBytes <= Limits.maximumBatchBytes - 4_096 else {
+    guard prepared.sizeBytes <= DatabaseLimits.maximumBatchBytes - 4_096 else {
       throw VecDBError(
         .limitExceeded, "the record has \(prepared.sizeBytes) bytes; a batch holds 16 MiB",
         at: "key '\(record.key)'", remedy: "Store less metadata with it.")
@@ -166,18 +168,18 @@ extension VectorCollection {
   }
 
   /// Why a record cannot be written; nil if it can.
-  package func fault(in record: Record) -> VecDBError? {
+  package func fault(in record: VectorRecord) -> VecDBError? {
     do { _ = try prepare(record) } catch { return VecDBError(wrapping: error) }
     return nil
   }
 
   private func requireKey(_ key: String) throws {
     let size = key.utf8.count
-    guard (1...Limits.maximumKeyBytes).contains(size) else {
+    guard (1...DatabaseLimits.maximumKeyBytes).contains(size) else {
       throw VecDBError(
         .invalidArgument,
         size == 0 ? "the key is empty" : "the key has \(size) bytes of UTF-8", at: name,
-        remedy: "Use keys of 1 to \(Limits.maximumKeyBytes) bytes.")
+        remedy: "Use keys of 1 to \(DatabaseLimits.maximumKeyBytes) bytes.")
     }
     guard !key.utf8.contains(0) else {
       throw VecDBError(
@@ -247,7 +249,7 @@ extension VectorCollection {
     var first = 0
     var bytes = 4_096
     for (index, record) in records.enumerated() {
-      if bytes + record.sizeBytes > Limits.maximumBatchBytes {
+      if bytes + record.sizeBytes > DatabaseLimits.maximumBatchBytes {
         batches.append(records[first..<index])
         first = index
         bytes = 4_096

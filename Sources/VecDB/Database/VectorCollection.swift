@@ -36,7 +36,7 @@ extension VectorCollection {
   /// The record with this key, bit for bit as it was written; nil if there is none.
   ///
   /// - Parameter includeVector: false leaves `vector` empty.
-  public func get(_ key: String, includeVector: Bool = true) throws -> Record? {
+  public func get(_ key: String, includeVector: Bool = true) throws -> VectorRecord? {
     try VecDBError.translating {
       try requireUsable()
       return try runtime.index.reading {
@@ -48,7 +48,7 @@ extension VectorCollection {
   }
 
   /// The records with these keys, in their order; nil where there is none.
-  public func get(_ keys: [String]) throws -> [Record?] { try keys.map { try get($0) } }
+  public func get(_ keys: [String]) throws -> [VectorRecord?] { try keys.map { try get($0) } }
 
   /// How many records match. Cost: a pass over the columns that the filter asks for.
   public func count(where filter: Filter) throws -> Int {
@@ -78,10 +78,10 @@ extension VectorCollection {
   }
 
   /// With its vector, the record is compared with its hash before it is handed out.
-  func record(of row: RecordRow, includeVector: Bool) throws -> Record {
+  func record(of row: RecordRow, includeVector: Bool) throws -> VectorRecord {
     let vector = includeVector ? runtime.vector(of: row.slot) : []
     if includeVector { try requireIntact(row, vector) }
-    var record = Record(
+    var record = VectorRecord(
       key: row.key, vector: vector, metadata: try Metadata(canonicalBytes: row.metadata))
     if row.expiryMilliseconds != 0 { record.expiryMilliseconds = row.expiryMilliseconds }
     return record
@@ -106,8 +106,8 @@ extension VectorCollection {
 // MARK: Scrolling
 
 /// Some records in the order of their keys, and where to go on.
-public struct Page: Sendable {
-  public var records: [Record]
+public struct RecordPage: Sendable {
+  public var records: [VectorRecord]
   /// Pass it as `after` to get the next page; nil at the end.
   public var next: String?
 }
@@ -124,7 +124,7 @@ extension VectorCollection {
   public func scroll(
     after cursor: String? = nil, limit: Int = 100, filter: Filter? = nil,
     includeVectors: Bool = true
-  ) throws -> Page {
+  ) throws -> RecordPage {
     try VecDBError.translating {
       try requireUsable()
       guard (1...10_000).contains(limit) else {
@@ -140,7 +140,7 @@ extension VectorCollection {
             try row.metadata.withUnsafeBytes { try plan.matches(canonicalMetadata: $0) }
           } ?? true
         }.map { try record(of: $0, includeVector: includeVectors) }
-        return Page(records: records, next: rows.count == limit ? rows.last?.key : nil)
+        return RecordPage(records: records, next: rows.count == limit ? rows.last?.key : nil)
       }
     }
   }

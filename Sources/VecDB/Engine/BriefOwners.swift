@@ -8,7 +8,7 @@ enum BriefOwners {
   static let note = ", for a moment"
   static let patience = Duration.seconds(60)
 
-  static func owner(_ configuration: Configuration) -> String {
+  static func owner(_ configuration: DatabaseConfiguration) -> String {
     "process \(getpid())" + (configuration.isBrief ? note : "")
   }
 

@@ -36,7 +36,7 @@ final class Checkpointer: @unchecked Sendable {
     appliedLogBytes += logBytes
   }
 
-  func isDue(_ configuration: Configuration) -> Bool {
+  func isDue(_ configuration: DatabaseConfiguration) -> Bool {
     let configured =
       UInt64(clamping: min(configuration.checkpointReplayMilliseconds, 1 << 40))
       * 1_000_000

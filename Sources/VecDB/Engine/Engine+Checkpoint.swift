@@ -111,7 +111,7 @@ extension DatabaseState {
         }
         let next: UInt32 = try reader.read("next collection id")
         let count: UInt32 = try reader.read("collection count")
-        guard Int(count) <= Limits.maximumCollections else { throw reader.failure("count") }
+        guard Int(count) <= DatabaseLimits.maximumCollections else { throw reader.failure("count") }
         let entries = try (0..<count).map { _ in
           try CatalogEntry(from: &reader, version: version)
         }

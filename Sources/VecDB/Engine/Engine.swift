@@ -18,7 +18,7 @@ import VecDBThreads
 final class Engine: @unchecked Sendable {
   let directory: DatabaseDirectory
   let fileSystem: any FileSystem
-  let configuration: Configuration
+  let configuration: DatabaseConfiguration
   let log: WriteAheadLog
   let records: RecordStore
   let blocks: BlockStore
@@ -89,7 +89,7 @@ final class Engine: @unchecked Sendable {
   }
 
   init(
-    directory: DatabaseDirectory, fileSystem: any FileSystem, configuration: Configuration,
+    directory: DatabaseDirectory, fileSystem: any FileSystem, configuration: DatabaseConfiguration,
     lock: any FileLock, log: WriteAheadLog, records: RecordStore, blocks: BlockStore,
     state: DatabaseState, checkpointer: Checkpointer, holds: LogHolds, clock: LogClock
   ) {

@@ -67,11 +67,13 @@ final class Maintainer {
 
   /// Whether dead slots of a collection wait to be freed. No slot is freed while a rebuild goes on: one
   /// that follows the other without this in between would keep them for ever.
-  func hasWork(_ collection: CollectionRuntime, _ configuration: Configuration) -> Bool {
+  func hasWork(_ collection: CollectionRuntime, _ configuration: DatabaseConfiguration) -> Bool {
     cycle?.collection == collection.id || isDue(collection, configuration)
   }
 
-  private func isDue(_ collection: CollectionRuntime, _ configuration: Configuration) -> Bool {
+  private func isDue(_ collection: CollectionRuntime, _ configuration: DatabaseConfiguration)
+    -> Bool
+  {
     let index = collection.index
     let nodes = index.graphSlotCount
     guard nodes > 0, collection.maySlotsBeFreed else { return false }

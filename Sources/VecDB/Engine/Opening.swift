@@ -13,7 +13,7 @@ import VecDBThreads
 enum Opening {
   /// Opens the database at `path`, or creates it where the configuration allows.
   static func open(
-    _ path: String, fileSystem: any FileSystem, configuration: Configuration
+    _ path: String, fileSystem: any FileSystem, configuration: DatabaseConfiguration
   ) throws -> Engine {
     let directory = DatabaseDirectory(path: path)
     try requireKnownKernels()
@@ -72,7 +72,7 @@ enum Opening {
   /// Builds an empty database beside `path` and renames it into place, so that a crash leaves all
   /// of it or nothing. It is locked from before anybody else can see it.
   private static func create(
-    _ directory: DatabaseDirectory, _ files: any FileSystem, _ configuration: Configuration
+    _ directory: DatabaseDirectory, _ files: any FileSystem, _ configuration: DatabaseConfiguration
   ) throws -> Engine {
     let staging = try StagingDirectory(
       for: directory.path, .creating, files, configuration.logger)
@@ -103,7 +103,7 @@ enum Opening {
   /// Writes a manifest of `state` under `identity`, and an empty log that goes on from it.
   static func populate(
     _ directory: DatabaseDirectory, _ blocks: BlockStore, _ files: any FileSystem,
-    _ configuration: Configuration, identity: LogIdentity, state: DatabaseState,
+    _ configuration: DatabaseConfiguration, identity: LogIdentity, state: DatabaseState,
     previous: Manifest?, notBefore timeMilliseconds: Int64 = 0
   ) throws {
     let manifest = Manifest(
@@ -127,7 +127,7 @@ enum Opening {
 
 extension Opening {
   static func recover(
-    _ directory: DatabaseDirectory, _ files: any FileSystem, _ configuration: Configuration,
+    _ directory: DatabaseDirectory, _ files: any FileSystem, _ configuration: DatabaseConfiguration,
     lock: any FileLock
   ) throws -> Engine {
     let blocks = try BlockStore(directory: directory.path, fileSystem: files)
@@ -294,7 +294,7 @@ extension Opening {
   }
 }
 
-extension Configuration {
+extension DatabaseConfiguration {
   var resolvedThreads: Int {
     buildThreads > 0 ? buildThreads : ProcessInfo.processInfo.activeProcessorCount
   }

@@ -4,7 +4,7 @@ import VecDBBytes
 /// Hands progress on, at most ten times a second, and always at the beginning and end of a stage.
 final class ProgressReporter: Sendable {
   private struct State {
-    var current = Progress(stage: "", doneBytes: 0, totalBytes: 0)
+    var current = WorkProgress(stage: "", doneBytes: 0, totalBytes: 0)
     var lastNanoseconds: UInt64 = 0
   }
 
@@ -14,7 +14,7 @@ final class ProgressReporter: Sendable {
   init(_ handler: ProgressHandler?) { self.handler = handler }
 
   func begin(_ stage: String, totalBytes: Int = 0) {
-    let progress = Progress(stage: stage, doneBytes: 0, totalBytes: totalBytes)
+    let progress = WorkProgress(stage: stage, doneBytes: 0, totalBytes: totalBytes)
     state.withLock { $0.current = progress }
     handler?(progress)
   }
@@ -30,9 +30,9 @@ final class ProgressReporter: Sendable {
     }
   }
 
-  private func update(_ change: (inout Progress) -> Void) {
+  private func update(_ change: (inout WorkProgress) -> Void) {
     guard let handler else { return }
-    let due = state.withLock { state -> Progress? in
+    let due = state.withLock { state -> WorkProgress? in
       change(&state.current)
       let now = DispatchTime.now().uptimeNanoseconds
       let isDue = now - state.lastNanoseconds > 100_000_000

@@ -87,7 +87,7 @@ final class WriteQueue: Sendable {
           if count == 0 { count = 1 }
           break
         }
-        if count > 0, bytes + request.sizeBytes > Limits.maximumBatchBytes { break }
+        if count > 0, bytes + request.sizeBytes > DatabaseLimits.maximumBatchBytes { break }
         count += 1
         bytes += request.sizeBytes
       }

@@ -13,7 +13,7 @@ final class Writer: Sendable {
   private let engine: Engine
   private let timeoutMilliseconds: Int
 
-  init(engine: Engine, configuration: Configuration) {
+  init(engine: Engine, configuration: DatabaseConfiguration) {
     self.engine = engine
     queue = WriteQueue(limitBytes: configuration.writeQueueBytes, shared: engine.shared)
     timeoutMilliseconds = configuration.writeQueueTimeoutMilliseconds

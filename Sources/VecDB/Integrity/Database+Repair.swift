@@ -28,12 +28,12 @@ extension Database {
   ///
   /// - Parameters:
   ///   - repository: a repository of this database; nil to use only what is here.
-  ///   - configuration: its ``Configuration/repositoryKey`` opens an encrypted repository.
+  ///   - configuration: its ``DatabaseConfiguration/repositoryKey`` opens an encrypted repository.
   /// - Throws: `notFound`, `locked`, `invalidArgument` if the repository is another database's,
   ///   `corrupt` if no manifest can be read, `diskFull`, `inputOutput`.
   public static func repair(
     at path: String, from repository: String? = nil,
-    configuration: Configuration = Configuration()
+    configuration: DatabaseConfiguration = DatabaseConfiguration()
   ) async throws -> RepairReport {
     try await repair(
       at: path, from: repository, fileSystem: PosixFileSystem(), configuration: configuration)
@@ -41,7 +41,7 @@ extension Database {
 
   package static func repair(
     at path: String, from repository: String?, fileSystem: any FileSystem,
-    configuration: Configuration
+    configuration: DatabaseConfiguration
   ) async throws -> RepairReport {
     try await onBackground {
       try VecDBError.translating {

@@ -12,13 +12,13 @@ import VecDBThreads
 struct RepairRun {
   let directory: DatabaseDirectory
   let files: any FileSystem
-  let configuration: Configuration
+  let configuration: DatabaseConfiguration
   let source: StoredRepository?
   private var report = RepairReport(
     repairs: [], missing: [], fetchedBlocks: 0, fetchedBytes: 0, check: nil, seconds: 0)
 
   init(
-    path: String, files: any FileSystem, configuration: Configuration,
+    path: String, files: any FileSystem, configuration: DatabaseConfiguration,
     source: StoredRepository?
   ) {
     directory = DatabaseDirectory(path: path)

@@ -6,7 +6,7 @@ import VecDBThreads
 /// Opening and closing: what a database consists of, and what works beside it.
 extension Database {
   /// Opens the database at `path`, and creates it if there is none (see
-  /// ``Configuration/createIfMissing``).
+  /// ``DatabaseConfiguration/createIfMissing``).
   ///
   /// Opening maps the newest checkpoint, which does not depend on the number of records, and
   /// replays the log behind it; after ``close()`` there is nothing to replay.
@@ -16,7 +16,7 @@ extension Database {
   /// - Throws: `locked`, naming the process that has it open; `corrupt`, naming the file, with all
   ///   files left as they were; `notFound`; `unknownVersion`; `inputOutput`.
   public static func open(
-    at path: String, configuration: Configuration = Configuration()
+    at path: String, configuration: DatabaseConfiguration = DatabaseConfiguration()
   ) async throws -> Database {
     let giveUp = ContinuousClock.now + BriefOwners.patience
     while true {
@@ -29,13 +29,15 @@ extension Database {
   }
 
   /// As ``open(at:configuration:)``, without waiting.
-  package static func openNow(at path: String, configuration: Configuration) throws -> Database {
+  package static func openNow(at path: String, configuration: DatabaseConfiguration) throws
+    -> Database
+  {
     try open(at: path, fileSystem: PosixFileSystem(), configuration: configuration)
   }
 
   /// As ``open(at:configuration:)``, on any file system.
   package static func open(
-    at path: String, fileSystem: any FileSystem, configuration: Configuration
+    at path: String, fileSystem: any FileSystem, configuration: DatabaseConfiguration
   ) throws -> Database {
     try VecDBError.translating {
       guard !path.isEmpty else {
@@ -57,7 +59,7 @@ extension Database {
   }
 
   /// Waits for writes that are under way, writes a checkpoint (see
-  /// ``Configuration/checkpointOnClose``), and closes the files. Further calls throw `closed`;
+  /// ``DatabaseConfiguration/checkpointOnClose``), and closes the files. Further calls throw `closed`;
   /// closing twice is fine.
   public func close() async throws {
     guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }

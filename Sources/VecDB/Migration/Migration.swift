@@ -26,7 +26,7 @@ public final class Migration: Sendable {
   /// Records that have no vector in the new space yet, or one from before their last change.
   public struct Page: Sendable {
     /// With their old vectors.
-    public var records: [Record]
+    public var records: [VectorRecord]
     /// To be passed to `supply`: what changes after it is asked for again.
     public var lsn: UInt64
     /// Pass it as `after` to get the next page; nil at the end.
@@ -73,7 +73,7 @@ public final class Migration: Sendable {
           .invalidArgument, "limit is \(limit)", at: collection, remedy: "Use 1 to 10000.")
       }
       let lsn = database.lsn
-      var found: [Record] = []
+      var found: [VectorRecord] = []
       var last = cursor
       while true {
         let rows = try database.records.scan(
@@ -84,7 +84,7 @@ public final class Migration: Sendable {
           last = row.key
           if try isCurrent(row, slot) { continue }
           found.append(
-            Record(
+            VectorRecord(
               key: row.key, vector: source.vector(of: row.slot),
               metadata: try Metadata(canonicalBytes: row.metadata)))
           if found.count == limit { return Page(records: found, lsn: lsn, next: row.key) }
@@ -115,11 +115,11 @@ public final class Migration: Sendable {
     _ vectors: [(key: String, vector: [Float])], asOf lsn: UInt64
   ) async throws -> Int {
     try VecDBError.translating { try requireUsable() }
-    var records: [Record] = []
+    var records: [VectorRecord] = []
     for (key, vector) in vectors {
       guard let row = try currentRow(key, asOf: lsn) else { continue }
       let metadata = try VecDBError.translating { try Metadata(canonicalBytes: row.metadata) }
-      var record = Record(key: key, vector: vector, metadata: metadata)
+      var record = VectorRecord(key: key, vector: vector, metadata: metadata)
       if row.expiryMilliseconds != 0 { record.expiryMilliseconds = row.expiryMilliseconds }
       records.append(record)
     }

@@ -14,7 +14,7 @@ public struct TimingStats: Sendable, Hashable, Codable {
 }
 
 /// What the scrub in the background has read and found; see
-/// ``Configuration/scrubBytesPerSecond``.
+/// ``DatabaseConfiguration/scrubBytesPerSecond``.
 public struct ScrubStats: Sendable, Hashable, Codable {
   /// Passes over everything since the opening.
   public var passes = 0

@@ -1,6 +1,6 @@
 /// How a backup is made.
 public struct BackupOptions: Sendable {
-  /// Bytes a second that are sent at most; nil takes ``Configuration/backupBytesPerSecond``.
+  /// Bytes a second that are sent at most; nil takes ``DatabaseConfiguration/backupBytesPerSecond``.
   public var bytesPerSecond: Int?
   /// Run at the lowest priority, so that searches and writes of this machine do not wait for it. Default
   /// true.
@@ -9,7 +9,7 @@ public struct BackupOptions: Sendable {
   /// missing there: blocks, and the log since the oldest restore point as far as it is still here.
   /// Default false.
   public var repair = false
-  /// Encrypts the repository; nil takes ``Configuration/repositoryKey``.
+  /// Encrypts the repository; nil takes ``DatabaseConfiguration/repositoryKey``.
   public var key: (any RepositoryKey)?
 
   public init(

@@ -100,8 +100,9 @@ extension RebuildOptions {
     try require(
       (1...1_000).contains(gate.k), "the gate's k is \(gate.k)", "Use 1 to 1000.")
     try require(
-      (1...Limits.maximumK).contains(gate.efSearch), "the gate's efSearch is \(gate.efSearch)",
-      "Use 1 to \(Limits.maximumK).")
+      (1...DatabaseLimits.maximumK).contains(gate.efSearch),
+      "the gate's efSearch is \(gate.efSearch)",
+      "Use 1 to \(DatabaseLimits.maximumK).")
     try require(
       gate.minimumRecall.map { (0...1).contains($0) } ?? true,
       "the minimum recall is \(gate.minimumRecall ?? 0)", "Use 0 to 1.")

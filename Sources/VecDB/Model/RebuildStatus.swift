@@ -1,8 +1,7 @@
 /// Where a collection's rebuild stands.
 public struct RebuildStatus: Sendable, Hashable, Codable {
   public var collection: String
-  /// `none`, `preparing`, `building`, `catchingUp`, `validating`, `swapping`, `refused` or `grace`.
-  public var stage: String
+  public var stage: RebuildStage
   /// The generation that the rebuild makes, or the one that serves where there is none.
   public var generation: UInt32
   public var m: Int

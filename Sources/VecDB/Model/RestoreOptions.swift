@@ -23,7 +23,7 @@ public struct RestoreOptions: Sendable {
   /// repository. The database that was backed up there must not be used any more. Default false: the
   /// copy is a database of its own.
   public var continues = false
-  /// Opens an encrypted repository; nil takes ``Configuration/repositoryKey``.
+  /// Opens an encrypted repository; nil takes ``DatabaseConfiguration/repositoryKey``.
   public var key: (any RepositoryKey)?
 
   public init(

@@ -66,9 +66,8 @@ public struct SearchResult: Sendable {
   public var lsn: UInt64
   /// The efSearch used.
   public var efSearch: Int
-  /// How the search was done: `graph`; with a filter `filteredGraph` through all nodes, or `twoHop`
-  /// from one matching node to the next; `scan` if every matching record was compared.
-  public var plan: String
+  /// How the search was done.
+  public var plan: SearchPlan
   /// What the walk compared: `bytes` for 8-bit codes, `float32` for the vectors; `none` where there
   /// was no walk.
   public var codes: String = "none"

@@ -1,7 +1,7 @@
 // Vectors in other types than Float. All values of these types are floats too, so that nothing is
 // lost: a record's `vector` has exactly the values that were given.
 
-extension Record {
+extension VectorRecord {
   #if !((os(macOS) || targetEnvironment(macCatalyst)) && arch(x86_64))
     /// A record with a vector of half-precision components.
     public init(key: String, float16 vector: [Float16], metadata: Metadata = [:]) {

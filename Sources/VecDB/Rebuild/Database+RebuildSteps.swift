@@ -4,7 +4,7 @@ import VecDBIndex
 /// For tests and drills: rebuilds in small steps, and candidates to look into.
 extension Database {
   /// Does the next step of every rebuild; false if none is under way. Only with
-  /// `Configuration.rebuildsInBackground` off.
+  /// `DatabaseConfiguration.rebuildsInBackground` off.
   package func stepRebuilds() -> Bool { rebuilds.stepAll() }
 
   /// Applies the policy now.

@@ -8,7 +8,7 @@ struct RebuildBound {
   /// Dead slots at which the old generation is given up before the grace period ends.
   var grace: Int
 
-  init(liveCount: Int, _ configuration: Configuration) {
+  init(liveCount: Int, _ configuration: DatabaseConfiguration) {
     if let fixed = configuration.rebuildDeadSlots {
       (building, grace) = (fixed, fixed)
     } else {

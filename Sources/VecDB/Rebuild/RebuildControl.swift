@@ -47,7 +47,8 @@ extension Database {
       answer.report = try await collection.rebuild(request.options ?? RebuildOptions()) { status in
         // Counted in records, not bytes.
         progress?(
-          Progress(stage: status.stage, doneBytes: status.done, totalBytes: status.total))
+          WorkProgress(
+            stage: status.stage.rawValue, doneBytes: status.done, totalBytes: status.total))
       }
     case .begin:
       answer.status = try await collection.beginRebuild(request.options ?? RebuildOptions())

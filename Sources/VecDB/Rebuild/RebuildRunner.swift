@@ -257,7 +257,9 @@ final class RebuildRunner: Companion {
       job.live.withLock { $0.machine.noteCheckpoint() }
     case .judge: try judge(job, rebuild, other)
     case .swap: try swap(job, rebuild, other)
-    case .drop(let reason): try end(job, rebuild, "the gate refused it: \(reason)")
+    case .drop(let reason):
+      job.runtime.rebuilds.withLock { $0.refusedByGate = rebuild.number }
+      try end(job, rebuild, "the gate refused it: \(reason)")
     case .retire: try end(job, rebuild, "")
     case .rest: break
     }

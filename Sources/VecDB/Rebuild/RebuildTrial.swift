@@ -136,7 +136,7 @@ struct RebuildTrial {
     while try index.insertAdopted(at: view.lsn) {
       try cancellation.check()
       progress?(
-        Progress(stage: stage, doneBytes: index.graphSlotCount, totalBytes: view.slotCount))
+        WorkProgress(stage: stage, doneBytes: index.graphSlotCount, totalBytes: view.slotCount))
     }
     index.publish(lsn: view.lsn)
     return index

@@ -88,7 +88,7 @@ extension VectorCollection {
       if let state, state.number == generation {
         if state.phase == .grace { return report(state, status, since: started) }
         try requireProgress()
-        if status.stage == RebuildMachine.Stage.refused.rawValue, let gate = status.gate {
+        if status.stage == .refused, let gate = status.gate {
           throw refused(gate.refusals.joined(separator: "; "), "It is kept: cancel it when done.")
         }
       } else if let served, served.number == generation, outcome?.kind == .retired {
@@ -96,7 +96,7 @@ extension VectorCollection {
         return report(served, status, since: started)
       } else {
         let reason = outcome.map { $0.number == generation ? $0.reason : "" } ?? ""
-        guard reason.hasPrefix("the gate refused it") else {
+        guard runtime.rebuilds.withLock({ $0.refusedByGate }) == generation else {
           throw VecDBError(.cancelled, "the rebuild was ended: \(reason)", at: name)
         }
         throw refused(reason, "Rebuild with other parameters or another gate.")
@@ -137,7 +137,7 @@ extension VectorCollection {
     try VecDBError.translating { try requireUsable() }
     let rebuilds = runtime.rebuilds.withLock { $0 }
     var status = RebuildStatus(
-      collection: name, stage: "none", generation: runtime.generation.number,
+      collection: name, stage: .none, generation: runtime.generation.number,
       m: runtime.options.m, efConstruction: runtime.options.efConstruction, originLSN: 0, done: 0,
       total: 0, recordsPerSecond: 0, secondsLeft: nil, lag: 0, isPaused: false,
       searchMilliseconds: nil, budget: nil, graceSecondsLeft: nil, reason: "", gate: nil,
@@ -147,7 +147,8 @@ extension VectorCollection {
       return status
     }
     let live = job.live.withLock { $0 }
-    status.stage = state.phase == .grace ? "grace" : live.machine.stage.rawValue
+    status.stage =
+      state.phase == .grace ? .grace : RebuildStage(rawValue: live.machine.stage.rawValue)
     status.generation = state.number
     status.m = state.plan.options.m
     status.efConstruction = state.plan.options.efConstruction

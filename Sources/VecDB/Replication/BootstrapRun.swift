@@ -17,11 +17,11 @@ package struct BootstrapRun {
 
   private let path: String
   private let files: any FileSystem
-  private let configuration: Configuration
+  private let configuration: DatabaseConfiguration
   private let progress: ProgressReporter
 
   package init(
-    path: String, files: any FileSystem, configuration: Configuration,
+    path: String, files: any FileSystem, configuration: DatabaseConfiguration,
     progress: ProgressHandler? = nil
   ) {
     self.path = path

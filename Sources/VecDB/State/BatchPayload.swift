@@ -71,7 +71,7 @@ package struct CollectionDefinition: Sendable, Hashable {
   init(from reader: inout ByteReader) throws {
     id = try reader.read("collection id")
     name = try reader.readString(
-      maximum: Limits.maximumStoredNameBytes, "collection name")
+      maximum: DatabaseLimits.maximumStoredNameBytes, "collection name")
     dimensions = Int(try reader.read(UInt32.self, "dimensions"))
     guard let metric = Metric(code: try reader.read("metric")) else {
       throw reader.failure("metric")
@@ -79,7 +79,7 @@ package struct CollectionDefinition: Sendable, Hashable {
     self.metric = metric
     options = try IndexOptions(from: &reader)
     seed = try reader.read("seed")
-    guard (1...Limits.maximumDimensions).contains(dimensions) else {
+    guard (1...DatabaseLimits.maximumDimensions).contains(dimensions) else {
       throw reader.failure("dimensions")
     }
   }

@@ -18,6 +18,8 @@ struct Rebuilds: Sendable {
   var slotHolds = 0
   /// The rebuild whose generation served last, as this process saw it begin to.
   var lastServed: RebuildState?
+  /// The candidate that the gate of this process refused last.
+  var refusedByGate: UInt32?
   /// Whether the rebuild costs so many slots that it must get on.
   var isPressed = false
 

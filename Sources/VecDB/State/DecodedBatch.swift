@@ -96,7 +96,7 @@ package enum DecodedBatch {
     case .mark:
       let isSet: UInt8 = try reader.read("whether the mark is set")
       guard isSet <= 1 else { throw reader.failure("whether the mark is set") }
-      let name = try reader.readString(maximum: Limits.maximumNameBytes, "name of the mark")
+      let name = try reader.readString(maximum: DatabaseLimits.maximumNameBytes, "name of the mark")
       let time: Int64 = try reader.read("time of the mark")
       try reader.expectEnd("end of batch")
       return .mark(name: name, isSet: isSet == 1, timeMilliseconds: time)
@@ -127,7 +127,7 @@ package enum DecodedBatch {
     let birthCount = Int(try reader.read(UInt32.self, "births"))
     let dimensions = Int(try reader.read(UInt32.self, "dimensions"))
     let reusedCount = isReusing ? Int(try reader.read(UInt32.self, "reused slots")) : 0
-    guard (1...Limits.maximumDimensions).contains(dimensions),
+    guard (1...DatabaseLimits.maximumDimensions).contains(dimensions),
       deathCount + reusedCount <= reader.remaining / 4, reusedCount <= birthCount,
       birthCount <= reader.remaining / (dimensions * 4 + 48)
     else { throw reader.failure("counts") }
@@ -142,7 +142,7 @@ package enum DecodedBatch {
     for _ in 0..<birthCount {
       births.append(
         DecodedBirth(
-          key: try reader.readCounted(maximum: Limits.maximumKeyBytes, "key"),
+          key: try reader.readCounted(maximum: DatabaseLimits.maximumKeyBytes, "key"),
           metadata: try reader.readCounted("metadata"),
           expiryMilliseconds: try reader.read("expiry"),
           hash: try reader.readDigest("record hash"),

@@ -148,8 +148,8 @@ struct ArchiveArguments: ParsableArguments {
   var archive: String?
   @OptionGroup var key: KeyOptions
 
-  func configuration() throws -> Configuration {
-    var configuration = Configuration()
+  func configuration() throws -> DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.archive = archive.map { ArchiveOptions(repository: $0) }
     configuration.repositoryKey = try key.key()
     configuration.logger.logLevel = .warning

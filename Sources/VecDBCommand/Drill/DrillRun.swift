@@ -117,7 +117,7 @@ struct DrillRun {
     try find(record, in: collection)
   }
 
-  private func find(_ record: Record, in collection: VectorCollection) throws {
+  private func find(_ record: VectorRecord, in collection: VectorCollection) throws {
     let hits = try collection.search(record.vector, k: 1, options: .init(exact: true)).hits
     // Others may have the same vector. The inner product is largest for longer ones.
     let limit: Float = collection.metric == .cosine ? 1e-5 : 0
@@ -350,10 +350,10 @@ struct DrillRun {
 }
 
 extension DrillStage {
-  func records(_ prefix: String, count: Int) -> [Record] {
+  func records(_ prefix: String, count: Int) -> [VectorRecord] {
     var generator = DrillGenerator(seed: UInt64(prefix.utf8.count) + 7)
     return (0..<count).map { number in
-      Record(key: "\(prefix)\(number)", vector: vector(number, &generator))
+      VectorRecord(key: "\(prefix)\(number)", vector: vector(number, &generator))
     }
   }
 }

@@ -51,8 +51,8 @@ struct DrillStage {
     return stage
   }
 
-  static var configuration: Configuration {
-    var configuration = Configuration()
+  static var configuration: DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.logger.logLevel = .critical
     return configuration
   }
@@ -66,7 +66,7 @@ struct DrillStage {
     for start in stride(from: 0, to: 20_000, by: 2_000) {
       try await collection.upsert(
         (start..<start + 2_000).map { number in
-          Record(
+          VectorRecord(
             key: "base-\(number)", vector: centres[number % 200].map { $0 + generator.normal() })
         })
     }

@@ -2,7 +2,7 @@ import VecDB
 
 /// A record as a row of a file describes it.
 struct ImportRow: Sendable {
-  var record: Record
+  var record: VectorRecord
   /// Counted from 0, as keys are.
   var number: Int
   /// Whether its number is its key.

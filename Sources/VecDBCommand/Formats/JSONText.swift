@@ -3,7 +3,7 @@ import VecDB
 /// The JSON that the command reads and writes, in the library's canonical form.
 enum JSONText {
   /// `{"key":"17","vector":[…],"metadata":{…}}` and the end of the line.
-  static func line(_ record: Record, includeVector: Bool) -> [UInt8] {
+  static func line(_ record: VectorRecord, includeVector: Bool) -> [UInt8] {
     var writer = JSONWriter(reservingCapacity: includeVector ? record.vector.count * 8 + 256 : 256)
     writer.beginObject()
     writer.name("key")

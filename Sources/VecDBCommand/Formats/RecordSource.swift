@@ -56,7 +56,7 @@ final class RecordSource {
       fields.fields.merge(line.fields) { _, new in new }
     }
     let key = try key(found.key, fields)
-    var record = Record(key: key ?? "", vector: found.vector, metadata: fields)
+    var record = VectorRecord(key: key ?? "", vector: found.vector, metadata: fields)
     record.expiryMilliseconds = found.expiryMilliseconds
     if key == nil {
       let (number, overflow) = row.addingReportingOverflow(keyOffset)

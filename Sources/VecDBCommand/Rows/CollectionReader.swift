@@ -4,7 +4,7 @@ import VecDB
 struct CollectionReader {
   let dimensions: Int
   let metric: Metric
-  let get: (_ key: String, _ includeVector: Bool) async throws -> Record?
+  let get: (_ key: String, _ includeVector: Bool) async throws -> VectorRecord?
   let search: (_ vector: [Float], _ k: Int, _ options: SearchOptions) async throws -> SearchResult
 
   init(_ access: Access, collection name: String) async throws {

@@ -6,9 +6,10 @@ struct CollectionWriter: Sendable {
   let dimensions: Int
   let metric: Metric
   /// As `VectorCollection.upsert(_:mayReplace:)`.
-  let upsert: @Sendable (_ records: [Record], _ mayReplace: [Bool]) async throws -> UpsertResult
+  let upsert:
+    @Sendable (_ records: [VectorRecord], _ mayReplace: [Bool]) async throws -> UpsertResult
   /// What is wrong with a record, as far as it is known here.
-  let fault: @Sendable (Record) -> VecDBError?
+  let fault: @Sendable (VectorRecord) -> VecDBError?
 
   init(_ collection: VectorCollection) {
     name = collection.name

@@ -42,7 +42,8 @@ enum Session {
 
   /// Opens the database, or what can be read of it where nothing can be written.
   fileprivate static func open<Result>(
-    _ path: String, _ configuration: Configuration, _ body: (Database) async throws -> Result
+    _ path: String, _ configuration: DatabaseConfiguration,
+    _ body: (Database) async throws -> Result
   ) async throws -> Result {
     let database: Database
     do { database = try Database.openNow(at: path, configuration: configuration) } catch let
@@ -60,8 +61,8 @@ enum Session {
 
   fileprivate static func configuration(
     create: Bool, buildThreads: Int, isBrief: Bool, key: (any RepositoryKey)?
-  ) -> Configuration {
-    var configuration = Configuration()
+  ) -> DatabaseConfiguration {
+    var configuration = DatabaseConfiguration()
     configuration.createIfMissing = create
     configuration.buildThreads = buildThreads
     configuration.repositoryKey = key
@@ -173,7 +174,7 @@ extension Session {
         throw VecDBError(
           .invalidArgument,
           "another process has the database open, and encrypts with its own key", at: path,
-          remedy: "Leave the key out, and set Configuration.repositoryKey in that process.")
+          remedy: "Leave the key out, and set DatabaseConfiguration.repositoryKey in that process.")
       }
       let printed = Output.printedBytes
       do { return try await body(.remote(owner)) } catch let error as VecDBError

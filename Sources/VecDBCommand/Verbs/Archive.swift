@@ -8,7 +8,7 @@ struct Archive: AsyncParsableCommand {
       Together with the restore points of vecdb backup, archived log lets every moment be restored. \
       Where another process has the database open, --every goes on until this command is ended: it \
       waits while the repository is full, and for the next process where that one ends. The process \
-      may also archive by itself (see Configuration.archive).
+      may also archive by itself (see DatabaseConfiguration.archive).
 
       EXAMPLE
         vecdb archive photos.vecdb /backup/photos

@@ -93,7 +93,7 @@ struct Check: AsyncParsableCommand {
 extension Check {
   /// Repairs, and throws if something could not be had.
   private func runRepair() async throws {
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.repositoryKey = try key.key()
     let report = try await Database.repair(
       at: target.database, from: from, configuration: configuration)

@@ -99,7 +99,7 @@ struct Import: AsyncParsableCommand {
     }
     var options = try node.options(database: target.database)
     acknowledgement.apply(to: &options)
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.buildThreads = threads
     configuration.logger.logLevel = .warning
     let primary = try await ReplicationNode.serve(

@@ -23,7 +23,7 @@ struct Rejoin: AsyncParsableCommand {
 
   func run() async throws {
     let options = try node.options(database: target.database, peers: [primary])
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.logger.logLevel = .warning
     let following = try await ReplicationNode.follow(
       target.database, options: options, configuration: configuration)

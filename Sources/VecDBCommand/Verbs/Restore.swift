@@ -94,7 +94,7 @@ struct Restore: AsyncParsableCommand {
     let bar = ProgressBar.bytes(events: progress.progressEvents)
     let repositoryKey = try key.key()
     if let into { return try await restore(target, into: into, repositoryKey, bar) }
-    var configuration = Configuration()
+    var configuration = DatabaseConfiguration()
     configuration.logger.logLevel = .warning
     configuration.repositoryKey = repositoryKey
     var options = RestoreOptions()

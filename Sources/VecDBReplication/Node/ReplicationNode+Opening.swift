@@ -15,7 +15,7 @@ extension ReplicationNode {
   }
 
   /// There must be a database.
-  var openingConfiguration: Configuration {
+  var openingConfiguration: DatabaseConfiguration {
     var configuration = configuration
     configuration.createIfMissing = false
     return configuration

@@ -29,7 +29,7 @@ public final class ReplicationNode: @unchecked Sendable {
 
   let path: String
   let options: ReplicationOptions
-  let configuration: Configuration
+  let configuration: DatabaseConfiguration
   let files: any FileSystem
   let queue = DispatchQueue(label: "vecdb.replication", qos: .userInitiated)
   let transport: WireTransport
@@ -68,7 +68,7 @@ public final class ReplicationNode: @unchecked Sendable {
     var reopenings = 0
     var isFetching = false
     /// How far that is, and whom it comes from.
-    var fetched: Progress?
+    var fetched: WorkProgress?
     var snapshot: RemoteSnapshot?
     /// One copy takes the place of another at this moment.
     var isReplacing = false
@@ -86,7 +86,8 @@ public final class ReplicationNode: @unchecked Sendable {
   private var timer: (any DispatchSourceTimer)?
 
   init(
-    path: String, options: ReplicationOptions, configuration: Configuration, files: any FileSystem,
+    path: String, options: ReplicationOptions, configuration: DatabaseConfiguration,
+    files: any FileSystem,
     record: NodeRecord
   ) {
     self.path = path
@@ -103,7 +104,8 @@ public final class ReplicationNode: @unchecked Sendable {
 
   /// Opens the database at `path` as what it was: a primary, unless it followed before.
   public static func serve(
-    _ path: String, options: ReplicationOptions, configuration: Configuration = Configuration()
+    _ path: String, options: ReplicationOptions,
+    configuration: DatabaseConfiguration = DatabaseConfiguration()
   ) async throws -> ReplicationNode {
     try await start(path, options, configuration, asFollower: false)
   }
@@ -113,7 +115,8 @@ public final class ReplicationNode: @unchecked Sendable {
   /// A database that was a primary until now stays one on the disk until a peer of the same database
   /// has been reached: a wrong address changes nothing.
   public static func follow(
-    _ path: String, options: ReplicationOptions, configuration: Configuration = Configuration()
+    _ path: String, options: ReplicationOptions,
+    configuration: DatabaseConfiguration = DatabaseConfiguration()
   ) async throws -> ReplicationNode {
     guard !options.peers.isEmpty else {
       throw VecDBError(
@@ -123,7 +126,8 @@ public final class ReplicationNode: @unchecked Sendable {
   }
 
   private static func start(
-    _ path: String, _ options: ReplicationOptions, _ configuration: Configuration, asFollower: Bool
+    _ path: String, _ options: ReplicationOptions, _ configuration: DatabaseConfiguration,
+    asFollower: Bool
   ) async throws -> ReplicationNode {
     guard (1...255).contains(options.name.utf8.count) else {
       throw VecDBError(.invalidArgument, "the node's name is '\(options.name)'")

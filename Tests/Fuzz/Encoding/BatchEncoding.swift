@@ -72,15 +72,17 @@ extension BatchEncoding {
   }
 
   private mutating func create() {
-    let size = choices.size(around: Limits.maximumStoredNameBytes)
+    let size = choices.size(around: DatabaseLimits.maximumStoredNameBytes)
     let name = choices.text(bytes: size)
     let definition = CollectionDefinition(
-      id: choices.number(), name: name, dimensions: choices.size(around: Limits.maximumDimensions),
+      id: choices.number(), name: name,
+      dimensions: choices.size(around: DatabaseLimits.maximumDimensions),
       metric: Metric.allCases[choices.one(of: 4)], options: index(), seed: choices.number())
     prove(
       "create", BatchPayload.encodeCreate(definition),
-      isWithinLimits: size <= Limits.maximumStoredNameBytes && Self.isValid(definition.options)
-        && (1...Limits.maximumDimensions).contains(definition.dimensions)
+      isWithinLimits: size <= DatabaseLimits.maximumStoredNameBytes
+        && Self.isValid(definition.options)
+        && (1...DatabaseLimits.maximumDimensions).contains(definition.dimensions)
     ) {
       guard case .create(let found) = $0 else { return false }
       return found == definition && found.name.utf8.elementsEqual(name.utf8)
@@ -97,11 +99,12 @@ extension BatchEncoding {
 
   private mutating func write() {
     let dimensions = choices.flag() ? 1 + choices.one(of: 8) : choices.size(around: 65_536)
-    var isWithinLimits = (1...Limits.maximumDimensions).contains(dimensions)
+    var isWithinLimits = (1...DatabaseLimits.maximumDimensions).contains(dimensions)
     var births: [PreparedRecord] = []
     for _ in 0..<choices.one(of: dimensions > 64 ? 3 : 20) {
-      let size = choices.flag() ? choices.one(of: 20) : choices.size(around: Limits.maximumKeyBytes)
-      isWithinLimits = isWithinLimits && size <= Limits.maximumKeyBytes
+      let size =
+        choices.flag() ? choices.one(of: 20) : choices.size(around: DatabaseLimits.maximumKeyBytes)
+      isWithinLimits = isWithinLimits && size <= DatabaseLimits.maximumKeyBytes
       let first: UInt32 = choices.number()
       births.append(
         PreparedRecord(
@@ -135,12 +138,12 @@ extension BatchEncoding {
   }
 
   private mutating func mark() {
-    let size = choices.size(around: Limits.maximumNameBytes)
+    let size = choices.size(around: DatabaseLimits.maximumNameBytes)
     let name = choices.text(bytes: size)
     let (isSet, time) = (choices.flag(), choices.number(Int64.self))
     prove(
       "mark", BatchPayload.encodeMark(name: name, isSet: isSet, timeMilliseconds: time),
-      isWithinLimits: size <= Limits.maximumNameBytes
+      isWithinLimits: size <= DatabaseLimits.maximumNameBytes
     ) {
       guard case .mark(let found, isSet, time) = $0 else { return false }
       return found.utf8.elementsEqual(name.utf8)
@@ -195,7 +198,7 @@ extension BatchEncoding {
     var options = RebuildOptions()
     options.gate.queries = choices.size(around: 10_000)
     options.gate.k = choices.size(around: 1_000)
-    options.gate.efSearch = choices.size(around: Limits.maximumK)
+    options.gate.efSearch = choices.size(around: DatabaseLimits.maximumK)
     options.gate.minimumRecall = choices.flag() ? nil : Double(choices.byte()) / 200
     options.gate.recallTolerance = Double(choices.byte()) / 250
     options.gate.latencyFactor = Double(bitPattern: choices.number())

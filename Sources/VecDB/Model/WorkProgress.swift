@@ -1,5 +1,5 @@
 /// How far a long operation is. Reported a few times a second, from any thread.
-public struct Progress: Sendable, Hashable, Codable {
+public struct WorkProgress: Sendable, Hashable, Codable {
   /// What is being done, such as `copying blocks`.
   public var stage: String
   public var doneBytes: Int
@@ -13,4 +13,4 @@ public struct Progress: Sendable, Hashable, Codable {
   }
 }
 
-public typealias ProgressHandler = @Sendable (Progress) -> Void
+public typealias ProgressHandler = @Sendable (WorkProgress) -> Void

@@ -1,5 +1,5 @@
 /// What the database accepts. Each limit has an error of its own that names it.
-public enum Limits {
+public enum DatabaseLimits {
   /// Dimensions of a collection: 1 to 65,536.
   public static let maximumDimensions = 65_536
   /// Bytes of a key in UTF-8.

@@ -1,5 +1,5 @@
 /// A key, a vector and metadata: the unit that is written, read, found and deleted.
-public struct Record: Sendable, Hashable {
+public struct VectorRecord: Sendable, Hashable {
   /// 1 to 1,024 bytes of UTF-8, unique in its collection.
   public var key: String
   /// As many finite components as the collection has dimensions. `get` returns the same bits.

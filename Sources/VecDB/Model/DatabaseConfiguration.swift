@@ -1,7 +1,7 @@
 import Logging
 
 /// How a database is opened.
-public struct Configuration: Sendable {
+public struct DatabaseConfiguration: Sendable {
   /// Create the database if there is none at the path; otherwise that is a `notFound` error.
   /// Default true.
   public var createIfMissing = true
