@@ -50,10 +50,12 @@ struct Patience {
     switch parameters.metric {
     case .l2, .cosine:
       self.init(
-        places: places, least: max(12, ef * 3 / 16, places), share: 50, isMetric: true, isFloat: isFloat)
+        places: places, least: max(12, ef * 3 / 16, places), share: 50, isMetric: true,
+        isFloat: isFloat)
     case .dot:
       self.init(
-        places: places, least: max(16, ef / 4, places), share: 100, isMetric: false, isFloat: isFloat)
+        places: places, least: max(16, ef / 4, places), share: 100, isMetric: false,
+        isFloat: isFloat)
     case .hamming:
       self = .endless
     }
