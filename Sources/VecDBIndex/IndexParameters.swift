@@ -85,6 +85,12 @@ package struct IndexParameters: Sendable, Hashable {
   /// Links in a row of layer 0.
   var baseDegree: Int { degree * 2 }
 
+  /// Candidates that an insertion keeps in fact. Under the inner product, where what is near may
+  /// have few links to each other, half as many again; not in indexes of version 0.1.
+  var buildWidth: Int {
+    metric == .dot && codes != .bytes ? efConstruction * 3 / 2 : efConstruction
+  }
+
   // MARK: Encoding
 
   /// The version that has no codes: they are `.bytes`.

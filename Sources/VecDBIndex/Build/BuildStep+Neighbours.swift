@@ -19,7 +19,7 @@ extension BuildStep {
     let top = graph.count > 0 ? graph.level(graph.entry) : -1
     let level = graph.level(UInt32(slot))
     let degree = generation.parameters.degree
-    let ef = generation.parameters.efConstruction
+    let ef = generation.parameters.buildWidth
     var distanceCount = 0
     var nearest: UInt64?
     var layer = level

@@ -41,12 +41,12 @@ extension BuildStep {
     let query = generation.storedQuery(
       slot, into: scratch.signedQuery, scratch: scratch.dots, buffers: scratch.rowBuffers)
     return (0...graph.level(UInt32(slot))).map { layer in
-      scratch.pool.reset(capacity: generation.parameters.efConstruction)
+      scratch.pool.reset(capacity: generation.parameters.buildWidth)
       scratch.visited.reset(count: Int(graph.count))
       var distanceCount = 0
       _ = graph.descend(
         toward: query, above: layer,
-        width: GraphView.descentWidth(ef: generation.parameters.efConstruction), scratch,
+        width: GraphView.descentWidth(ef: generation.parameters.buildWidth), scratch,
         distanceCount: &distanceCount)
       _ = graph.walk(level: layer, toward: query, scratch, distanceCount: &distanceCount)
       return choose(slot, layer: layer, query, worker)

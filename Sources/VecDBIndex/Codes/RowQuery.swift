@@ -28,6 +28,15 @@ struct RowQuery {
   /// Alive as long as the query: whoever made it.
   let generation: Unmanaged<IndexGeneration>
 
+  /// The same query for squared l2 distances, whatever the metric.
+  func squaring(_ kernels: KernelSet) -> RowQuery {
+    RowQuery(
+      kernel: kernels.squaredL2Rows, values: values, inverseNorm: 1, metric: .l2,
+      dimensions: dimensions, rows: rows, strideBytes: strideBytes, rowNumbers: rowNumbers,
+      inverseNorms: inverseNorms, buffers: buffers, isWide: isWide, rowLimit: rowLimit,
+      isComplete: isComplete, generation: generation)
+  }
+
   /// Distances of `count` slots, at most `SearchScratch.batchLimit`, as the bits of Int32.
   func distances(
     _ slots: UnsafePointer<UInt32>, count: Int, _ out: UnsafeMutablePointer<Int32>

@@ -9,7 +9,8 @@ import VecDBKernels
 /// Under the inner product c is occluded by y when <y, c> >= alpha * <x, c>: a node leads to the
 /// longest vectors of each direction, where the answers are (ip-NSW, Morozov and Babenko, NeurIPS
 /// 2018). Equal products do not occlude: a vector's copies are no longer than it, so nothing but
-/// their links to each other leads to them. Version 0.1 had them occlude, and its indexes go on so.
+/// their links to each other leads to them. An eighth of the places goes to those that lie nearest by
+/// l2 (`addNear`). Version 0.1 had equal products occlude and no such places; its indexes go on so.
 final class NeighbourSelector {
   /// Candidates that are compared with the chosen ones in one go.
   private static let chunkLength = 32
@@ -18,6 +19,7 @@ final class NeighbourSelector {
   private let alphaNumerator: UInt64
   private let alphaDenominator: UInt64
   private let equalProductsOcclude: Bool
+  private let hasNearPlaces: Bool
   /// Per chosen neighbour: its codes as a query, and the base of its distances.
   private let chosenQueries: UnsafeMutablePointer<Int8>
   private let chosen: UnsafeMutablePointer<CodedQuery>
@@ -25,6 +27,7 @@ final class NeighbourSelector {
   private let words: UnsafeMutablePointer<UInt64>
   private let keeps: UnsafeMutablePointer<Bool>
   private let dots: UnsafeMutablePointer<Int32>
+  private var near: [NearCandidate] = []
   private let buffers = RowBuffers()
   /// Whether the candidates' distances are wide ones (see `WideDistance.swift`).
   private var isWide = false
@@ -36,6 +39,7 @@ final class NeighbourSelector {
     alphaNumerator = UInt64(parameters.alphaNumerator)
     alphaDenominator = UInt64(parameters.alphaDenominator)
     equalProductsOcclude = parameters.codes == .bytes
+    hasNearPlaces = parameters.metric == .dot && parameters.codes != .bytes
     let limit = parameters.baseDegree
     let bytes = UnsafeMutableRawPointer.allocate(byteCount: limit * strideBytes, alignment: 64)
     chosenQueries = bytes.bindMemory(to: Int8.self, capacity: limit * strideBytes)
@@ -66,13 +70,28 @@ final class NeighbourSelector {
     of slot: Int, _ candidates: UnsafePointer<UInt64>, count: Int, limit: Int,
     isKept: UnsafePointer<Bool>? = nil, generation: IndexGeneration
   ) -> Int {
+    var kept = 0
+    if let isKept { for index in 0..<count where isKept[index] { kept += 1 } }
+    let places = hasNearPlaces ? min(limit / 8, limit - kept) : 0
+    let chosen = selectByMetric(
+      of: slot, candidates, count: count, limit: limit - places, kept: kept, isKept: isKept,
+      generation: generation)
+    guard places > 0 else { return chosen }
+    return addNear(
+      of: slot, candidates, count: count, after: chosen, places: places, generation: generation)
+  }
+
+  /// Those that the metric's own rule chooses.
+  private func selectByMetric(
+    of slot: Int, _ candidates: UnsafePointer<UInt64>, count: Int, limit: Int, kept: Int,
+    isKept: UnsafePointer<Bool>?, generation: IndexGeneration
+  ) -> Int {
     let (words, keeps, result) = (words, keeps, result)
     // The weight of the slot whose neighbours are chosen, where the metric has weights.
     let ownWeight = generation.arrays.weights?.row(slot).load(as: UInt32.self)
     isWide = generation.usesRows && (generation.exactVector(slot).map(generation.isWide) ?? false)
     var (resultCount, queryCount) = (0, 0)
-    var keptLeft = 0
-    if let isKept { for index in 0..<count where isKept[index] { keptLeft += 1 } }
+    var keptLeft = kept
     var start = 0
     while start < count, resultCount < limit {
       let length = min(Self.chunkLength, count - start)
@@ -110,6 +129,98 @@ final class NeighbourSelector {
       start += length
     }
     return resultCount
+  }
+
+  /// A candidate that may get a place for what lies near.
+  private struct NearCandidate {
+    var slot: UInt32
+    /// The square of its l2 distance from the node.
+    var distance: Double
+    /// Its product with itself; 0 where distances are taken on rows.
+    var square: Double
+  }
+
+  /// Gives up to `places` more to candidates that are nearest by l2, each not occluded by one
+  /// before it. A node's products lead to long vectors only: without these links nothing would lead
+  /// from a long vector to the short ones around it. Returns how many there are now.
+  private func addNear(
+    of slot: Int, _ candidates: UnsafePointer<UInt64>, count: Int, after chosen: Int, places: Int,
+    generation: IndexGeneration
+  ) -> Int {
+    // Values of such sizes have products whose differences say nothing.
+    guard !isWide else { return chosen }
+    near.removeAll(keepingCapacity: true)
+    for index in 0..<count {
+      let other = CandidatePool.slot(candidates[index])
+      var isChosen = other == UInt32(slot)
+      for place in 0..<chosen where result[place] == other { isChosen = true }
+      if !isChosen { near.append(NearCandidate(slot: other, distance: 0, square: 0)) }
+    }
+    if !generation.usesRows {
+      for index in near.indices {
+        near[index].square = square(Int(near[index].slot), generation)
+      }
+    }
+    measure(from: slot, generation) { $0.distance = $1 }
+    var total = chosen
+    while !near.isEmpty {
+      var least = 0
+      for index in near.indices {
+        let (one, other) = (near[index], near[least])
+        if one.distance < other.distance
+          || (one.distance == other.distance && one.slot < other.slot)
+        {
+          least = index
+        }
+      }
+      let next = near[least].slot
+      result[total] = next
+      total += 1
+      guard total < chosen + places else { break }
+      // It occludes itself.
+      measure(from: Int(next), generation) { if $1 <= $0.distance { $0.distance = .infinity } }
+      near.removeAll { $0.distance == .infinity }
+    }
+    return total
+  }
+
+  /// Hands out the squared l2 distance of each of `near` from a node.
+  private func measure(
+    from slot: Int, _ generation: IndexGeneration, _ body: (inout NearCandidate, Double) -> Void
+  ) {
+    let query = generation.storedQuery(
+      slot, into: chosenQueries, scratch: dots, buffers: buffers)
+    let rows = query.rows?.squaring(generation.kernels)
+    let own = rows == nil ? square(slot, generation) : 0
+    var start = 0
+    while start < near.count {
+      let length = min(Self.chunkLength, near.count - start)
+      for index in 0..<length { ids[index] = near[start + index].slot }
+      if let rows {
+        rows.distances(ids, count: length, dots)
+      } else {
+        query.distances(ids, count: length, dots)
+      }
+      for index in 0..<length {
+        let bits = UInt32(bitPattern: dots[index])
+        let distance =
+          rows == nil
+          ? own + near[start + index].square
+            - 2 * Double(CodedQuery.product(bits, weight: query.weight))
+          : RowQuery.distance(ofKey: bits, isWide: false, .l2)
+        body(&near[start + index], distance)
+      }
+      start += length
+    }
+  }
+
+  /// A node's product with itself by codes.
+  private func square(_ slot: Int, _ generation: IndexGeneration) -> Double {
+    let query = generation.storedQuery(
+      slot, into: chosenQueries + strideBytes, scratch: dots, buffers: buffers)
+    ids[0] = UInt32(slot)
+    query.distances(ids, count: 1, dots)
+    return Double(CodedQuery.product(UInt32(bitPattern: dots[0]), weight: query.weight))
   }
 
   /// The same rule for distances on rows.

@@ -50,10 +50,12 @@ struct Patience {
     switch parameters.metric {
     case .l2, .cosine:
       self.init(
-        places: places, least: max(12, ef * 3 / 16), share: 50, isMetric: true, isFloat: isFloat)
+        places: places, least: max(12, ef * 3 / 16, places), share: 50, isMetric: true,
+        isFloat: isFloat)
     case .dot:
       self.init(
-        places: places, least: max(16, ef / 4), share: 100, isMetric: false, isFloat: isFloat)
+        places: places, least: max(16, ef / 4, places), share: 100, isMetric: false,
+        isFloat: isFloat)
     case .hamming:
       self = .endless
     }
@@ -75,25 +77,26 @@ struct Patience {
       return false
     }
     guard hops &- changed >= max(least, changed &* share / 100) else { return false }
-    guard !isMetric || surroundsQuery(pool) else {
+    guard surroundsQuery(pool) else {
       changed = hops
       return false
     }
     return true
   }
 
-  /// Whether the candidates lie around the query: the nearest ones at it or not all equally far, and
-  /// the last of them clearly farther. A walk in the wrong group of records, or among copies of one
-  /// that is not the nearest, sees all of them about equally far.
+  /// Whether the candidates lie around the query: the last of the `places` is no copy of another,
+  /// and the farthest candidate is clearly farther, unless those places are all at the query. A walk
+  /// in the wrong group of records, or among copies of one, sees all of them about equally far.
   private func surroundsQuery(_ pool: CandidatePool) -> Bool {
-    let first = CandidatePool.distance(pool.words[0])
     let middle = CandidatePool.distance(last)
+    let isTie = CandidatePool.distance(pool.words[places &- 2]) == middle
+    guard isMetric else { return !isTie }
     let farthest = CandidatePool.distance(pool.words[pool.count &- 1])
     // The sign of a float that is not negative is set in what orders it.
     func value(_ bits: UInt32) -> Double {
       isFloat ? Double(Float(bitPattern: bits & 0x7fff_ffff)) : Double(bits)
     }
     let near = value(middle)
-    return near == 0 || (first != middle && value(farthest) >= near * 1.25)
+    return near == 0 || (!isTie && value(farthest) >= near * 1.25)
   }
 }
