@@ -61,7 +61,7 @@ struct Rebuilding {
     let stages = ["grace", "none"]
     try await wait(collection, for: stages)
     let status = try collection.rebuildStatus()
-    guard stages.contains(status.stage) else { return ["the rebuild does not end: \(status)"] }
+    guard stages.contains(status.stage.rawValue) else { return ["the rebuild does not end: \(status)"] }
     if status.stage == "grace" {
       do {
         if database.lsn % 2 == 0 {
@@ -87,7 +87,7 @@ struct Rebuilding {
 
   private func wait(_ collection: VectorCollection, for stages: [String]) async throws {
     for _ in 0..<3_000 {
-      if stages.contains(try collection.rebuildStatus().stage) { return }
+      if stages.contains(try collection.rebuildStatus().stage.rawValue) { return }
       try await Task.sleep(nanoseconds: 10_000_000)
     }
   }

@@ -221,7 +221,7 @@ struct ChurnRun {
     (sample.live, sample.slots) = (stats.count, stats.slots)
     (sample.dead, sample.free) = (stats.dead, stats.free)
     let rebuild = try items.rebuildStatus()
-    (sample.generation, sample.stage) = (Int(rebuild.generation), rebuild.stage)
+    (sample.generation, sample.stage) = (Int(rebuild.generation), rebuild.stage.rawValue)
     return sample
   }
 
