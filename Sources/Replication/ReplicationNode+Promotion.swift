@@ -1,5 +1,4 @@
 import Bytes
-import Dispatch
 import LogStore
 import ReplicationProtocol
 import VecDB
@@ -96,12 +95,7 @@ extension ReplicationNode {
   }
 
   private static func findings(in database: Database) async throws -> [String] {
-    try await withCheckedThrowingContinuation { continuation in
-      DispatchQueue.global().async {
-        continuation.resume(
-          with: Result { try database.measureHealth(queries: 32).compactMap(\.finding) })
-      }
-    }
+    try await onBackground { try database.measureHealth(queries: 32).compactMap(\.finding) }
   }
 
   /// This node's own promise: from here on it follows nobody of a lower epoch. What its log has, and

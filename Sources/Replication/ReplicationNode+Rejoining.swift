@@ -1,4 +1,3 @@
-import Dispatch
 import LogStore
 import ReplicationProtocol
 import VecDB
@@ -51,7 +50,7 @@ extension ReplicationNode {
       path: path, files: files, configuration: configuration,
       progress: { [weak self] progress in self?.state.withLock { $0.fetched = progress } })
     let partial = partial
-    let copy = try await onThread {
+    let copy = try await onBackground {
       try run.prepare(
         snapshot.manifest, identity: snapshot.identity, from: snapshot, beside: open,
         partial: partial)
@@ -96,7 +95,7 @@ extension ReplicationNode {
     do {
       let bound = try following(snapshot, from: peer)
       record = bound
-      try await onThread { try copy.bind(bound) }
+      try await onBackground { try copy.bind(bound) }
     } catch {
       copy.discard()
       throw error
@@ -104,7 +103,7 @@ extension ReplicationNode {
     do {
       try await old?.endWork()
       let (path, configuration) = (path, openingConfiguration)
-      return try await onThread { [self] in
+      return try await onBackground { [self] in
         state.withLock { state in
           state.isReplacing = true
           state.database = nil
@@ -142,16 +141,5 @@ extension ReplicationNode {
         "fetchedBytes": "\(report.fetchedBytes)", "reusedBytes": "\(report.reusedBytes)",
         "seconds": "\(report.seconds)",
       ])
-  }
-
-  /// Runs what blocks beside the threads that answer everybody.
-  private func onThread<Value: Sendable>(
-    _ body: @escaping @Sendable () throws -> Value
-  ) async throws -> Value {
-    try await withCheckedThrowingContinuation { continuation in
-      DispatchQueue.global(qos: .userInitiated).async {
-        continuation.resume(with: Result { try body() })
-      }
-    }
   }
 }

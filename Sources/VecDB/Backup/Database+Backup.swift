@@ -127,7 +127,7 @@ final class Cancellation: Sendable {
 }
 
 /// Runs blocking work off the cooperative pool.
-func onBackground<Value: Sendable>(
+package func onBackground<Value: Sendable>(
   _ body: @escaping @Sendable () throws -> Value
 ) async throws -> Value {
   try await withCheckedThrowingContinuation { continuation in
