@@ -61,7 +61,9 @@ struct Rebuilding {
     let stages = ["grace", "none"]
     try await wait(collection, for: stages)
     let status = try collection.rebuildStatus()
-    guard stages.contains(status.stage.rawValue) else { return ["the rebuild does not end: \(status)"] }
+    guard stages.contains(status.stage.rawValue) else {
+      return ["the rebuild does not end: \(status)"]
+    }
     if status.stage == "grace" {
       do {
         if database.lsn % 2 == 0 {

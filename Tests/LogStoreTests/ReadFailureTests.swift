@@ -17,7 +17,10 @@ import VecDBLogStore
   private static let isInstalled: Bool = {
     let read: Read = { descriptor, bytes, count, offset in
       var status = stat()
-      if failing != 0, fstat(descriptor, &status) == 0, status.st_ino == failing {
+      // Not of the schema: that is read before the statement runs, and fails in another way.
+      if failing != 0, offset >= 16384 * 4, fstat(descriptor, &status) == 0,
+        status.st_ino == failing
+      {
         errno = EIO
         return -1
       }

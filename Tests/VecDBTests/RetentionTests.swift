@@ -126,7 +126,9 @@ import VecDBFiles
           hash: $0, condemnedMilliseconds: 0,
           modifiedMilliseconds: try source.blockInfo($0)?.modifiedMilliseconds ?? 0)
       })
-    try source.deleteManifest(try #require(try source.newestManifest()))
+    let newest = try #require(try source.newestManifest())
+    try source.notePruned(Publications(points: [newest], log: []))
+    try source.deleteManifest(newest)
     try await Task.sleep(nanoseconds: 20_000_000)
     try await items.upsert(VectorRecord(key: "new", vector: generator.vector(8)))
     let backup = try await database.backup(to: repository)

@@ -1,8 +1,8 @@
-import Dispatch
 import VecDB
 import VecDBBytes
 import VecDBLogStore
 import VecDBReplicationProtocol
+import VecDBThreads
 
 /// What became of a promotion.
 public struct PromotionReport: Sendable, Hashable, Codable {
@@ -96,12 +96,7 @@ extension ReplicationNode {
   }
 
   private static func findings(in database: Database) async throws -> [String] {
-    try await withCheckedThrowingContinuation { continuation in
-      DispatchQueue.global().async {
-        continuation.resume(
-          with: Result { try database.measureHealth(queries: 32).compactMap(\.finding) })
-      }
-    }
+    try await onBackground { try database.measureHealth(queries: 32).compactMap(\.finding) }
   }
 
   /// This node's own promise: from here on it follows nobody of a lower epoch. What its log has, and

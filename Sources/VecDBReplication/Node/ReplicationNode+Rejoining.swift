@@ -1,4 +1,3 @@
-import Dispatch
 import VecDB
 import VecDBLogStore
 import VecDBReplicationProtocol
