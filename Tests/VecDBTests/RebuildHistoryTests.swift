@@ -21,7 +21,7 @@ import VecDB
   }
 
   private static func stepUntil(
-    _ stage: String, _ items: VectorCollection, _ database: Database
+    _ stage: RebuildStage, _ items: VectorCollection, _ database: Database
   ) throws {
     for _ in 0..<2_000 where try items.rebuildStatus().stage != stage {
       _ = database.stepRebuilds()
@@ -39,7 +39,7 @@ import VecDB
     try await RebuildTests.fill(items, count: 3_000)
     _ = try await database.backup(to: repository)
     // LSN to the graph's digest and the data's.
-    var points: [(lsn: UInt64, graph: String, data: String, stage: String)] = []
+    var points: [(lsn: UInt64, graph: String, data: String, stage: RebuildStage)] = []
     func note() async throws {
       let stats = try database.stats()
       points.append(
