@@ -212,10 +212,11 @@ import Testing
       holder.kill()
       _ = try? holder.wait()
     }
-    // A second writer is refused; what the owner can answer, it does.
-    let result = try Command.run("delete", database, "c", "0")
+    // What needs the database for itself is refused; what the owner can do, it does.
+    let result = try Command.run("create", database, "d", "--dimensions", "2", "--metric", "l2")
     #expect(result.status == 1)
     #expect(result.errors.contains("\(holder.processID)"))
+    #expect(try Command.run("delete", database, "c", "0").status == 0)
     #expect(try Command.run("stats", database).status == 0)
   }
 

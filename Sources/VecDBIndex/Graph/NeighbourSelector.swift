@@ -177,7 +177,8 @@ final class NeighbourSelector {
       result[total] = next
       total += 1
       guard total < chosen + places else { break }
-      // It occludes itself.
+      // By codes a distance may come out below zero, so that it need not occlude itself.
+      near.remove(at: least)
       measure(from: Int(next), generation) { if $1 <= $0.distance { $0.distance = .infinity } }
       near.removeAll { $0.distance == .infinity }
     }
