@@ -140,9 +140,11 @@ import VecDB
     try await diverged.close()
     let wal = try Data(contentsOf: URL(fileURLWithPath: image + "/records.sqlite-wal"))
     try Self.replace(image + "/records.sqlite", by: other + "/records.sqlite")
-    await #expect(throws: VecDBError.self) {
-      try await Database.open(at: image, configuration: Self.configuration)
+    // Before SQLite lays the log over pages that are not its own.
+    let error = await expectError(.corrupt) {
+      _ = try await Database.open(at: image, configuration: Self.configuration)
     }
+    #expect(error?.message.contains("another copy of the database") == true, "\(error as Any)")
     // Nothing was merged: with its own file it opens again.
     #expect(try Data(contentsOf: URL(fileURLWithPath: image + "/records.sqlite-wal")) == wal)
   }
