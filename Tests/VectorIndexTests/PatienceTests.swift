@@ -106,6 +106,20 @@ import VecDBShapes
     }
   }
 
+  /// From a wrong group of records, or among copies, all look about equally far.
+  @Test func equallyFarIsNotAround() {
+    func isAround(_ beforeLast: Double, _ last: Double, _ farthest: Double, metric: Bool) -> Bool {
+      Patience.liesAround(
+        beforeLast: beforeLast, last: last, farthest: farthest, isMetric: metric)
+    }
+    #expect(isAround(1, 2, 8, metric: true))
+    #expect(isAround(0, 0, 0, metric: true))
+    #expect(!isAround(99, 100, 101, metric: true))
+    #expect(!isAround(2, 2, 8, metric: true))
+    #expect(isAround(-3, -2, 5, metric: false))
+    #expect(!isAround(7, 7, 9, metric: false))
+  }
+
   /// It is patience that ends these walks, and only these.
   @Test func onlyWhereItWasMeasured() throws {
     func meanHops(_ dimensions: Int, _ metric: IndexParameters.Metric) throws -> Double {

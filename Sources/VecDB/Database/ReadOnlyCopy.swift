@@ -18,7 +18,6 @@ extension Database {
     of path: String, in scratch: String, configuration: DatabaseConfiguration
   ) async throws -> Database {
     let source = DatabaseDirectory(path: try DatabasePlace.resolve(path, PosixFileSystem()))
-    let copy = DatabaseDirectory(path: scratch)
     // Shared: any number of readers, and no writer.
     let lock = Glibc.open(source.lockFile, O_RDONLY | O_CLOEXEC)
     defer { if lock >= 0 { Glibc.close(lock) } }

@@ -5,7 +5,7 @@
 /// How many nodes are many, and where, was measured on the shapes of `scripts/bench --shapes`: in few
 /// dimensions a walk has its answers after a handful of nodes. In more dimensions late nodes
 /// still bring some, and a walk goes on to its end.
-struct Patience {
+package struct Patience {
   /// Walks in so many dimensions, or more, go on to their end.
   static let dimensionsLimit = 8
 
@@ -84,19 +84,26 @@ struct Patience {
     return true
   }
 
-  /// Whether the candidates lie around the query: the last of the `places` is no copy of another,
-  /// and the farthest candidate is clearly farther, unless those places are all at the query. A walk
-  /// in the wrong group of records, or among copies of one, sees all of them about equally far.
   private func surroundsQuery(_ pool: CandidatePool) -> Bool {
-    let middle = CandidatePool.distance(last)
-    let isTie = CandidatePool.distance(pool.words[places &- 2]) == middle
-    guard isMetric else { return !isTie }
-    let farthest = CandidatePool.distance(pool.words[pool.count &- 1])
     // The sign of a float that is not negative is set in what orders it.
-    func value(_ bits: UInt32) -> Double {
-      isFloat ? Double(Float(bitPattern: bits & 0x7fff_ffff)) : Double(bits)
+    func value(_ word: UInt64) -> Double {
+      let bits = CandidatePool.distance(word)
+      return isFloat && isMetric
+        ? Double(Float(bitPattern: bits & 0x7fff_ffff)) : Double(bits)
     }
-    let near = value(middle)
-    return near == 0 || (!isTie && value(farthest) >= near * 1.25)
+    return Self.liesAround(
+      beforeLast: value(pool.words[places &- 2]), last: value(last),
+      farthest: value(pool.words[pool.count &- 1]), isMetric: isMetric)
+  }
+
+  /// Whether candidates with these distances lie around the query: the last of the `places` is no copy
+  /// of another, and the farthest candidate is clearly farther, unless those places are all at the
+  /// query. A walk in the wrong group of records, or among copies of one, sees all of them about
+  /// equally far.
+  package static func liesAround(
+    beforeLast: Double, last: Double, farthest: Double, isMetric: Bool
+  ) -> Bool {
+    guard isMetric else { return beforeLast != last }
+    return last == 0 || (beforeLast != last && farthest >= last * 1.25)
   }
 }
