@@ -67,7 +67,7 @@ struct EffortSweep {
           ef: ef, seconds: median(seconds), cpuSeconds: median(cpuSeconds),
           residentBytes: ProcessMemory.residentBytes,
           anonymousBytes: ProcessMemory.anonymousBytes, vectorBytes: vectorBytes(),
-          distances: found.map { $0.hits.map(\.distance) }, plan: found.first?.plan ?? ""))
+          distances: found.map { $0.hits.map(\.distance) }, plan: found.first?.plan.rawValue ?? ""))
     }
     beforeExact()
     let radii = try radii()
