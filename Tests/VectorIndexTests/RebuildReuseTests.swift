@@ -55,6 +55,13 @@ import VecDBIndex
     let leader = churn.index
     let (origin, count) = (leader.appliedLSN, leader.assignedSlotCount)
 
+    // One without further writes.
+    let still = try Self.candidate(of: leader, threads: 1)
+    while try still.adopt(leader, at: origin, count: count, limit: 900) {}
+    while try still.insertAdopted(at: origin) {}
+    #expect(still.checkInvariants() == [], "seed \(seed)")
+    Self.expectSame(still, leader)
+
     // One beside the writes, stopped and opened again; one after all of them.
     var beside = try Self.candidate(of: leader, threads: 2)
     let store = TestStore()

@@ -22,6 +22,10 @@ extension IndexGeneration {
   ) throws(IndexError) -> Bool {
     let first = slotCount.load(ordering: .relaxed)
     guard first < count else { return false }
+    // Whether slots are in the order of their births, and nothing that the leader counts.
+    if first == 0, source.reuseSequence.load(ordering: .acquiring) > 0 {
+      countReuse(from: Self.foreignReuses)
+    }
     let leavesOutDead = source.livingSlotCount(at: origin, below: count) >= Self.trainingThreshold
     if first == 0, count >= Self.trainingThreshold {
       trainToAdopt(source, at: origin, count: count, living: leavesOutDead)
@@ -114,6 +118,10 @@ extension IndexGeneration {
     appliedLSN = lsn
     return true
   }
+
+  /// What a generation counts reuses from that is built from one where slots were reused: beyond
+  /// whatever that one counts, so that the two are never equal by chance.
+  private static let foreignReuses: UInt64 = 1 << 40
 
   /// Takes the list of free slots of the generation that this one was built from and has caught up
   /// with, so that writes go on reusing slots. Both keep the same list from then on.
