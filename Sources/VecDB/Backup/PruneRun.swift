@@ -205,7 +205,8 @@ extension Database {
   ///   - graceSeconds: at least 3,600 unless forced; default one day.
   ///   - dryRun: only report.
   ///   - force: give up marks that the policy does not cover, remove restore points whose manifest
-  ///     is damaged, give up restore points and log that are missing, and accept any grace, also for unfinished files: no backup may be running then.
+  ///     is damaged, give up restore points and log that are missing, and accept any grace, also
+  ///     for unfinished files: no backup may be running then.
   ///   - key: of an encrypted repository.
   /// - Throws: `invalidArgument` for a policy that names nothing; `corrupt` if a manifest or list
   ///   cannot be read, since nobody can tell then what is needed; `locked` while another prune

@@ -36,7 +36,7 @@ final class RenewingRepository: Sendable {
   }
 
   func needsAnotherLook() throws -> Bool {
-    let seconds = (begun.elapsedNanoseconds) / 1_000_000_000
+    let seconds = begun.elapsedNanoseconds / 1_000_000_000
     if !condemned.isEmpty || seconds > UInt64(PruneRun.shortestGraceSeconds / 4) { return true }
     return try !base.condemnedBlocks().isEmpty
   }

@@ -31,7 +31,9 @@ extension Database {
       answer.deleted = try await collection.delete(
         where: try Filter.parse(filter, limitBytes: ControlFrame.requestLimitBytes))
     } else {
-      throw VecDBError(.invalidArgument, "the request does not say what to write")
+      throw VecDBError(
+        .invalidArgument, "the request does not say what to write",
+        remedy: "Run the same version of vecdb in both processes.")
     }
   }
 }
@@ -124,7 +126,9 @@ package struct RemoteCollection: Sendable {
 
   private static func part<Value>(_ value: Value?) throws -> Value {
     guard let value else {
-      throw VecDBError(.inputOutput, "the owner of the database gave an answer of another kind")
+      throw VecDBError(
+        .inputOutput, "the owner of the database gave an answer of another kind",
+        remedy: "Run the same version of vecdb in both processes.")
     }
     return value
   }

@@ -9,7 +9,9 @@ import VecDBFiles
 /// `checkpoint` makes the state durable, and is the only thing that ever writes the main file:
 /// after it returned true, that file holds exactly `appliedLSN` and keeps its bytes until the next
 /// call. Each page there ends with a checksum (`PageChecksums`), so that damage is an error where it
-/// is read, never a record that is missing or different. One connection writes and checkpoints; readers have connections of their own and see the
+/// is read, never a record that is missing or different.
+///
+/// One connection writes and checkpoints; readers have connections of their own and see the
 /// last committed state. Every method may be called from any thread.
 package final class RecordStore: @unchecked Sendable {
   static let pageSizeBytes = PageChecksums.pageSizeBytes
