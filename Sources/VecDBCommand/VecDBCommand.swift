@@ -7,14 +7,14 @@ import VecDB
 struct VecDBCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "vecdb",
-    abstract: "An embedded vector database that no acknowledged write is lost from.",
+    abstract: "An embedded vector database that loses no acknowledged write.",
     discussion: """
-      A database is a directory; a collection in it holds vectors of one dimension and metric, each \
-      with a key and metadata. One process at a time has a database open.
+      A database is a directory. A collection in it holds vectors of one dimension and metric, \
+      each with a key and metadata. Only one process can have a database open at a time.
 
-      Every verb has --json: one object per line on standard output. WorkProgress and messages go to \
-      standard error. Exit codes: 0 success, 1 failure, 2 wrong usage, 3 corruption found, \
-      4 a target was missed.
+      With --json, every verb prints one JSON object per line on standard output. Progress and \
+      messages go to standard error. Exit codes: 0 success, 1 failure, 2 wrong usage, 3 corruption \
+      found, 4 target missed.
 
       EXAMPLE
         vecdb create photos.vecdb images --dimensions 784 --metric l2

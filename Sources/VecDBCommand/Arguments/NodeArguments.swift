@@ -8,21 +8,21 @@ import VecDBReplication
 struct NodeArguments: ParsableArguments {
   @Option(
     help: """
-      The node's name, unique among those of the database; by default the first name in its \
-      certificate, or its place.
+      The node's name, unique among the nodes of the database; by default the first name in its \
+      certificate, or without TLS its address.
       """)
   var name: String?
-  @Option(help: "Where other nodes reach this one, as host:port; port 0 lets the system choose.")
+  @Option(help: "Address at which other nodes reach this one, as host:port; port 0 means any.")
   var listen: NodeAddress?
-  @Option(help: "Another node of the database, as host:port; may be given several times.")
+  @Option(help: "Another node of the database, as host:port; you can repeat the option.")
   var peer: [NodeAddress] = []
-  @Option(help: "Serve the status page over HTTP here, as host:port.")
+  @Option(help: "Serve the status page over HTTP at this address, as host:port.")
   var http: NodeAddress?
   @Option(
     help: "File with the token that readers of the status page send as Authorization: Bearer.",
     completion: .file())
   var httpToken: String?
-  @Flag(help: "Let everybody read the status page who reaches its address.")
+  @Flag(help: "Let anyone who can reach the address read the status page.")
   var httpOpen = false
   @OptionGroup(title: "Protection") var protection: TLSArguments
 
@@ -72,25 +72,25 @@ extension NodeAddress: ExpressibleByArgument {
 struct AcknowledgementArguments: ParsableArguments {
   @Option(
     name: .customLong("replicas"),
-    help: "Names of the replicas that a write waits for, with commas between them.")
+    help: "Names of the replicas that a write waits for, separated by commas.")
   var replicas: String?
-  @Option(help: "How many of them must hold a write durably before it is acknowledged.")
+  @Option(help: "How many of them must have a write on disk before it is acknowledged.")
   var needed = 1
-  @Option(help: "How many batches they may be behind; 0 is semi-synchronous.")
+  @Option(help: "How many batches they may be behind; 0 means semi-synchronous.")
   var maxLag: UInt64 = 0
   @Option(help: "How long a write waits for them, in milliseconds.")
   var ackTimeout = 5_000
-  @Option(help: "What happens then: block (outcome unknown) or degrade (go on without them).")
+  @Option(help: "After that time: block (outcome unknown) or degrade (go on without them).")
   var onTimeout = TimeoutPolicy.block
   @Flag(
     help: """
-      Writes wait for nobody from now on. Where they have waited until now, enough of those replicas \
-      must be there to confirm the change.
+      Writes wait for no replica from now on. If they have waited until now, enough of those \
+      replicas must be connected to confirm the change.
       """)
   var asynchronous = false
   @Option(
     help: """
-      How many seconds a primary that starts waits for replicas that it has not heard, before it \
+      How many seconds a starting primary waits for replicas that it has not heard from, before it \
       goes on with as many as a write needs; or never.
       """)
   var startPatience = StartPatience(seconds: 5)
@@ -143,7 +143,7 @@ struct AcknowledgementArguments: ParsableArguments {
 /// Where a node sends its log all the time.
 struct ArchiveArguments: ParsableArguments {
   @Option(
-    help: "Send the log to this repository all the time, every few seconds.",
+    help: "Send the log to this repository every few seconds.",
     completion: .directory)
   var archive: String?
   @OptionGroup var key: KeyOptions

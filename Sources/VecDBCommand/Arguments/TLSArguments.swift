@@ -9,18 +9,18 @@ import VecDBReplication
 /// How a verb that runs a node is told how its connections are protected.
 struct TLSArguments: ParsableArguments {
   @Option(
-    help: "PEM file with this node's certificate, then those that signed it.",
+    help: "PEM file with this node's certificate, then any intermediate certificates.",
     completion: .file())
   var tlsCert: String?
   @Option(help: "PEM file with the certificate's private key.", completion: .file())
   var tlsKey: String?
   @Option(
-    help: "PEM file with the authorities that sign the certificates of nodes.",
+    help: "PEM file with the authorities that this node trusts.",
     completion: .file())
   var tlsCa: String?
-  @Option(help: "DNS names that certificates of other nodes may have, with commas between them.")
+  @Option(help: "DNS names in the certificates of allowed nodes, separated by commas.")
   var tlsAllow: String?
-  @Flag(help: "Connections without TLS, on this machine only.")
+  @Flag(help: "Connect without TLS, on this machine only.")
   var insecureLoopback = false
 
   func security() throws -> TransportSecurity {
@@ -36,12 +36,13 @@ struct TLSArguments: ParsableArguments {
     }
     guard !insecureLoopback else {
       throw UsageError(
-        message: "--insecure-loopback is the opposite of TLS", remedy: "Give one of the two.")
+        message: "--insecure-loopback and the TLS options exclude each other",
+        remedy: "Give one or the other.")
     }
     #if TLS
       guard let tlsCert, let tlsKey, let tlsCa, let tlsAllow else {
         throw UsageError(
-          message: "TLS needs a certificate, its key, an authority and names",
+          message: "TLS needs a certificate, its key, an authority and allowed names",
           remedy: "Give --tls-cert, --tls-key, --tls-ca and --tls-allow.")
       }
       return try .tls(

@@ -103,7 +103,7 @@ struct DrillRun {
   private func answer(_ database: Database) throws {
     let collection = try database.collection(stage.collection)
     guard let record = try collection.get(DrillStage.key(0)) else {
-      throw VecDBError(.notFound, "the first record of the load is not there")
+      throw VecDBError(.notFound, "the first record of the load is missing")
     }
     try find(record, in: collection)
   }
@@ -112,7 +112,7 @@ struct DrillRun {
   private func answer(_ collection: VectorCollection) throws {
     let found = try collection.scroll(after: nil, limit: 1, filter: nil, includeVectors: true)
     guard let record = found.records.first else {
-      throw VecDBError(.notFound, "there is no record any more")
+      throw VecDBError(.notFound, "all records are missing")
     }
     try find(record, in: collection)
   }
@@ -122,7 +122,8 @@ struct DrillRun {
     // Others may have the same vector. The inner product is largest for longer ones.
     let limit: Float = collection.metric == .cosine ? 1e-5 : 0
     guard let hit = hits.first, collection.metric == .dot || hit.distance <= limit else {
-      throw VecDBError(.verificationFailed, "a record does not find itself")
+      throw VecDBError(
+        .verificationFailed, "a search with the vector of a record does not find that record")
     }
   }
 

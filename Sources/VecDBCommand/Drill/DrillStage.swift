@@ -37,7 +37,7 @@ struct DrillStage {
     else {
       try await database.close()
       throw VecDBError(
-        .invalidArgument, "there is nothing to rehearse with: the database has no records",
+        .invalidArgument, "the database has no records to rehearse with",
         at: source ?? base)
     }
     let recall = try database.measureRecall(queries: 100).drillRecall
@@ -155,7 +155,7 @@ struct DrillStage {
     let deadline = ContinuousClock.now + .seconds(seconds)
     while try await !body() {
       guard ContinuousClock.now < deadline else {
-        throw VecDBError(.notReached, "\(what) did not come about within \(seconds) s")
+        throw VecDBError(.notReached, "\(what) did not happen within \(seconds) s")
       }
       try await Task.sleep(nanoseconds: 2_000_000)
     }

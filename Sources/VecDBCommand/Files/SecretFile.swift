@@ -7,7 +7,7 @@ enum SecretFile {
   /// Its first line, without what ends it.
   static func firstLine(of path: String, _ what: String, remedy: String) throws -> String {
     guard let data = FileManager.default.contents(atPath: path) else {
-      throw VecDBError(.notFound, "the \(what) cannot be read", at: path, remedy: remedy)
+      throw VecDBError(.notFound, "cannot read the \(what)", at: path, remedy: remedy)
     }
     let line = data.prefix { $0 != UInt8(ascii: "\n") && $0 != UInt8(ascii: "\r") }
     guard let text = String(data: line, encoding: .utf8), !text.isEmpty else {
@@ -18,7 +18,7 @@ enum SecretFile {
     var found = stat()
     guard stat(path, &found) == 0, found.st_mode & S_IROTH != 0 else { return text }
     throw VecDBError(
-      .invalidArgument, "everybody on this machine may read the \(what)", at: path,
+      .invalidArgument, "every user of this machine may read the \(what)", at: path,
       remedy: "Run `chmod 600` on it, and use another secret if others may have read it.")
   }
 }

@@ -69,7 +69,7 @@ final class GzipProcess {
         .split(separator: "\n").map { $0.drop { $0 == " " } }.first { !$0.isEmpty } ?? ""
       throw VecDBError(
         .invalidArgument,
-        words.isEmpty ? "the compressed file cannot be read to its end" : String(words), at: path,
+        words.isEmpty ? "cannot read the compressed file to its end" : String(words), at: path,
         remedy: "The file is damaged or cut short; fetch it again and check it with `gzip -t`.")
     }
   }

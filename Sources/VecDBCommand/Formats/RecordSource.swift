@@ -81,11 +81,11 @@ final class RecordSource {
     case nil:
       throw inputError(
         "the metadata has no field \"\(keyField)\" to take the key from", vectors.bytes, row: row,
-        remedy: "Every row needs it, as a string or an integer.")
+        remedy: "Every row needs this field, as a string or an integer.")
     default:
       throw inputError(
         "the field \"\(keyField)\" is neither a string nor an integer", vectors.bytes, row: row,
-        remedy: "Keys are made of strings and integers.")
+        remedy: "Use a field whose values are strings or integers.")
     }
   }
 }

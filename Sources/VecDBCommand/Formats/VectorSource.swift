@@ -44,7 +44,7 @@ enum VectorFormat: String, CaseIterable {
 func openVectors(_ path: String, format: VectorFormat? = nil) throws -> any VectorSource {
   guard let format = format ?? VectorFormat(path: path) else {
     throw VecDBError(
-      .invalidArgument, "the file's ending does not tell its format", at: path,
+      .invalidArgument, "the file's extension does not tell its format", at: path,
       remedy: "Use .fvecs, .bvecs, .npy or .jsonl, with or without .gz, or give --format.")
   }
   let bytes = try ByteSource(path: path)

@@ -48,12 +48,12 @@ enum ExactRadii {
       guard rows.count >= wanted else {
         throw inputError(
           "the row has \(rows.count) neighbours, fewer than the \(wanted) to measure", bytes,
-          row: index, remedy: "Give a truth with at least k neighbours, or - to compute it.")
+          row: index, remedy: "Give a TRUTH with at least k neighbours, or - to compute it.")
       }
       guard wanted > 0, let record = try collection.get(String(rows[wanted - 1])) else {
         throw inputError(
           "the neighbour \(rows.last ?? 0) is not a row of the base", bytes, row: index,
-          remedy: "With --limit, give - as TRUTH so that it is computed.")
+          remedy: "With --limit, give - as TRUTH, so that the command computes it.")
       }
       radii.append(distance(query, record.vector, collection.metric))
     }
@@ -86,7 +86,7 @@ enum ExactRadii {
       guard found == 4 * count else {
         throw inputError(
           "the file ends before the neighbours of this query", bytes, row: row,
-          remedy: "Give the truth for all queries, or - to compute it.")
+          remedy: "Give a TRUTH for all queries, or - to compute it.")
       }
       return words.map { Int32(littleEndian: $0) }
     }
@@ -94,7 +94,7 @@ enum ExactRadii {
     guard (1...1_000_000).contains(count) else {
       throw inputError(
         "the row's length reads \(count): this is not an .ivecs file", bytes, row: row,
-        remedy: "Rows are an int32 count, then that many int32 row numbers.")
+        remedy: "Write each row as an int32 count, then that many int32 row numbers.")
     }
     return try words(Int(count))
   }

@@ -27,7 +27,7 @@ final class ReceiptJournal {
     guard written == line.count, fdatasync(descriptor) == 0 || errno == EINVAL else {
       throw VecDBError(
         .inputOutput, "cannot write a receipt: \(errorText(errno))", at: path,
-        remedy: "The records themselves are durable; check the disk of the receipts' file.")
+        remedy: "The records themselves are durable. Check the disk of the file for receipts.")
     }
   }
 }

@@ -117,7 +117,7 @@ private struct Waiting {
   func forSilence(_ error: VecDBError) async throws {
     guard ContinuousClock.now - start < Self.silencePatience else {
       var error = error
-      error.remedy = "That process does not answer on a control socket. " + error.remedy
+      error.remedy = "That process does not answer on its control socket. " + error.remedy
       throw error
     }
     try await pause()
@@ -228,9 +228,9 @@ func parseFilter(_ text: String?) throws -> Filter? {
   guard let text else { return nil }
   do { return try Filter(parsing: text) } catch let error as VecDBError {
     throw UsageError(
-      message: "the filter cannot be read: \(error.message)"
+      message: "cannot read the filter: \(error.message)"
         + (error.location.isEmpty ? "" : " (\(error.location))"),
       remedy: error.remedy.isEmpty
-        ? "Write it like: year >= 2020 and lang in ('de','en')." : error.remedy)
+        ? "Write a filter like: year >= 2020 and lang in ('de','en')." : error.remedy)
   }
 }

@@ -37,7 +37,7 @@ enum Output {
       bytes(try encoded(value))
     } catch {
       flush()
-      Terminal.message("vecdb: the report cannot be written as JSON: \(error)")
+      Terminal.message("vecdb: cannot write the report as JSON: \(error)")
       exit(1)
     }
   }
@@ -109,8 +109,8 @@ struct OutputFailure: Error {
   var error: VecDBError {
     VecDBError(
       code == ENOSPC || code == EDQUOT ? .diskFull : .inputOutput,
-      "standard output cannot be written, and is not complete: \(errorText(code))",
-      remedy: "Free space, or send it elsewhere, then run the command again.")
+      "cannot write to standard output, so the output is incomplete: \(errorText(code))",
+      remedy: "Free space, or redirect the output, then run the command again.")
   }
 }
 
@@ -140,7 +140,7 @@ enum Terminal {
   /// A line of JSON for programs that follow the work.
   static func event(_ value: some Encodable) {
     do { _ = Output.writeAll(try Output.encoded(value), to: STDERR_FILENO) } catch {
-      message("vecdb: an event cannot be written as JSON: \(error)")
+      message("vecdb: cannot write an event as JSON: \(error)")
     }
   }
 
@@ -172,6 +172,6 @@ struct OutputOptions: ParsableArguments {
 
 /// How a verb of long work shows how far it is.
 struct ProgressOptions: ParsableArguments {
-  @Flag(help: "Print events of progress as JSON on standard error, one object per line.")
+  @Flag(help: "Print progress as JSON on standard error, one object per line.")
   var progressEvents = false
 }

@@ -3,12 +3,12 @@ import VecDB
 
 struct Archive: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Send the log that a repository does not have yet.",
+    abstract: "Send the log that a repository lacks.",
     discussion: """
-      Together with the restore points of vecdb backup, archived log lets every moment be restored. \
-      Where another process has the database open, --every goes on until this command is ended: it \
-      waits while the repository is full, and for the next process where that one ends. The process \
-      may also archive by itself (see DatabaseConfiguration.archive).
+      With the restore points of vecdb backup and the archived log, you can restore to any moment. \
+      If another process has the database open, --every repeats until you end this command. It \
+      waits while the repository is full, and if the process ends, it waits for the next one. A \
+      process can also archive by itself (see DatabaseConfiguration.archive).
 
       EXAMPLE
         vecdb archive photos.vecdb /backup/photos
@@ -18,7 +18,7 @@ struct Archive: AsyncParsableCommand {
   @OptionGroup var target: DatabaseArgument
   @Argument(help: "The repository's directory.", completion: .directory)
   var repository: String
-  @Option(help: "Go on, with so much time between two passes: 5s, 1m.")
+  @Option(help: "Repeat, with this much time between two passes: 5s, 1m.")
   var every: TimeSpan?
   @Flag(help: "Stop keeping log for this repository.")
   var forget = false
@@ -42,8 +42,8 @@ struct Archive: AsyncParsableCommand {
     while true {
       do { return try await run(key: repositoryKey) } catch is OwnerGone {
         Terminal.message(
-          "vecdb: the process that had the database open has ended; archiving goes on when another "
-            + "one has it open")
+          "vecdb: the process that had the database open has ended; archiving continues when "
+            + "another process opens it")
         try await Session.waitForOwner(target.database)
       }
     }
@@ -57,7 +57,7 @@ struct Archive: AsyncParsableCommand {
         case .remote(let database): try await database.forgetArchive(repository)
         }
         guard !output.json else { return Output.json(Forgotten(forgotten: repository)) }
-        return Output.line("no more log is kept for \(repository)")
+        return Output.line("the database no longer keeps log for \(repository)")
       }
       let report =
         switch database {

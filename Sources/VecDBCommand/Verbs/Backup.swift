@@ -5,10 +5,10 @@ struct Backup: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Back a database up to a repository.",
     discussion: """
-      The repository is a directory, created if it is not there. What it has already is not sent, \
-      so that every backup after the first is incremental, and each is a full restore point. Where \
-      another process has the database open, that process makes the backup without stopping; it \
-      ends if this command does.
+      The repository is a directory; the command creates it if it is missing. A backup sends only \
+      the data that the repository lacks, so every backup after the first is incremental. Yet each \
+      is a full restore point. If another process has the database open, that process makes the \
+      backup while it goes on serving. The backup ends if you end this command.
 
       EXAMPLE
         vecdb backup photos.vecdb /backup/photos
@@ -19,10 +19,10 @@ struct Backup: AsyncParsableCommand {
   @OptionGroup var target: DatabaseArgument
   @Argument(help: "The repository's directory.", completion: .directory)
   var repository: String
-  @Option(help: "Send at most so many bytes a second: 500kB, 50MB, 1GB.")
+  @Option(help: "Send at most this many bytes a second: 500kB, 50MB, 1GB.")
   var limit: ByteCount?
   @Flag(
-    help: "Read all of the repository and send again what is damaged, as far as it is still here.")
+    help: "Read the whole repository, and send damaged data again if the database still has it.")
   var repair = false
   @OptionGroup var key: KeyOptions
   @OptionGroup var progress: ProgressOptions
@@ -70,12 +70,12 @@ extension Backup {
   private static func requireRepaired(_ report: BackupReport) throws {
     guard let problems = report.remainingProblems, !problems.isEmpty else { return }
     throw CorruptionFound(
-      message: "LSN \(report.lsn) is backed up, and the repository stays damaged: "
-        + "\(problems.count) problems are of what the database does not have any more",
+      message: "LSN \(report.lsn) is backed up, but the repository stays damaged: "
+        + "\(problems.count) problems are in data that the database no longer has",
       location: report.repository,
       remedy:
-        "vecdb prune removes damaged restore points that no rule keeps; with --force it gives "
-        + "up what is missing")
+        "Run vecdb prune to remove damaged restore points that no rule keeps; add --force to give "
+        + "up missing files.")
   }
 
   private static func unhurried(_ options: BackupOptions, _ isLowPriority: Bool) -> BackupOptions {
@@ -87,8 +87,9 @@ extension Backup {
 
 extension BranchReport {
   var sentence: String {
-    "the repository has another history since LSN \(commonLSN), up to LSN \(otherLSN): this copy was "
-      + "set back, or another one is written to. It goes on in epoch \(epoch)"
+    "the repository has another history after LSN \(commonLSN), up to LSN \(otherLSN): either this "
+      + "copy was set back, or an application writes to another copy. This copy continues in epoch "
+      + "\(epoch)"
   }
 }
 

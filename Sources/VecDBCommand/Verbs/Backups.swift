@@ -5,8 +5,8 @@ struct Backups: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "List the restore points of a repository.",
     discussion: """
-      A database can be restored to a restore point, and to any LSN after it that the archived log \
-      reaches, and to marks (see vecdb mark) within that.
+      You can restore a database to a restore point, to any LSN after it that the archived log \
+      reaches, and to any mark (see vecdb mark) in that range.
 
       EXAMPLE
         vecdb backups /backup/photos
@@ -45,7 +45,8 @@ struct Backups: ParsableCommand {
     for backup in backups {
       guard let first = backup.gapFirstLSN, let last = backup.gapLastLSN else { continue }
       Output.line(
-        "gap: LSN \(first) to \(last) cannot be restored; their log was not archived in time")
+        "gap: LSN \(first) to \(last) cannot be restored, because their log was not archived in "
+          + "time")
     }
     for mark in marks {
       Output.line(

@@ -5,11 +5,12 @@ struct Bench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measure recall, speed and build time on your own vectors.",
     discussion: """
-      Imports BASE into a temporary database (or into --database, where a collection that holds \
-      these rows already is used as it is), searches it with QUERY at every --ef and compares with \
-      TRUTH: an .ivecs file with the row numbers of the exact nearest neighbours, nearest first; - \
-      computes them. A hit counts when it is as near as the true k-th neighbour. build_s is the \
-      whole durable import; speeds are medians over the rounds.
+      Imports BASE into a temporary database, or into --database. If the collection there already \
+      holds these rows, the command uses it as it is. Then it searches for QUERY at every --ef and \
+      compares the hits with TRUTH: an .ivecs file with the row numbers of the exact nearest \
+      neighbours, nearest first. With - for TRUTH, the command computes them. A hit counts if it \
+      is as near as the true k-th neighbour. build_s is the time of the whole durable import; \
+      speeds are medians over the rounds.
 
       EXAMPLE
         vecdb bench base.fvecs query.fvecs truth.ivecs --ef 32,64,128
@@ -22,7 +23,7 @@ struct Bench: AsyncParsableCommand {
   var query: String
   @Argument(help: "The true neighbours (.ivecs), or - to compute them.", completion: .file())
   var truth: String
-  @Option(help: "How near two vectors are.")
+  @Option(help: "How to measure the distance between two vectors.")
   var metric: Metric = .l2
   @Option(name: .customShort("k"), help: "Neighbours to find.")
   var k = 10
@@ -32,23 +33,23 @@ struct Bench: AsyncParsableCommand {
   var rounds = 3
   @Option(help: "Threads that search at once.")
   var threads = 1
-  @Option(help: "Threads that build the index; 0 is one per core.")
+  @Option(help: "Threads that build the index; 0 means one per core.")
   var buildThreads = 1
   @Option(help: "Records per batch of the import.")
   var batch = 1000
-  @Option(help: "Links of a node in the graph, 4 to 64.")
+  @Option(help: "Number of links of a node in the graph, 4 to 64.")
   var m = IndexOptions().m
-  @Option(help: "Candidates considered for a new node's links.")
+  @Option(help: "Number of candidates for the links of a new node.")
   var efConstruction = IndexOptions().efConstruction
-  @Option(help: "Only the first rows of BASE.")
+  @Option(help: "Use only this many rows of BASE.")
   var limit: Int?
-  @Option(help: "Only the first rows of QUERY.")
+  @Option(help: "Use only this many rows of QUERY.")
   var limitQueries: Int?
   @Option(help: "Build and keep the database here.", completion: .directory)
   var database: String?
   @Option(help: "The collection in --database; keys must be row numbers of BASE.")
   var collection = "bench"
-  @Option(help: "Exit with 4 unless one of the settings reaches this recall.")
+  @Option(help: "Exit with 4 if no setting of --ef reaches this recall.")
   var requireRecall: Double?
   @OptionGroup var output: OutputOptions
 
@@ -184,8 +185,9 @@ struct Bench: AsyncParsableCommand {
       guard found.dimensions == dimensions, found.metric == metric, found.count == rows else {
         throw VecDBError(
           .invalidArgument,
-          "the collection is there, but it does not hold the rows of BASE: it has "
-            + "\(found.count) records, \(found.dimensions) dimensions, metric \(found.metric.rawValue)",
+          "the collection exists, but it does not hold the rows of BASE: it has "
+            + "\(found.count) records, \(found.dimensions) dimensions, "
+            + "metric \(found.metric.rawValue)",
           at: "\(path), \(collection)",
           remedy: "Name another --collection or --database, or give the matching --metric.")
       }

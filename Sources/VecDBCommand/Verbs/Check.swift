@@ -5,14 +5,14 @@ struct Check: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Check every block, log frame, record and link of a database.",
     discussion: """
-      Exits with 3 if anything is damaged; nothing is changed. The index is also searched with \
-      queries whose exact answers are computed, with --recall with more of them. Exits with 4 if \
-      recall@10 is below \(CollectionHealth.floor), or reaches it only because searches make up \
-      for the index.
+      Changes nothing. Exits with 3 if anything is damaged. Also searches each index, and compares \
+      the hits with exact answers; --recall uses more queries. Exits with 4 if recall@10 is below \
+      \(CollectionHealth.floor), or reaches it only because searches compensate for a poor index.
 
-      With --repair, what is damaged and can be had is made whole first: blocks from other copies \
-      or, with --from, from a repository; the file of records from its rows; records from the \
-      repository and the log. What could not be had is named, and the exit is 3.
+      With --repair, first repairs the damage that it can: it takes blocks from other copies or, \
+      with --from, from a repository; it rewrites the file of records from its rows; and it takes \
+      records from the repository and the log. If data is still missing, it names that data and \
+      exits with 3.
 
       EXAMPLE
         vecdb check photos.vecdb --recall
@@ -21,11 +21,11 @@ struct Check: AsyncParsableCommand {
       """)
 
   @OptionGroup var target: DatabaseArgument
-  @Flag(help: "Measure recall@10 with 100 queries a collection.")
+  @Flag(help: "Measure recall@10 with 100 queries per collection.")
   var recall = false
   @Flag(help: "Repair what can be repaired; no process may have the database open.")
   var repair = false
-  @Option(help: "A repository to take damaged blocks and records from.", completion: .directory)
+  @Option(help: "A repository that has the damaged blocks and records.", completion: .directory)
   var from: String?
   @OptionGroup var key: KeyOptions
   @OptionGroup var output: OutputOptions
@@ -110,11 +110,11 @@ extension Check {
     }
     guard report.missing.isEmpty else {
       throw CorruptionFound(
-        message: "the database could not be made whole: \(report.missing.count) things are missing",
+        message: "the repair is incomplete: \(report.missing.count) parts are still missing",
         location: target.database,
         remedy: from == nil
-          ? "Name a repository with --from, or restore it with vecdb restore"
-          : "Restore it with vecdb restore")
+          ? "Name a repository with --from, or restore the database with vecdb restore"
+          : "Restore the database with vecdb restore")
     }
   }
 }

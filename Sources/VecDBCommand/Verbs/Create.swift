@@ -3,23 +3,23 @@ import VecDB
 
 struct Create: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Create a collection, and the database if it is not there.",
+    abstract: "Create a collection, and the database if it does not exist.",
     discussion: """
       EXAMPLE
         vecdb create photos.vecdb images --dimensions 784 --metric l2
       """)
 
   @OptionGroup var target: CollectionArguments
-  @Option(help: "Components of every vector, 1 to 65,536.")
+  @Option(help: "Number of components of each vector, 1 to 65,536.")
   var dimensions: Int
-  @Option(help: "How near two vectors are.")
+  @Option(help: "How to measure the distance between two vectors.")
   var metric: Metric
-  @Option(help: "Links of a node in the graph, 4 to 64.")
+  @Option(help: "Number of links of a node in the graph, 4 to 64.")
   var m = IndexOptions().m
-  @Option(help: "Candidates considered for a new node's links, 8 to 4,096.")
+  @Option(help: "Number of candidates for the links of a new node, 8 to 4,096.")
   var efConstruction = IndexOptions().efConstruction
   @Option(
-    help: "What the graph is built and searched on: automatic measures, and chooses what is right.")
+    help: "Search on 8-bit codes or float32 vectors; automatic measures and chooses.")
   var codes = IndexOptions().codes
   @OptionGroup var output: OutputOptions
 

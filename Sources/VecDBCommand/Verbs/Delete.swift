@@ -5,8 +5,8 @@ struct Delete: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Delete records by key or by filter.",
     discussion: """
-      Keys that are not there are no error: the count tells what was deleted. Where another process \
-      has the database open, that process deletes the records.
+      A key that does not exist is not an error: the command prints how many records it deleted. \
+      If another process has the database open, that process deletes the records.
 
       EXAMPLE
         vecdb delete photos.vecdb images 17 18

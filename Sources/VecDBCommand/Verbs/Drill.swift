@@ -5,12 +5,12 @@ extension DrillScenario: ExpressibleByArgument {}
 
 struct Drill: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Rehearse a failure, and measure what it costs.",
+    abstract: "Rehearse failures, and measure lost records, recovery time and recall.",
     discussion: """
-      Works on copies in a temporary directory and over loopback; the database itself is only backed \
-      up. Without a database it makes one. Measured are the acknowledged records that are lost, the \
-      time from the failure to the first proven answer, by phase, and recall before and after. Exit \
-      code 4 if a target is missed.
+      Works on copies in a temporary directory and over loopback; it only makes a backup of the \
+      database itself. Without a database, it makes one. It measures the acknowledged records that \
+      are lost, the time from the failure to the first proven answer, by phase, and recall before \
+      and after. Exit code 4 means a missed target.
 
       Scenarios: primary-killed, primary-returns-stale, replica-killed, network-cut, restore-only, \
       point-in-time, damaged-block.
@@ -20,21 +20,23 @@ struct Drill: AsyncParsableCommand {
         vecdb drill --scenario primary-killed --json
       """)
 
-  @Argument(help: "The database to rehearse with; left out, one is made.", completion: .directory)
+  @Argument(
+    help: "The database to rehearse with; without one, the command makes one.",
+    completion: .directory)
   var database: String?
-  @Option(help: "What to rehearse; may be given several times.")
+  @Option(help: "A scenario to rehearse; you can repeat the option.")
   var scenario: [DrillScenario] = []
-  @Flag(help: "Rehearse everything.")
+  @Flag(help: "Rehearse all scenarios.")
   var all = false
-  @Option(help: "How many acknowledged records may be lost.")
+  @Option(help: "Maximum number of lost acknowledged records.")
   var maxLoss = 0
-  @Option(help: "Seconds from the failure to the first proven answer, at most.")
+  @Option(help: "Maximum seconds from the failure to the first proven answer.")
   var maxRecovery = 5.0
-  @Option(help: "Recall afterwards, as a share of that before, at least.")
+  @Option(help: "Minimum recall after recovery, as a share of the recall before.")
   var minRecallShare = 0.98
   @Option(help: "Write the report as one HTML page to this file.", completion: .file())
   var report: String?
-  @Flag(help: "Leave the copies where they are, and say where.")
+  @Flag(help: "Keep the copies, and print where they are.")
   var keep = false
   @OptionGroup var output: OutputOptions
 

@@ -6,8 +6,9 @@ struct Export: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Write all records as JSON lines, in key order.",
     discussion: """
-      The lines are canonical: importing them elsewhere and exporting again gives the same bytes. A \
-      file gets its name when it is complete; a pipe or a device is written to as it is.
+      The lines are canonical: if you import them elsewhere and export again, you get the same \
+      bytes. A regular file appears under its name only when it is complete. A pipe or a device \
+      receives the lines directly.
 
       EXAMPLE
         vecdb export photos.vecdb images --output images.jsonl
@@ -17,9 +18,10 @@ struct Export: AsyncParsableCommand {
   @OptionGroup var target: CollectionArguments
   @Option(name: .shortAndLong, help: "The file to write; standard output if missing or -.")
   var output: String?
-  @Option(name: .customLong("where"), help: "Only records whose metadata match this filter.")
+  @Option(
+    name: .customLong("where"), help: "Write only records whose metadata match this filter.")
   var filter: String?
-  @Flag(help: "Leave the vectors out.")
+  @Flag(help: "Do not write vectors.")
   var noVector = false
   @OptionGroup var options: OutputOptions
 

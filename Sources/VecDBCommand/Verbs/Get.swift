@@ -5,8 +5,8 @@ struct Get: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Print records by key.",
     discussion: """
-      Prints one JSON object per record, as export does. A key that is not there is an error, \
-      after the others have been printed.
+      Prints one JSON object per record, as export does. If a key does not exist, the command \
+      prints the other records first and then fails.
 
       EXAMPLE
         vecdb get photos.vecdb images 17 18 --no-vector
@@ -15,7 +15,7 @@ struct Get: AsyncParsableCommand {
   @OptionGroup var target: CollectionArguments
   @Argument(help: "The keys.")
   var keys: [String]
-  @Flag(help: "Leave the vectors out.")
+  @Flag(help: "Do not print vectors.")
   var noVector = false
   @OptionGroup var output: OutputOptions
 

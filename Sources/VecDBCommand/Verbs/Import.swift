@@ -8,17 +8,18 @@ struct Import: AsyncParsableCommand {
     discussion: """
       Reads .fvecs, .bvecs, .npy (uint8, int8, float16, float32, float64) and .jsonl, each also as \
       .gz, in constant memory. JSON lines look like \
-      {"key":"17","vector":[0.5,1],"metadata":{"year":2024}}; rows without \
-      a key get their row number, from 0 or --key-offset, and replace no other record that has that \
-      key unless --replace is given.
+      {"key":"17","vector":[0.5,1],"metadata":{"year":2024}}. A row without a key gets its row \
+      number as key, from 0 or --key-offset. It replaces another record with that key only if you \
+      give --replace.
 
-      Records are written in batches, each durable and searchable when it is acknowledged. An \
-      import may be interrupted (Ctrl-C stops after the batch in flight) and run again: records \
-      that are already there, equal in key, vector and metadata, are left alone.
+      Records are written in batches. Each batch is durable and searchable when it is \
+      acknowledged. You can interrupt an import (Ctrl-C stops after the batch in flight) and run \
+      it again: it does not rewrite records that are already there with equal key, vector and \
+      metadata.
 
-      Where another process has the database open, that process writes the records, and they are \
-      acknowledged as its own are: by its replicas, too, if its policy says so. A batch of more than \
-      about half a MiB is then cut into several.
+      If another process has the database open, that process writes the records and acknowledges \
+      them under its own policy, which may wait for replicas. It receives batches of at most about \
+      half a MiB; larger ones are split.
 
       EXAMPLE
         vecdb import photos.vecdb images train.npy.gz --metadata labels.jsonl
@@ -32,11 +33,11 @@ struct Import: AsyncParsableCommand {
   var metadata: String?
   @Option(help: "The metadata field that holds the key.")
   var keyField: String?
-  @Option(help: "The number that the first row gets for a key, if it has none.")
+  @Option(help: "The key of the first row, if rows have no keys of their own.")
   var keyOffset = 0
-  @Flag(help: "Let rows without a key replace records that have their numbers for keys.")
+  @Flag(help: "Let a row without a key replace the record whose key is the row's number.")
   var replace = false
-  @Option(help: "The file's format, where its ending does not tell.")
+  @Option(help: "The file's format, if its extension does not tell.")
   var format: VectorFormat?
   @Option(help: "Records per batch.")
   var batch = 1000
@@ -44,10 +45,10 @@ struct Import: AsyncParsableCommand {
   var limit: Int?
   @Option(help: "Write at most this many rows a second.")
   var rate: Int?
-  @Option(help: "Threads that build the index; 0 is one per core.")
+  @Option(help: "Threads that build the index; 0 means one per core.")
   var threads = 0
   @Option(
-    help: "Append a JSON line per acknowledged batch to this file, synced before the next is.",
+    help: "Append a JSON line per acknowledged batch to this file, and sync it before the next.",
     completion: .file())
   var receipts: String?
   @OptionGroup(title: "Serving replicas meanwhile") var node: NodeArguments
@@ -70,7 +71,7 @@ struct Import: AsyncParsableCommand {
       ("--asynchronous", acknowledgement.asynchronous), ("--peer", !node.peer.isEmpty),
     ]
     if let option = needless.first(where: \.1)?.0 {
-      throw ValidationError("\(option) needs --listen: without it no replica is served.")
+      throw ValidationError("\(option) needs --listen: without it, no replica can connect.")
     }
   }
 
@@ -140,8 +141,8 @@ struct Import: AsyncParsableCommand {
       if importer.rows > 0 {
         Terminal.clearLine()
         Terminal.message(
-          "vecdb: stopped after \(Format.count(importer.rows)) acknowledged rows; run the import "
-            + "again when the cause is gone: rows that are there already are left alone.")
+          "vecdb: stopped after \(Format.count(importer.rows)) acknowledged rows; remove the cause "
+            + "and run the import again: it skips rows that are already there.")
       }
       throw error
     }
@@ -150,7 +151,7 @@ struct Import: AsyncParsableCommand {
       throw VecDBError(
         .cancelled,
         "interrupted after \(Format.count(importer.rows)) rows, all of them durable",
-        at: target.database, remedy: "Run the same import again to go on.")
+        at: target.database, remedy: "Run the same import again to continue.")
     }
   }
 

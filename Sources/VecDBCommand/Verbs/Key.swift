@@ -14,7 +14,7 @@ struct Key: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Make a key file.",
       discussion: """
-        Keep a copy of it elsewhere: without it, nothing in the repository can be read.
+        Keep a copy of the key elsewhere: without the key, nobody can read the repository.
 
         EXAMPLE
           vecdb key generate photos.key
@@ -42,7 +42,7 @@ struct Key: AsyncParsableCommand {
 
   struct Change: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Change the key of an encrypted repository; no block is written anew.",
+      abstract: "Change the key of an encrypted repository, without rewriting any block.",
       discussion: """
         EXAMPLE
           vecdb key change /backup/photos --key-file photos.key --new-key-file photos-2.key
@@ -51,7 +51,7 @@ struct Key: AsyncParsableCommand {
     @Argument(help: "The repository's directory.", completion: .directory)
     var repository: String
     @OptionGroup var key: KeyOptions
-    @Option(help: "The key file that opens it from now on.", completion: .file())
+    @Option(help: "The key file that opens the repository from now on.", completion: .file())
     var newKeyFile: String?
     @Option(help: "A file whose first line is the passphrase from now on.", completion: .file())
     var newPassphraseFile: String?

@@ -3,9 +3,10 @@ import VecDB
 
 struct Mark: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Name the present state, to restore it by that name; or list the names.",
+    abstract: "Name the present state, so that you can restore it by that name; or list the names.",
     discussion: """
-      A mark is part of every later backup, and prune keeps what restoring it needs.
+      Every later backup contains the mark, and prune keeps the restore point and log that it \
+      needs.
 
       EXAMPLE
         vecdb mark photos.vecdb before-import
@@ -13,7 +14,7 @@ struct Mark: AsyncParsableCommand {
       """)
 
   @OptionGroup var target: DatabaseArgument
-  @Argument(help: "The mark's name; without one, the marks are listed.")
+  @Argument(help: "The mark's name; without a name, the command lists the marks.")
   var name: String?
   @Flag(help: "Remove the mark.")
   var remove = false

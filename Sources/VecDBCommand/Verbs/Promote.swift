@@ -6,22 +6,23 @@ struct Promote: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Make a replica the primary.",
     discussion: """
-      Asks the process that follows with the database to become the primary of a new epoch. It asks \
-      its peers to accept nothing from the old primary any more, and prints what is provable about \
-      acknowledged writes. If it is not certain that none is lost, nothing happens without --force: \
-      the old primary goes on. From then on writes wait for the replicas that the process was told; \
-      without --replicas they wait for nobody. \
-      With --planned the old primary is alive and hands over: nothing is lost. Exit code 1 if the \
-      replica was not promoted.
+      Asks the process that runs the replica to become the primary of a new epoch. That process \
+      asks its peers to accept nothing from the old primary any more, and states how many \
+      acknowledged writes may be lost. If it cannot prove that none is lost, it changes nothing \
+      unless you give --force, and the old primary goes on. After the promotion, writes wait for \
+      the replicas in the options of that process; without --replicas, they wait for none.
+
+      With --planned, the running primary hands over, and no write is lost. Exit code 1 means that \
+      the replica was not promoted.
 
       EXAMPLE
         vecdb promote copy.vecdb --planned
       """)
 
   @OptionGroup var target: DatabaseArgument
-  @Flag(help: "The old primary is alive and hands over.")
+  @Flag(help: "Let the running primary hand over.")
   var planned = false
-  @Flag(help: "Go ahead although acknowledged writes may be lost.")
+  @Flag(help: "Promote even if acknowledged writes may be lost.")
   var force = false
   @OptionGroup var output: OutputOptions
 
@@ -34,8 +35,9 @@ struct Promote: AsyncParsableCommand {
       switch report.loss {
       case "none": "no write acknowledged in epoch \(report.oldEpoch) is lost"
       case "atMost":
-        "at most \(report.lossBatches ?? 0) batches acknowledged in epoch \(report.oldEpoch) are lost"
-      default: "how many acknowledged writes are lost is not known"
+        "at most \(report.lossBatches ?? 0) batches acknowledged in epoch \(report.oldEpoch) "
+          + "are lost"
+      default: "an unknown number of acknowledged writes may be lost"
       }
     Output.line("primary of epoch \(report.newEpoch), which continues epoch \(report.oldEpoch) at:")
     Output.line("  LSN \(report.lsn), chain \(report.chain)")
@@ -44,7 +46,7 @@ struct Promote: AsyncParsableCommand {
       Output.line("acknowledgement from now on: \(acknowledgement)")
     }
     Output.line(
-      "heard: \(report.heard.isEmpty ? "nobody" : report.heard.joined(separator: ", ")); "
+      "heard from: \(report.heard.isEmpty ? "nobody" : report.heard.joined(separator: ", ")); "
         + "\(Format.seconds(report.seconds))")
   }
 }

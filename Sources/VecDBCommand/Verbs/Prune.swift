@@ -5,10 +5,10 @@ struct Prune: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Remove old restore points from a repository.",
     discussion: """
-      What any of the rules names is kept, with the archived log from the oldest restore point of \
-      --keep-last and --keep-within on; so are the newest restore point and all marks. Blocks that \
-      nothing needs any more are deleted by a prune at least --grace later, so that backups may run \
-      meanwhile.
+      Keeps every restore point that at least one rule selects, the newest restore point, and all \
+      marks. Also keeps the archived log from the oldest restore point of --keep-last and \
+      --keep-within on. When nothing needs a block any more, a prune at least --grace later \
+      deletes it, so that you can run backups at the same time.
 
       EXAMPLE
         vecdb prune /backup/photos --keep-within 7d --keep-daily 30 --keep-monthly 12
@@ -16,28 +16,30 @@ struct Prune: AsyncParsableCommand {
 
   @Argument(help: "The repository's directory.", completion: .directory)
   var repository: String
-  @Option(help: "Keep the newest so many.")
+  @Option(help: "Keep this many of the newest restore points, and the log after them.")
   var keepLast = 0
-  @Option(help: "Keep the last of each of so many days.")
+  @Option(help: "Keep the last restore point of each of this many days.")
   var keepDaily = 0
-  @Option(help: "Keep the last of each of so many weeks.")
+  @Option(help: "Keep the last restore point of each of this many weeks.")
   var keepWeekly = 0
-  @Option(help: "Keep the last of each of so many months.")
+  @Option(help: "Keep the last restore point of each of this many months.")
   var keepMonthly = 0
   @Option(help: "Keep every moment of this time before the newest: 90m, 24h, 7d, 4w.")
   var keepWithin: TimeSpan?
-  @Option(help: "How long blocks stay after nothing needs them; at least 1h.")
+  @Option(help: "How long a block stays after the last restore point that needs it; at least 1h.")
   var grace = TimeSpan(seconds: 86_400)
-  @Flag(help: "Only say what would be removed.")
+  @Flag(help: "Only print what the prune would remove.")
   var dryRun = false
-  @Flag(help: "Give up marks and what is damaged or missing; accept any --grace.")
+  @Flag(help: "Give up marks and damaged or missing data; accept any --grace.")
   var force = false
   @OptionGroup var key: KeyOptions
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
     let counts = [keepLast, keepDaily, keepWeekly, keepMonthly]
-    guard counts.allSatisfy({ $0 >= 0 }) else { throw ValidationError("A count is negative.") }
+    guard counts.allSatisfy({ $0 >= 0 }) else {
+      throw ValidationError("No --keep option may be negative.")
+    }
     guard counts.contains(where: { $0 > 0 }) || (keepWithin?.seconds ?? 0) > 0 else {
       throw ValidationError("Say what to keep, such as --keep-last 10.")
     }

@@ -8,7 +8,7 @@ struct Query: AsyncParsableCommand {
       EXAMPLE
         vecdb query photos.vecdb images --key 17 -k 5
         vecdb query photos.vecdb images --vectors test.npy -k 10 --recall 0.99 --json
-        vecdb query texts.vecdb notes --vector '[0.1,0.7,0.2]' --where "year >= 2020 and lang = 'de'"
+        vecdb query texts.vecdb notes --vector '[0.1,0.7]' --where "year >= 2020 and lang = 'de'"
       """)
 
   @OptionGroup var target: CollectionArguments
@@ -20,19 +20,19 @@ struct Query: AsyncParsableCommand {
   var key: String?
   @Option(name: .customShort("k"), help: "How many records to find.")
   var k = 10
-  @Option(help: "How wide to search the graph; more finds more and takes longer.")
+  @Option(help: "Candidates that a search keeps; a higher value finds more and takes longer.")
   var ef: Int?
-  @Option(help: "The recall to reach, such as 0.95; chooses --ef by measurement.")
+  @Option(help: "The recall to reach, such as 0.95; vecdb measures which --ef reaches it.")
   var recall: Double?
-  @Option(name: .customLong("where"), help: "Only records whose metadata match this filter.")
+  @Option(name: .customLong("where"), help: "Find only records whose metadata match this filter.")
   var filter: String?
-  @Flag(help: "Compare with every record: the exact answer.")
+  @Flag(help: "Compare the query with every record, for the exact answer.")
   var exact = false
   @Flag(help: "Print the vectors of the records found.")
   var includeVector = false
-  @Flag(help: "Leave the metadata out.")
+  @Flag(help: "Do not print metadata.")
   var noMetadata = false
-  @Flag(help: "Say how each search was done: plan, selectivity, distances, time.")
+  @Flag(help: "Print the plan, selectivity, distances and time of each search.")
   var explain = false
   @Option(help: "Stop after this many queries of the file.")
   var limit: Int?

@@ -5,12 +5,13 @@ struct Rebuild: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Rebuild a collection's index while it serves.",
     discussion: """
-      A new generation of the index is built beside the one that serves, catches up with the log, \
-      is measured against the old one, and takes over only if it is as good. Searches and writes go \
-      on. The old one is kept caught up for the grace period, in which --rollback is instant. Where \
-      another process has the database open, that process does it, and goes on if this command ends.
+      Builds a new generation of the index while the old one serves, lets it catch up with the \
+      log, compares it with the old one, and swaps them only if the new one is as good. Searches \
+      and writes go on. For the grace period, vecdb keeps the old generation up to date, so \
+      --rollback is instant. If another process has the database open, that process rebuilds, and \
+      continues if you end this command.
 
-      Exit code 4: the gate refused the new generation; the old one serves on.
+      Exit code 4: the gate refused the new generation; the old one continues to serve.
 
       EXAMPLE
         vecdb rebuild photos.vecdb images --m 32 --ef-construction 300
@@ -19,39 +20,39 @@ struct Rebuild: AsyncParsableCommand {
       """)
 
   @OptionGroup var target: CollectionArguments
-  @Option(name: .customLong("m"), help: "Links of a node; the present value by default.")
+  @Option(name: .customLong("m"), help: "Number of links of a node; by default the present value.")
   var m: Int?
-  @Option(help: "Candidates for a new node's links; the present value by default.")
+  @Option(help: "Number of candidates for the links of a new node; by default the present value.")
   var efConstruction: Int?
-  @Option(help: "What the graph is built and searched on; automatic by default.")
+  @Option(help: "Search on 8-bit codes or float32 vectors; by default automatic.")
   var codes: VectorCodes?
 
-  @Flag(help: "Tell where the rebuild stands.") var status = false
-  @Flag(help: "Give the new generation up before it serves.") var cancel = false
+  @Flag(help: "Print the progress of the rebuild.") var status = false
+  @Flag(help: "Discard the new generation before it serves.") var cancel = false
   @Flag(help: "Let the old generation serve again.") var rollback = false
-  @Flag(help: "Give the old generation up before the grace period ends.") var retire = false
+  @Flag(help: "Discard the old generation before the grace period ends.") var retire = false
   @Flag(help: "Change the budget of the running rebuild.") var setBudget = false
-  @Flag(help: "Build, measure and report only; nothing changes.") var dryRun = false
+  @Flag(help: "Build, measure and report; change nothing.") var dryRun = false
   @Option(help: "With --dry-run: parameters to compare, as M:EFCONSTRUCTION; may be repeated.")
   var alternative: [String] = []
-  @Flag(help: "Begin and return; the process that has the database open goes on.")
+  @Flag(help: "Begin and return; the process that has the database open continues.")
   var detach = false
 
-  @Option(help: "Recall the new generation must reach; that of the old one by default.")
+  @Option(help: "Minimum recall of the new generation; by default about that of the old one.")
   var minimumRecall: Double?
-  @Option(help: "How many times longer than before a median search may take.")
+  @Option(help: "The median search may take at most this many times as long as before.")
   var latencyFactor: Double?
-  @Option(help: "Canary queries of the gate.") var queries: Int?
-  @Option(name: .customLong("ef"), help: "efSearch at which both are measured.")
+  @Option(help: "Number of canary queries of the gate.") var queries: Int?
+  @Option(name: .customLong("ef"), help: "efSearch at which the gate measures both generations.")
   var efSearch: Int?
-  @Option(help: "Seconds for which the old generation is kept.") var grace: Int?
-  @Flag(help: "Keep a new generation that the gate refused, to look into it.")
+  @Option(help: "Seconds that vecdb keeps the old generation.") var grace: Int?
+  @Flag(help: "Keep a new generation that the gate refused, so that you can examine it.")
   var keepRefused = false
 
-  @Option(help: "Threads that build; one has a low priority.") var threads: Int?
-  @Option(help: "Records inserted a second at most.") var rate: Int?
-  @Option(help: "Bytes that the new generation may need at most.") var memory: Int?
-  @Option(help: "Pause while the 99th percentile of searches is above so many milliseconds.")
+  @Option(help: "Threads that build; a single thread runs at low priority.") var threads: Int?
+  @Option(help: "Maximum number of records inserted a second.") var rate: Int?
+  @Option(help: "Maximum bytes of the new generation.") var memory: Int?
+  @Option(help: "Pause while the 99th percentile of search times exceeds this many milliseconds.")
   var pauseAbove: Double?
   @OptionGroup var output: OutputOptions
 
@@ -62,7 +63,7 @@ struct Rebuild: AsyncParsableCommand {
         "Use one of --status, --cancel, --rollback, --retire, --set-budget, --dry-run.")
     }
     guard alternative.isEmpty || dryRun else {
-      throw ValidationError("--alternative is for --dry-run.")
+      throw ValidationError("--alternative needs --dry-run.")
     }
     _ = try alternatives()
   }
@@ -154,8 +155,8 @@ struct Rebuild: AsyncParsableCommand {
         + Format.seconds(report.seconds))
     if let gate = report.gate { show(gate) }
     Output.line(
-      "the old one is kept for \(Format.seconds(Double(report.graceSeconds))); "
-        + "--rollback and --retire end that")
+      "the old generation stays for \(Format.seconds(Double(report.graceSeconds))), or until "
+        + "--rollback or --retire")
   }
 
   private func show(_ gate: RebuildGateReport) {

@@ -4,10 +4,11 @@ import VecDBReplication
 
 struct Rejoin: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Bring a copy back into line with the primary, once.",
+    abstract: "Bring an old primary's copy back into line with the new primary, once.",
     discussion: """
-      For an old primary that was replaced: saves what only it has, goes back to where the new \
-      primary's history began, catches up, and ends. Then start it with vecdb replica.
+      Use this for an old primary after a failover. It saves the writes that only the old copy \
+      has, goes back to the point where the new primary's history began, catches up, and ends. \
+      Then start the copy with vecdb replica.
 
       EXAMPLE
         vecdb rejoin old.vecdb --primary 127.0.0.1:7001 --insecure-loopback
@@ -34,12 +35,12 @@ struct Rejoin: AsyncParsableCommand {
         try await following.stop()
         if status.role == .primary {
           throw VecDBError(
-            .notReached, "the node there hears no primary, and this copy was the primary",
-            at: target.database, remedy: "Serve this copy, or look for the new primary.")
+            .notReached, "the node at --primary hears no primary, and this copy was the primary",
+            at: target.database, remedy: "Serve this copy, or find the new primary.")
         }
         throw VecDBError(
           .notReached,
-          status.alarms.first ?? status.lastError ?? "the primary was not reached in time",
+          status.alarms.first ?? status.lastError ?? "cannot reach the primary in time",
           at: target.database, remedy: "Look at the primary's status.")
       }
       try await Task.sleep(nanoseconds: 50_000_000)

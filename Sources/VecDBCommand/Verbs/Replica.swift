@@ -6,10 +6,10 @@ struct Replica: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Keep a copy of a database that another node serves.",
     discussion: """
-      The copy is fetched if it is not there, then follows. A copy that wrote something of its own \
-      saves that first, in files that vecdb import reads. Backups, checks and queries work on it \
-      while it follows. With --listen it can be promoted with peers, and serve replicas itself. \
-      Ends with SIGTERM or Ctrl-C.
+      Fetches a copy if there is none, and then follows the primary. If the copy has writes that \
+      the primary lacks, the command first saves them in files that vecdb import reads. Backups, \
+      checks and queries work on the copy while it follows. With --listen, you can promote it with \
+      peers, and it can serve replicas itself. SIGTERM or Ctrl-C ends the command.
 
       EXAMPLE
         vecdb replica copy.vecdb --primary 127.0.0.1:7000 --name b --insecure-loopback

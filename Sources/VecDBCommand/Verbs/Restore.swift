@@ -5,17 +5,18 @@ struct Restore: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Restore a database from a repository, and prove it.",
     discussion: """
-      The copy is built beside its place, proven (hashes, log chain, digests, reachability of every \
-      record, measured recall) and then moved there in one step. The place must not exist yet, or be an empty directory, \
-      unless --replace says that an older copy there is to be brought to the target: what it has is \
-      not fetched. A database that is no copy of the repository's, and writes that the repository \
-      does not have, are lost only where --replace-unrelated and --discard-unsaved say so.
+      Builds the copy beside DATABASE, proves it (hashes, log chain, digests, reachability of \
+      every record, measured recall), and then moves it into place in one step. DATABASE must not \
+      exist yet, or be an empty directory. With --replace it may be an older copy, and the command \
+      fetches only the data that differs. The command refuses to replace a database that is no \
+      copy of the repository's, or one with writes that the repository lacks, unless you give \
+      --replace-unrelated or --discard-unsaved.
 
-      The copy is a database of its own. To go on with it in place of the lost one, and with backups \
-      to the same repository, restore it with --continue.
+      The copy is a database of its own. To use it in place of the lost one, and to go on with \
+      backups to the same repository, restore with --continue.
 
-      With --into, one collection goes into an existing database under another name, also while \
-      another process has that open.
+      With --into, the command restores one collection into an existing database under another \
+      name, even while another process has that database open.
 
       EXAMPLE
         vecdb restore /backup/photos photos.vecdb
@@ -26,18 +27,19 @@ struct Restore: AsyncParsableCommand {
 
   @Argument(help: "The repository's directory.", completion: .directory)
   var repository: String
-  @Argument(help: "The database directory to make.", completion: .directory)
+  @Argument(help: "The database directory to create.", completion: .directory)
   var database: String
   @Option(help: "Restore the state right after the batch with this LSN.")
   var lsn: UInt64?
   @Option(
-    help:
-      "Restore the state at this time: 2026-03-31T18:00:00.250Z, or ms since 1970; not a future one."
+    help: """
+      Restore the state at this past time: 2026-03-31T18:00:00.250Z, or milliseconds since 1970.
+      """
   )
   var time: String?
-  @Option(help: "Restore the state that was named with vecdb mark.")
+  @Option(help: "Restore the state that you named with vecdb mark.")
   var toMark: String?
-  @Option(help: "Restore only this collection; may be given several times.")
+  @Option(help: "Restore only this collection; you can repeat the option.")
   var collection: [String] = []
   @Option(help: "Put the one --collection into the existing database DATABASE under this name.")
   var into: String?
@@ -45,16 +47,17 @@ struct Restore: AsyncParsableCommand {
   var base: UInt64?
   @Flag(help: "Replace an older copy at DATABASE, and fetch only what differs.")
   var replace = false
-  @Flag(help: "With --replace: give up what DATABASE has and the repository has not.")
+  @Flag(help: "With --replace: give up writes of DATABASE that the repository lacks.")
   var discardUnsaved = false
-  @Flag(help: "With --replace: DATABASE may be any database.")
+  @Flag(help: "With --replace: replace DATABASE even if it is no copy of the repository's.")
   var replaceUnrelated = false
   @Flag(
     name: .customLong("continue"),
-    help: "Go on as the same database, so that its backups go on in the same repository.")
+    help: "Continue as the same database, so that its backups continue in the same repository.")
   var continues = false
   @Option(
-    name: [.customLong("verify"), .customLong("verification")], help: "How to prove the copy.")
+    name: [.customLong("verify"), .customLong("verification")],
+    help: "How thoroughly to prove the copy.")
   var verification: RestoreVerification = .full
   @OptionGroup var key: KeyOptions
   @OptionGroup var progress: ProgressOptions
@@ -68,10 +71,10 @@ struct Restore: AsyncParsableCommand {
       throw ValidationError("--into needs one --collection.")
     }
     guard into == nil || (!replace && !continues && base == nil) else {
-      throw ValidationError("--into goes with none of --replace, --continue and --base.")
+      throw ValidationError("--into excludes --replace, --continue and --base.")
     }
     guard replace || !(discardUnsaved || replaceUnrelated) else {
-      throw ValidationError("--discard-unsaved and --replace-unrelated go with --replace.")
+      throw ValidationError("--discard-unsaved and --replace-unrelated need --replace.")
     }
     guard !continues || collection.isEmpty else {
       throw ValidationError("--continue needs all collections.")
@@ -111,13 +114,13 @@ struct Restore: AsyncParsableCommand {
     bar.finish()
     if replace, !continues {
       Terminal.message(
-        "The copy is a database of its own: back it up to a new repository. With --continue it would "
-          + "have gone on in this one.")
+        "The copy is a database of its own: back it up to a new repository. To go on with this "
+          + "repository, restore with --continue.")
     }
     if let newest = report.newestMilliseconds {
       Terminal.message(
-        "The newest moment in the repository is \(Timestamp.text(newest)): what was written after it, "
-          + "up to the time asked for, is not in the copy.")
+        "The newest moment in the repository is \(Timestamp.text(newest)). The copy has no write "
+          + "between that moment and the time that you asked for.")
     }
     defer { for finding in report.findings { Terminal.message("RECALL  \(finding)") } }
     if output.json {
@@ -127,15 +130,15 @@ struct Restore: AsyncParsableCommand {
     Output.line(
       "restored LSN \(report.lsn) to \(database): \(Format.count(report.records)) records, "
         + "\(Format.bytes(report.bytesCopied)) (\(Format.bytes(report.bytesFetched)) fetched) in "
-        + "\(Format.seconds(report.totalSeconds)) (copy \(Format.seconds(report.copySeconds)), proof "
-        + "\(Format.seconds(report.verifySeconds)); "
+        + "\(Format.seconds(report.totalSeconds)) (copy \(Format.seconds(report.copySeconds)), "
+        + "proof \(Format.seconds(report.verifySeconds)); "
         + "\(report.lsn - report.manifestLSN) batches replayed)")
     Output.line("data digest \(report.dataDigest)")
     if report.omittedBatches > 0 {
       let wrong =
         report.omittedNotLater > 0
         ? "; \(Format.count(Int(clamping: report.omittedNotLater))) of them are not later than the "
-          + "time asked for, since a clock was wrong" : ""
+          + "time that you asked for, because a clock was wrong" : ""
       Output.line(
         "left out: \(Format.count(Int(clamping: report.omittedBatches))) later batches, from LSN "
           + "\(report.lsn + 1) on\(wrong)")
@@ -148,8 +151,8 @@ struct Restore: AsyncParsableCommand {
   private static func requireRecall(_ report: RestoreReport) throws {
     guard let finding = report.findings.first else { return }
     throw TargetMissed(
-      message: "the copy is restored and equal to the original, but \(finding); searches make up "
-        + "for it until vecdb rebuild has built the index anew")
+      message: "the copy is restored and equal to the original, but \(finding); searches "
+        + "compensate for it until you have rebuilt the index with vecdb rebuild")
   }
 
   private func restore(
@@ -169,7 +172,7 @@ struct Restore: AsyncParsableCommand {
     bar.finish()
     guard !output.json else { return Output.json(restored) }
     Output.line(
-      "restored '\(wanted)' into \(database) as '\(name)': \(Format.count(restored.count)) records, "
-        + "equal to the original by digest")
+      "restored '\(wanted)' into \(database) as '\(name)': "
+        + "\(Format.count(restored.count)) records, equal to the original by digest")
   }
 }

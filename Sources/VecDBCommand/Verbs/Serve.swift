@@ -6,11 +6,11 @@ struct Serve: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Serve a database to replicas.",
     discussion: """
-      Ships the log of the database to every replica that connects. With --replicas a write is \
-      acknowledged only when replicas hold it too; that policy becomes part of the database, and \
-      binds every way of opening it until --asynchronous takes it back. If another node has become \
-      the primary, this one steps down, saves what only it has, and follows; give the other nodes \
-      with --peer for that. Ends with SIGTERM or Ctrl-C.
+      Ships the log of the database to every replica that connects. With --replicas, the node \
+      acknowledges a write only when replicas hold it too. That policy becomes part of the \
+      database, and applies however you open it, until --asynchronous removes it. If another node \
+      has become the primary, this one steps down, saves the writes that only it has, and follows; \
+      name the other nodes with --peer for that. SIGTERM or Ctrl-C ends the command.
 
       EXAMPLE
         vecdb serve photos.vecdb --name a --listen 127.0.0.1:7000 --insecure-loopback

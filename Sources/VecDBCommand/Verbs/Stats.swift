@@ -5,17 +5,17 @@ struct Stats: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Print counters and digests of a database.",
     discussion: """
-      Two databases with equal data digests hold the same records; collections with equal graph \
-      digests hold the same index, bit by bit.
+      Databases with equal data digests hold the same records. Collections with equal graph \
+      digests have the same index, bit for bit.
 
       EXAMPLE
         vecdb stats photos.vecdb --json
       """)
 
   @OptionGroup var target: DatabaseArgument
-  @Flag(help: "Leave out the graph digests, which read the whole index.")
+  @Flag(help: "Leave out graph digests, because they read the whole index.")
   var noGraphDigests = false
-  @Flag(help: "What each array of the indexes takes, and how much of it is in memory.")
+  @Flag(help: "Print the size of each index array, and how much of it is in memory.")
   var memory = false
   @OptionGroup var output: OutputOptions
 

@@ -5,9 +5,9 @@ import VecDBReplication
 
 struct Status: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Print what a node is and how far it is.",
+    abstract: "Print the role of a node and how far it is behind.",
     discussion: """
-      Asks the process that serves or follows with the database, or the status page at an address.
+      Asks the process that runs a node on the database, or the status page at an address.
 
       EXAMPLE
         vecdb status copy.vecdb --json
@@ -16,7 +16,7 @@ struct Status: AsyncParsableCommand {
 
   @Argument(help: "The database directory, or the address of a status page as host:port.")
   var node: String
-  @Option(help: "File with the token that the status page asks for.", completion: .file())
+  @Option(help: "A file with the token for the status page.", completion: .file())
   var httpToken: String?
   @OptionGroup var output: OutputOptions
 
@@ -81,11 +81,12 @@ enum NodeQuestion {
     guard let remote = try RemoteDatabase(path: trimmed) else {
       if isBeingFetched(trimmed) {
         throw VecDBError(
-          .closed, "a copy is being fetched to this place, or was when its process ended", at: path,
-          remedy: "Ask the status page of that process (--http): it shows how far the copy is.")
+          .closed, "a replica is fetching a copy to this path, or was when its process ended",
+          at: path,
+          remedy: "Look at the status page of that process (--http): it shows the progress.")
       }
       throw VecDBError(
-        .notFound, "no process serves or follows with this database", at: path,
+        .notFound, "no process runs a node on this database", at: path,
         remedy: "Start one with `vecdb serve` or `vecdb replica`.")
     }
     return remote

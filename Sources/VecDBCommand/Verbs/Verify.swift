@@ -5,7 +5,7 @@ struct Verify: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Prove that the restore points of a repository can be restored.",
     discussion: """
-      Exits with 3 if anything is damaged or missing, and says which restore points it touches.
+      Exits with 3 if anything is damaged or missing, and names the restore points that need it.
 
       EXAMPLE
         vecdb verify /backup/photos
@@ -14,9 +14,10 @@ struct Verify: AsyncParsableCommand {
   @Argument(help: "The repository's directory.", completion: .directory)
   var repository: String
   @Option(
-    name: [.customLong("verify"), .customLong("verification")], help: "How deep to look.")
+    name: [.customLong("verify"), .customLong("verification")],
+    help: "How thoroughly to check each restore point.")
   var verification: RestoreVerification = .full
-  @Option(help: "Also restore so many states, chosen at random, on trial.")
+  @Option(help: "Also make trial restores of this many random states.")
   var sample = 0
   @OptionGroup var key: KeyOptions
   @OptionGroup var progress: ProgressOptions
@@ -51,8 +52,8 @@ struct Verify: AsyncParsableCommand {
       throw CorruptionFound(
         message: "the repository is damaged: \(report.problems.count) problems",
         location: repository,
-        remedy: "Run vecdb backup with --repair: what the database still has is sent again. What "
-          + "cannot be mended is given up with vecdb prune --force")
+        remedy: "Run vecdb backup with --repair: it sends again the data that the database still "
+          + "has. To give up the rest, run vecdb prune --force.")
     }
     if let finding = report.findings.first { throw TargetMissed(message: finding) }
   }
