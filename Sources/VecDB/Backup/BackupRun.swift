@@ -76,7 +76,7 @@ struct BackupRun: Sendable {
         .invalidArgument,
         "the repository has another history of epoch \(report.epoch) at LSN \(report.lsn), which "
           + "another copy of this database wrote", at: repository.location,
-        remedy: "Back up again: the copies then part. Only one of them should be written to.")
+        remedy: "Back up again: each copy then gets its own epoch. Write to only one of them.")
     }
   }
 

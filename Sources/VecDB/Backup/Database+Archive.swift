@@ -43,7 +43,7 @@ extension Database {
           engine.configuration.logger.error("archiving the log failed: \(failure)")
           progress?(
             WorkProgress(
-              stage: "archiving waits, and goes on by itself: \(failure)", doneBytes: 0,
+              stage: "archiving waits, and continues by itself: \(failure)", doneBytes: 0,
               totalBytes: 0))
         }
         waitsFor = failure
@@ -78,8 +78,8 @@ extension Database {
     }
     guard isKnown else {
       throw VecDBError(
-        .notFound, "the database was not backed up there", at: repository,
-        remedy: "`vecdb stats` lists the repositories that log is kept for.")
+        .notFound, "the database keeps no log for this repository", at: repository,
+        remedy: "`vecdb stats` lists the repositories for which the database keeps log.")
     }
   }
 

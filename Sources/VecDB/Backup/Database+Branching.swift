@@ -19,8 +19,8 @@ struct OwnRepository: Sendable {
   func requireThere() throws {
     guard try store.storedIdentity() == id else {
       throw StoreError(
-        .notFound, "the repository has gone from its place while it was written to", at: path,
-        remedy: "Is its file system still mounted? Nothing is counted as archived.")
+        .notFound, "the repository disappeared while vecdb wrote to it", at: path,
+        remedy: "Check whether its file system is still mounted. vecdb counts nothing as archived.")
     }
   }
 }
@@ -64,8 +64,8 @@ extension Database {
     throw VecDBError(
       .notFound,
       "the repository that has this database up to LSN \(hold.lsn) is not there any more", at: path,
-      remedy: "Mount its file system if it is not mounted. If it was removed on purpose, run "
-        + "`vecdb archive DB REPO --forget` first; then a new one is made here.")
+      remedy: "Mount its file system. If you removed the repository on purpose, run "
+        + "`vecdb archive DB REPO --forget`; the next backup then creates a new one.")
   }
 
   /// Compares histories and claims the epoch. Nil if an epoch was opened, and all must be looked at
@@ -130,7 +130,7 @@ extension Database {
       at: location,
       remedy: "Let this copy follow the new primary with `vecdb rejoin`"
         + (isBranch
-          ? "; or, if it is the one to go on, back it up to a repository of its own." : "."))
+          ? ". To go on with this copy instead, back it up to a repository of its own." : "."))
   }
 
   private static func twinError(
@@ -139,11 +139,11 @@ extension Database {
     StoreError(
       .invalidArgument,
       "the repository knows epoch \(newer.counter), which another copy has opened while this one of "
-        + "epoch \(current.counter) was open: two copies are written to, at one path of machines or "
-        + "containers of one name", at: location,
+        + "epoch \(current.counter) was open: applications write to two copies, at one path of "
+        + "machines or containers of one name", at: location,
       remedy:
-        "Give one of them a repository of its own. If there is one alone, and this machine was "
-        + "set back with all that runs on it, open the database again.")
+        "Give one of them a repository of its own. If there is only one copy, because the whole "
+        + "machine was set back to a snapshot, open the database again.")
   }
 
   /// Where the newest epoch before the current one that the repository has something of leaves this

@@ -170,7 +170,7 @@ extension Database {
         guard target.runtime.index.dataDigest.sum == source.runtime.index.dataDigest.sum else {
           throw VecDBError(
             .verificationFailed, "the copied collection differs from the one in the repository",
-            at: newName, remedy: "Nothing of it was kept.")
+            at: newName, remedy: "vecdb kept nothing of the copy. Run `vecdb verify REPO`.")
         }
         try await adopt(target.runtime, as: newName)
       } catch {

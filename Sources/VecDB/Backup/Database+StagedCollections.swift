@@ -42,7 +42,7 @@ extension Database {
       try staged.requireLive()
       guard engine.state.collection(named: name) == nil else {
         throw VecDBError(
-          .alreadyExists, "there is a collection of that name by now", at: name,
+          .alreadyExists, "a collection of that name was created meanwhile", at: name,
           remedy: "Choose another name, or drop it first.")
       }
       // Names are exchanged: an empty collection of that name takes the staged one's, and goes.
@@ -78,7 +78,7 @@ extension Database {
         do {
           _ = try engine.write(left.map { BatchPayload.encodeDrop(collection: $0.id) })
         } catch {
-          engine.configuration.logger.warning("an unfinished collection stays for now: \(error)")
+          engine.configuration.logger.warning("an unfinished collection remains: \(error)")
         }
       }, sizeBytes: 0)
   }

@@ -18,7 +18,7 @@ final class OlderCopy: Sendable {
   init(_ directory: DatabaseDirectory, fileSystem: any FileSystem) throws {
     guard try Self.wasMadeHere(directory, fileSystem) else {
       throw StoreError(
-        .invalidArgument, "what is there is not a database, and is not replaced",
+        .invalidArgument, "there is something other than a database; a restore does not replace it",
         at: directory.path, remedy: "Choose another path, or move it away.")
     }
     self.directory = directory

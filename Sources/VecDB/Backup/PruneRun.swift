@@ -26,7 +26,8 @@ struct PruneRun {
     let started = DispatchTime.now()
     guard !policy.isEmpty else {
       throw VecDBError(
-        .invalidArgument, "nothing says what is to be kept", remedy: "Give --keep-last, or others.")
+        .invalidArgument, "no rule says what the prune must keep",
+        remedy: "Give --keep-last or another --keep option.")
     }
     guard force || graceMilliseconds >= Int64(Self.shortestGraceSeconds) * 1000 else {
       throw VecDBError(

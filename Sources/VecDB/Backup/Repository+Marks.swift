@@ -29,7 +29,8 @@ extension Repository {
     throw StoreError(
       .notFound, "the repository knows no mark '\(name)'", at: location,
       remedy: names.isEmpty
-        ? "A mark is known once a backup was made after it." : "The newest marks are \(names).")
+        ? "Back up after you set a mark: the repository then knows it."
+        : "The newest marks are \(names).")
   }
 }
 

@@ -40,7 +40,8 @@ struct RestorePlan {
       ?? Self.choose(target, usable, repository)
     guard let entry = chosen else {
       let what =
-        base.map { "restore point LSN \($0) is not there, or not" } ?? "no restore point is"
+        base.map { "restore point LSN \($0) does not exist, or is not" }
+        ?? "there is no restore point"
       throw StoreError(
         .notFound, "\(what) at or before \(target.text)", at: repository.location,
         remedy: "The earliest is LSN \(first.lsn). List them with `vecdb backups`.")

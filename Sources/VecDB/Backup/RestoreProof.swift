@@ -81,6 +81,6 @@ struct RestoreProof {
   private func failed(_ what: String) -> VecDBError {
     VecDBError(
       .verificationFailed, "the restored copy did not pass its proof: \(what)",
-      remedy: "Nothing was made live. Run `vecdb verify`, and restore another restore point.")
+      remedy: "No copy is live. Run `vecdb verify`, and restore another restore point.")
   }
 }

@@ -42,8 +42,8 @@ final class RestoreRun {
     directory = DatabaseDirectory(path: place)
     guard !options.continues || options.collections.isEmpty else {
       throw VecDBError(
-        .invalidArgument, "some collections of a database are not that database",
-        at: path, remedy: "Restore all of them, or without --continue.")
+        .invalidArgument, "a copy with only some collections cannot continue as the database",
+        at: path, remedy: "Restore all collections, or leave --continue out.")
     }
     staging = try StagingDirectory(for: place, .restoring, files, configuration.logger)
     self.options = options
@@ -79,9 +79,9 @@ final class RestoreRun {
     if info.isDirectory, try files.list(directory.path).isEmpty { return }
     guard options.replacing else {
       throw StoreError(
-        .alreadyExists, "something is there already; a restore does not overwrite it",
+        .alreadyExists, "the path exists already; a restore does not overwrite it",
         at: directory.path,
-        remedy: "Choose a path that does not exist, or say that it may be replaced.")
+        remedy: "Choose a path that does not exist, or let the restore replace it (--replace).")
     }
     let older = try OlderCopy(directory, fileSystem: files)
     self.older = older

@@ -33,7 +33,7 @@ struct RestoreTrials {
     _ logger: Logger = DatabaseConfiguration().logger
   ) {
     do { try StagingSweep(place(in: scratchDirectory), files, logger).run() } catch {
-      logger.warning("what a trial left in \(scratchDirectory) stays: \(error)")
+      logger.warning("cannot remove the files of a trial in \(scratchDirectory): \(error)")
     }
   }
 
@@ -56,7 +56,7 @@ struct RestoreTrials {
       let error = VecDBError(wrapping: error)
       if error.code == .diskFull || error.code == .inputOutput && isHere(error.location) {
         throw VecDBError(
-          error.code, "the repository could not be tried: \(error.message)", at: error.location,
+          error.code, "the trial restore could not run: \(error.message)", at: error.location,
           remedy:
             "Set TMPDIR to a directory with room for a whole copy, or leave the trial out with "
             + "--verify quick.")

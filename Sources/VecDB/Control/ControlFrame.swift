@@ -36,7 +36,7 @@ package enum ControlFrame {
       positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
     do { return try decoder.decode(type, from: Data(body)) } catch {
       throw VecDBError(
-        .invalidArgument, "the message on the control socket is not understood: \(error)")
+        .invalidArgument, "cannot decode the message on the control socket: \(error)")
     }
   }
 }
@@ -76,7 +76,7 @@ struct ControlFrameReader {
     }
     guard length <= limitBytes else {
       throw VecDBError(
-        .limitExceeded, "a control message of \(length) bytes; at most \(limitBytes) are read")
+        .limitExceeded, "a control message has \(length) bytes; the limit is \(limitBytes)")
     }
     let end = ControlFrame.headerBytes + length
     guard buffer.count >= end else { return nil }

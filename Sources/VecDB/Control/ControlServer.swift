@@ -165,7 +165,7 @@ extension Database {
     case .node:
       guard let handler = nodeHandler.withLock({ $0 }) else {
         throw VecDBError(
-          .invalidArgument, "the process that has this database open does not replicate it",
+          .invalidArgument, "the process that has this database open does not run a node on it",
           at: path, remedy: "Start it with `vecdb serve` or `vecdb replica`.")
       }
       answer.node = try await handler(request.node ?? "")

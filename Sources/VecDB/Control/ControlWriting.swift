@@ -21,7 +21,7 @@ extension Database {
     if let records = write.records {
       let mayReplace = write.mayReplace ?? []
       guard mayReplace.isEmpty || mayReplace.count == records.count else {
-        throw VecDBError(.invalidArgument, "the request says of other records what may be replaced")
+        throw VecDBError(.invalidArgument, "mayReplace does not have one value for each record")
       }
       answer.upserted = try await collection.upsert(
         try records.map { try $0.record }, mayReplace: mayReplace)
@@ -116,7 +116,7 @@ package struct RemoteCollection: Sendable {
     guard let database = try RemoteDatabase(path: path) else {
       throw VecDBError(
         .closed, "the process that had the database open has ended", at: path,
-        remedy: "Run the command again: what is written already is left alone.")
+        remedy: "Run the command again: it does not write a record twice.")
     }
     var request = ControlRequest(.write)
     request.name = name

@@ -15,13 +15,13 @@ extension Database {
       let marks = engine.state.marks
       if let place = marks[name] {
         throw VecDBError(
-          .alreadyExists, "there is a mark '\(name)' already, at LSN \(place.lsn)",
+          .alreadyExists, "there is already a mark '\(name)', at LSN \(place.lsn)",
           at: engine.directory.path, remedy: "Choose another name, or remove that mark first.")
       }
       guard marks.count < DatabaseLimits.maximumMarks else {
         throw VecDBError(
           .limitExceeded, "there are \(marks.count) marks", at: engine.directory.path,
-          remedy: "Remove some that are not needed.")
+          remedy: "Remove marks that you do not need.")
       }
       let time = engine.logTime()
       let receipts = try engine.write([

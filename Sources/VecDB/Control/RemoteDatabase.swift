@@ -128,7 +128,7 @@ package final class RemoteDatabase: Sendable {
     private var ended: VecDBError {
       VecDBError(
         .inputOutput, "the process that has the database open does not answer any more", at: path,
-        remedy: "If it has ended, run the command again: it opens the database itself then.")
+        remedy: "If it has ended, run the command again: it then opens the database itself.")
     }
   }
 }

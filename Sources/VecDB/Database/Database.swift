@@ -101,7 +101,7 @@ extension Database {
       guard engine.state.collections.count < DatabaseLimits.maximumCollections else {
         throw VecDBError(
           .limitExceeded, "there are \(DatabaseLimits.maximumCollections) collections", at: name,
-          remedy: "Drop one that is not needed.")
+          remedy: "Drop a collection that you do not need.")
       }
       let id = engine.state.nextCollectionID
       let definition = CollectionDefinition(
@@ -111,7 +111,7 @@ extension Database {
       _ = try CollectionRuntime(definition, threads: engine.state.threads)
       _ = try engine.write([BatchPayload.encodeCreate(definition)])
       guard let runtime = engine.state.collection(named: name) else {
-        throw VecDBError(.closed, "the collection was dropped at once", at: name)
+        throw VecDBError(.closed, "another call dropped the collection at once", at: name)
       }
       return runtime
     }
@@ -163,7 +163,7 @@ extension Database {
     let isClean = name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f }
     guard (1...DatabaseLimits.maximumNameBytes).contains(name.utf8.count), isClean else {
       throw VecDBError(
-        .invalidArgument, "the \(what) name '\(name)' cannot be used",
+        .invalidArgument, "'\(name)' is not a valid \(what) name",
         remedy:
           "Use 1 to \(DatabaseLimits.maximumNameBytes) bytes of UTF-8 without control characters.")
     }

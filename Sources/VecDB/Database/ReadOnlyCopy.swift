@@ -24,7 +24,7 @@ extension Database {
     guard lock < 0 || flock(lock, LOCK_SH | LOCK_NB) == 0 else {
       throw VecDBError(
         .locked, "another process has the database open", at: path,
-        remedy: "Reach it where that process runs.")
+        remedy: "Run the command on the machine where that process runs.")
     }
     try VecDBError.translating {
       let files = PosixFileSystem()

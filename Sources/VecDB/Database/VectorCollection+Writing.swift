@@ -94,7 +94,7 @@ extension VectorCollection {
         ? "the task was cancelled; nothing was written"
         : "the task was cancelled; \(count) records in \(done.batches) batches are durable, through "
           + "LSN \(done.receipt.lsn)", at: name,
-      remedy: "Write the rest; what is there already is not written twice.")
+      remedy: "Write all records again; vecdb does not write a record twice.")
   }
 
   /// Deletes the records with these keys as one atomic batch; keys that are not there are passed
@@ -205,7 +205,7 @@ extension VectorCollection {
       guard metric != .hamming || value == 0 || value == 1 else {
         throw VecDBError(
           .invalidArgument, "component \(index) of the vector is \(value)", at: place,
-          remedy: "Under hamming use 0 and 1; packed bits can be given as bytes.")
+          remedy: "With the metric hamming, use 0 and 1, or pass packed bits as bytes.")
       }
     }
     if isZero, metric == .cosine {
