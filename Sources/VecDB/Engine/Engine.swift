@@ -263,7 +263,7 @@ extension Engine {
   private func poison(_ cause: any Error) -> VecDBError {
     let error = VecDBError(
       .poisoned, "a write failed and its outcome is unknown: \(cause)", at: directory.path,
-      remedy: "Close the database and open it again; recovery decides what was written.")
+      remedy: "Close the database and open it again; recovery then decides which writes it has.")
     poison = error
     shared.poison.withLock { $0 = error }
     telemetry.poisoned()

@@ -67,7 +67,7 @@ final class LogHolds: Sendable {
         for hold in stored.archives { state.holds[hold.name] = hold }
       }
     } catch let error as DecodingError {
-      logger.error("\(path) cannot be read, and log may be trimmed before it is archived: \(error)")
+      logger.error("cannot read \(path); vecdb may trim log before it is archived: \(error)")
     }
   }
 

@@ -48,7 +48,7 @@ final class Maintainer {
       ])
     } catch {
       // With a full disk the next write that succeeds begins anew.
-      engine.configuration.logger.error("maintenance could not go on: \(error)")
+      engine.configuration.logger.error("maintenance stopped: \(error)")
       cycle = nil
       return false
     }

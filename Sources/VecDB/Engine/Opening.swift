@@ -171,7 +171,7 @@ extension Opening {
       configuration.isReadOnly
       ? VecDBError(
         .readOnly, "the file system is read-only", at: directory.path,
-        remedy: "Copy the database to where it can be written.")
+        remedy: "Copy the database to a file system that is writable.")
       : node.refusal(epoch: log.identity.currentEpoch, path: directory.path)
     return engine
   }
@@ -195,7 +195,7 @@ extension Opening {
     guard log.identity.databaseID.number == manifest.databaseID else {
       throw StoreError(
         .corrupt, "log and manifest belong to different databases", at: directory.path,
-        remedy: "Files of two databases were mixed. Restore from a backup.")
+        remedy: "Somebody mixed files of two databases. Restore from a backup.")
     }
     guard log.end.lsn >= proven else {
       throw StoreError(

@@ -74,7 +74,7 @@ final class StagingDirectory: Sendable {
       try step()
       try files.syncDirectory(name.parent)
     } catch {
-      logger.warning("what could not be made durable could not be taken back either: \(error)")
+      logger.warning("cannot remove a directory that could not be made durable: \(error)")
       return lock.unlock()
     }
     discard()
@@ -90,7 +90,7 @@ final class StagingDirectory: Sendable {
     do {
       guard try Opening.isDatabase(target, files) else {
         throw StoreError(
-          .invalidArgument, "what is there is not a database, and is not replaced",
+          .invalidArgument, "there is something other than a database; vecdb does not replace it",
           at: target.path, remedy: "Choose another path, or move it away.")
       }
       older = try older ?? files.lock(target.lockFile, owner: "process \(getpid())")
@@ -130,14 +130,14 @@ final class StagingDirectory: Sendable {
       try StagingSweep.remove(DatabaseDirectory(path: away), files, logger)
     } catch {
       // The next sweep takes it up.
-      logger.warning("the copy that was replaced could not be removed yet: \(error)")
+      logger.warning("cannot remove the replaced copy yet: \(error)")
     }
   }
 
   /// Removes what was built.
   func discard() {
     do { try files.removeTree(path) } catch {
-      logger.warning("an unfinished directory could not be removed yet: \(error)")
+      logger.warning("cannot remove an unfinished directory yet: \(error)")
     }
     lock.unlock()
   }

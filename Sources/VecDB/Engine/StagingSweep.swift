@@ -29,7 +29,7 @@ struct StagingSweep {
       try files.syncDirectory(name.parent)
     } catch {
       return logger.warning(
-        "what processes that ended may have left beside \(target) stays: \(error)")
+        "cannot look for unfinished directories beside \(target): \(error)")
     }
     for entry in left {
       let directory = DatabaseDirectory(path: name.folder + entry)
@@ -37,12 +37,12 @@ struct StagingSweep {
         let lock = try files.lock(directory.lockFile, owner: "a sweep")
         defer { lock.unlock() }
         try Self.remove(directory, files, logger)
-        logger.notice("removed \(directory.path), which a process that ended had left")
+        logger.notice("removed \(directory.path), which a dead process had left")
       } catch let error as StoreError where error.kind == .locked || error.kind == .notFound {
         // In use, or swept by another process meanwhile.
         continue
       } catch {
-        logger.warning("\(directory.path), left by a process that ended, stays: \(error)")
+        logger.warning("cannot remove \(directory.path), which a dead process had left: \(error)")
       }
     }
   }
@@ -57,6 +57,6 @@ struct StagingSweep {
       try files.removeTree(directory.path + "/" + entry)
     }
     logger.warning(
-      "\(directory.path) stays, with what is not vecdb's: \(foreign.joined(separator: ", "))")
+      "\(directory.path) stays, with files of others: \(foreign.joined(separator: ", "))")
   }
 }

@@ -124,7 +124,7 @@ final class Writer: Sendable {
   private func overloaded(_ what: String) -> VecDBError {
     VecDBError(
       .overloaded, "the write \(what) behind more than \(queue.limitBytes) bytes of others",
-      remedy: "Write less at once, or raise writeQueueBytes or writeQueueTimeoutMilliseconds.")
+      remedy: "Write less at a time, or raise writeQueueBytes or writeQueueTimeoutMilliseconds.")
   }
 
   private func drain() {

@@ -45,7 +45,7 @@ struct DerivedBlocks {
           throw error
         } catch {
           // Its blocks stay missing, and are reported as such.
-          logger.warning("nothing of '\(collection.name)' can be built anew: \(error)")
+          logger.warning("cannot rebuild any block of '\(collection.name)': \(error)")
         }
       }
       try records?.close()

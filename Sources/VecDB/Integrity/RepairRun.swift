@@ -95,7 +95,7 @@ struct RepairRun {
       let id = try LogIdentity(decoding: manifest.epochs, at: "the newest manifest").databaseID
       return try RecordStore.open(path: directory.records, fileSystem: files, databaseID: id)
     } catch {
-      configuration.logger.warning("nothing can be rebuilt from the records: \(error)")
+      configuration.logger.warning("cannot rebuild anything from the records: \(error)")
       return nil
     }
   }
@@ -242,7 +242,7 @@ struct RepairRun {
     defer { lock.unlock() }
     guard let manifest = try joiningManifest(in: source), let array = manifest.records else {
       report.missing.append(
-        "the records: no restore point of \(source.location) is joined by the log here")
+        "the records: the log here does not continue any restore point of \(source.location)")
       return false
     }
     let replacement = directory.records + ".repair"
@@ -256,7 +256,7 @@ struct RepairRun {
     try files.rename(replacement, to: directory.records)
     try files.syncDirectory(directory.path)
     report.repairs.append(
-      "fetched: the records as of LSN \(manifest.lsn); the log after it was applied")
+      "fetched: the records as of LSN \(manifest.lsn), and applied the log after it")
     return true
   }
 

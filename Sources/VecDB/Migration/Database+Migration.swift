@@ -19,8 +19,8 @@ extension Database {
     let hidden = Self.migrationName(of: name)
     guard catalog.find(hidden) == nil else {
       throw VecDBError(
-        .alreadyExists, "'\(name)' is being moved, or the old space of its last move is kept",
-        at: name, remedy: "Take it up with `migration(of:)`, cancel it, or retire the old space.")
+        .alreadyExists, "'\(name)' is in a migration, or still has the old space of the last one",
+        at: name, remedy: "Continue it with `migration(of:)`, cancel it, or retire the old space.")
     }
     let target = try await createCollection(
       named: hidden, dimensions: dimensions, metric: metric, index: index)
@@ -49,8 +49,8 @@ extension Database {
       // The exchange itself is in the log behind the last write of the new space.
       guard new.index.appliedLSN <= old.exchangedLSN else {
         throw VecDBError(
-          .invalidArgument, "'\(name)' was written to after the migration", at: name,
-          remedy: "Migrate back, with vectors of the old space for what is new.")
+          .invalidArgument, "'\(name)' has writes after the migration", at: name,
+          remedy: "Migrate back, and supply vectors of the old space for the new records.")
       }
       _ = try engine.exchange(new, old)
       return engine.receipt
@@ -70,8 +70,8 @@ extension Database {
     let new = try collection(name).runtime
     guard let old = catalog.find(Self.migrationName(of: name)), old.id < new.id else {
       throw VecDBError(
-        .notFound, "no old space of '\(name)' is kept", at: name,
-        remedy: "It may have been retired already.")
+        .notFound, "'\(name)' has no old space", at: name,
+        remedy: "It may be retired already.")
     }
     return (new, old)
   }

@@ -230,6 +230,6 @@ public final class Migration: Sendable {
   private func refused(_ reason: String) -> VecDBError {
     VecDBError(
       .verificationFailed, "the new space was refused: \(reason)", at: collection,
-      remedy: "The old space serves on. Supply what `pending` names, and finish again.")
+      remedy: "The old space still serves. Supply the records that `pending` names; finish again.")
   }
 }

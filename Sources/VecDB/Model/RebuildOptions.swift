@@ -125,7 +125,7 @@ extension RebuildBudget {
       pauseAboveMilliseconds.map({ $0.isFinite && $0 > 0 }) ?? true
     else {
       throw VecDBError(
-        .invalidArgument, "the budget cannot be used", at: location,
+        .invalidArgument, "the budget is not valid", at: location,
         remedy: "Use 1 to 256 threads, and limits above 0.")
     }
   }

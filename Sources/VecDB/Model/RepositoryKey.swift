@@ -63,7 +63,7 @@ struct RepositoryEncryption: ObjectCipherSource {
     func open(_ bytes: [UInt8], as name: String, at place: String) throws -> [UInt8] {
       do { return try cipher.open(bytes, context: Array(name.utf8)) } catch {
         throw StoreError(
-          .corrupt, "the object cannot be decrypted: it is damaged or not where it belongs",
+          .corrupt, "cannot decrypt the object: it is damaged, or it belongs under another name",
           at: place,
           remedy: "Run `vecdb verify` on the repository to see all damage.")
       }

@@ -19,7 +19,7 @@ extension Engine {
         .alreadyExists,
         running.phase == .building
           ? "generation \(running.number) is being built"
-          : "generation \(running.number) serves, and the old one is kept for a rollback",
+          : "generation \(running.number) serves, and vecdb keeps the old one for a rollback",
         at: name,
         remedy: running.phase == .building
           ? "Wait for it, or cancel it." : "Retire the old generation first, or roll back.")

@@ -45,12 +45,12 @@ extension Engine {
     let isBuilding = rebuild.phase == .building
     let what =
       isBuilding
-      ? "it was given up, since it did not keep up with the writes"
-      : "the old generation was given up early"
+      ? "vecdb gave it up, because it did not keep up with the writes"
+      : "vecdb gave up the old generation early"
     do {
       try endRebuild(runtime, rebuild, "\(what): \(dead) slots were dead and could not be reused")
     } catch {
-      return configuration.logger.error("a rebuild that costs too much goes on: \(error)")
+      return configuration.logger.error("cannot end a rebuild that needs too many slots: \(error)")
     }
     if isBuilding { telemetry.refusedRebuild() }
     configuration.logger.error(

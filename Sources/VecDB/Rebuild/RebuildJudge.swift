@@ -40,7 +40,7 @@ struct RebuildJudge {
       let factor = report.newMicroseconds / max(0.001, report.oldMicroseconds)
       report.refusals.append(
         "a search takes \(Int(report.newMicroseconds)) µs, \(Self.text(factor)) times the old "
-          + "generation's \(Int(report.oldMicroseconds)) µs; allowed are "
+          + "generation's \(Int(report.oldMicroseconds)) µs; the limit is "
           + "\(Self.text(gate.latencyFactor)) times")
     }
     return report
@@ -70,7 +70,7 @@ struct RebuildJudge {
         "\(difference.missing) of \(difference.count) live records are missing from it")
     }
     if difference.surplus > 0 {
-      refusals.append("\(difference.surplus) records are in it that are not alive")
+      refusals.append("it has \(difference.surplus) records that are not live")
     }
     if difference.altered > 0 {
       refusals.append(

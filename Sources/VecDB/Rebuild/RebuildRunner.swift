@@ -70,7 +70,7 @@ final class RebuildRunner: Companion {
         wake()
       } catch {
         if !isStopped {
-          engine.configuration.logger.warning("the policy for rebuilds was not applied: \(error)")
+          engine.configuration.logger.warning("cannot apply the policy for rebuilds: \(error)")
         }
       }
     }

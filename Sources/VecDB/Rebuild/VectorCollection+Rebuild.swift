@@ -89,7 +89,7 @@ extension VectorCollection {
         if state.phase == .grace { return report(state, status, since: started) }
         try requireProgress()
         if status.stage == .refused, let gate = status.gate {
-          throw refused(gate.refusals.joined(separator: "; "), "It is kept: cancel it when done.")
+          throw refused(gate.refusals.joined(separator: "; "), "Cancel it when you are done.")
         }
       } else if let served, served.number == generation, outcome?.kind == .retired {
         // The grace period was over before this looked.
@@ -113,12 +113,12 @@ extension VectorCollection {
     guard let began, ContinuousClock.now - began > patience else { return }
     throw VecDBError(
       .notReached, "the rebuild is held up: \(trouble)", at: name,
-      remedy: "It goes on by itself once this is over; `--status` tells, and it can be cancelled.")
+      remedy: "It continues by itself when it can. See `--status`, or end it with `--cancel`.")
   }
 
   private func refused(_ reason: String, _ remedy: String) -> VecDBError {
     VecDBError(
-      .verificationFailed, reason, at: name, remedy: "The old generation serves on. " + remedy)
+      .verificationFailed, reason, at: name, remedy: "The old generation still serves. " + remedy)
   }
 
   private func report(
@@ -236,7 +236,7 @@ extension VectorCollection {
       if let problem = other?.index.prover?.failure {
         throw VecDBError(
           .corrupt, "the old generation is damaged: \(problem)", at: runtime.definition.name,
-          remedy: "Retire it; the new one is not touched by this.")
+          remedy: "Retire it; this does not affect the new one.")
       }
       _ = try engine.write([
         RebuildBatch.rollback(reason: reason).encode(runtime.header(state.number))
@@ -253,7 +253,7 @@ extension VectorCollection {
   private func noRebuild() -> VecDBError {
     VecDBError(
       .notFound, "there is no rebuild in that stage", at: name,
-      remedy: "`vecdb rebuild DB COLL --status` tells where it stands.")
+      remedy: "`vecdb rebuild DB COLL --status` prints the stage.")
   }
 }
 
@@ -272,7 +272,7 @@ extension Database {
     let logger = engine.configuration.logger
     DispatchQueue.global(qos: .utility).async {
       do { try runner.returnSpace() } catch {
-        logger.warning("the space of a generation is returned by a later checkpoint: \(error)")
+        logger.warning("a later checkpoint will free the space of a generation: \(error)")
       }
     }
   }

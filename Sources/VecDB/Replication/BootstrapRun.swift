@@ -88,7 +88,8 @@ package struct BootstrapRun {
     guard let info = try files.info(path), try !Opening.isDatabase(directory, files) else { return }
     guard try info.isDirectory && files.list(path).isEmpty else {
       throw StoreError(
-        .alreadyExists, "something is there that is not a database, and is not replaced", at: path,
+        .alreadyExists, "there is something other than a database; a replica does not replace it",
+        at: path,
         remedy: "Choose a path that does not exist or is an empty directory.")
     }
   }

@@ -79,7 +79,7 @@ final class NearbyBlocks: Sendable {
       case nil: return nil
       }
     } catch {
-      logger.warning("a block that is on this disk is fetched, not used: \(error)")
+      logger.warning("cannot use a block that is on this disk, and fetch it instead: \(error)")
       return nil
     }
   }

@@ -42,7 +42,7 @@ package final class PartialCopies: Sendable {
     let name = StagingName(beside: path)
     let entries: [String]
     do { entries = try files.list(name.parent) } catch {
-      return logger.warning("nobody can tell what was fetched before: \(error)")
+      return logger.warning("cannot look for the blocks of an earlier fetch: \(error)")
     }
     for entry in name.own(among: entries, .following) {
       let directory = DatabaseDirectory(path: name.folder + entry)
@@ -52,7 +52,7 @@ package final class PartialCopies: Sendable {
       } catch let error as StoreError where error.kind == .locked || error.kind == .notFound {
         // Another process makes a copy there, or has just swept it.
         continue
-      } catch { logger.warning("what was fetched before cannot be taken up: \(error)") }
+      } catch { logger.warning("cannot continue an earlier fetch: \(error)") }
     }
   }
 
@@ -67,7 +67,7 @@ package final class PartialCopies: Sendable {
       }
       if let other { remove(other) }
     } catch {
-      logger.warning("what was fetched before cannot be used: \(error)")
+      logger.warning("cannot use the blocks of an earlier fetch: \(error)")
       remove(copy)
     }
   }
@@ -86,7 +86,7 @@ package final class PartialCopies: Sendable {
 
   private func remove(_ copy: PartialCopy) {
     do { try StagingSweep.remove(copy.directory, files, logger) } catch {
-      logger.warning("an unfinished copy could not be removed yet: \(error)")
+      logger.warning("cannot remove an unfinished copy yet: \(error)")
     }
     copy.lock.unlock()
   }

@@ -117,7 +117,7 @@ struct RecordReplaced: Error {
 
   static func tooFast(_ collection: String) -> VecDBError {
     VecDBError(
-      .overloaded, "records are replaced faster than their metadata can be read", at: collection,
+      .overloaded, "writes replace records faster than the search can read them", at: collection,
       remedy: "Search again, or without metadata.")
   }
 

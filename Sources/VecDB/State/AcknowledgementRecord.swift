@@ -81,7 +81,7 @@ extension DatabaseState {
 extension VecDBError {
   static func writesWaitForReplicas(_ path: String) -> VecDBError {
     VecDBError(
-      .readOnly, "writes to this database wait for replicas, and here nobody ships them", at: path,
+      .readOnly, "writes to this database wait for replicas, but no node ships them here", at: path,
       remedy: "Write through the node that serves it, or import with --listen and --replicas. "
         + "To write without replicas, serve it with --asynchronous first.")
   }

@@ -233,13 +233,13 @@ extension BatchPayload {
     guard payload.count <= LogFrame.payloadBytesMaximum else {
       throw VecDBError(
         .limitExceeded,
-        "the batch has \(payload.count) bytes; \(LogFrame.payloadBytesMaximum) are allowed",
-        remedy: "Write, or delete, less at once.")
+        "the batch has \(payload.count) bytes; the limit is \(LogFrame.payloadBytesMaximum)",
+        remedy: "Write or delete fewer records at once.")
     }
     do { try DecodedBatch.with(payload, lsn: lsn) { _ in } } catch let error as StoreError {
       throw VecDBError(
-        .invalidArgument, "the batch could not be replayed: \(error.message)",
-        remedy: "A value in it is beyond its limit; nothing was changed.")
+        .invalidArgument, "vecdb could not replay this batch: \(error.message)",
+        remedy: "Change the value that is beyond its limit. vecdb changed nothing.")
     }
   }
 

@@ -76,7 +76,7 @@ final class CollectionRuntime: Sendable {
   func requireLive() throws {
     guard !isMoved.load(ordering: .acquiring) else {
       throw VecDBError(
-        .closed, "the name stands for another vector space now", at: definition.name,
+        .closed, "the collection has moved to another vector space", at: definition.name,
         remedy: "Get the collection again with `collection(_:)`.")
     }
     guard !isDropped.load(ordering: .acquiring) else {

@@ -90,7 +90,7 @@ package struct NodeRecord: Sendable, Hashable {
       {
         throw StoreError(
           .corrupt, "the node's record cannot be read: \(failure)", at: path,
-          remedy: "Find out which copy is the primary; then remove the file on that one alone.")
+          remedy: "Find out which copy is the primary, and remove this file only there.")
       }
     }
   }
@@ -152,6 +152,6 @@ package struct NodeRecord: Sendable, Hashable {
       .readOnly,
       "another copy has become the primary, or is about to: epoch \(floor.counter) is known, this "
         + "is epoch \(epoch.counter)", at: path,
-      remedy: "Let it follow the new primary with `vecdb rejoin`.")
+      remedy: "Let this copy follow the new primary with `vecdb rejoin`.")
   }
 }

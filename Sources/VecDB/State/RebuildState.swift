@@ -192,7 +192,7 @@ extension RebuildOutcome {
 
 extension RebuildOutcome {
   var text: String {
-    guard kind != .moved else { return "another vector space was put here at LSN \(lsn)" }
+    guard kind != .moved else { return "a migration put another vector space here at LSN \(lsn)" }
     let what =
       switch kind {
       case .dropped: "given up"
