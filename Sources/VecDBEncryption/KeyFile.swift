@@ -22,7 +22,7 @@
     public init(path: String) throws {
       guard let data = FileManager.default.contents(atPath: path) else {
         throw VecDBError(
-          .notFound, "the key file cannot be read", at: path,
+          .notFound, "cannot read the key file", at: path,
           remedy: "Check the path; `vecdb key generate` makes a key file.")
       }
       var bytes: [UInt8] = []
@@ -49,7 +49,7 @@
       var found = stat()
       guard stat(path, &found) == 0, found.st_mode & S_IROTH != 0 else { return }
       throw VecDBError(
-        .invalidArgument, "everybody on this machine may read the key file", at: path,
+        .invalidArgument, "every user of this machine may read the key file", at: path,
         remedy: "Run `chmod 600` on it. If others may have read it, change the repository's key.")
     }
 
@@ -70,15 +70,15 @@
       guard descriptor >= 0 else {
         throw VecDBError(
           errno == EEXIST ? .alreadyExists : .inputOutput,
-          "the key file cannot be made: \(String(cString: strerror(errno)))", at: path,
-          remedy: "Choose another name; a key file is never overwritten.")
+          "cannot create the key file: \(String(cString: strerror(errno)))", at: path,
+          remedy: "Choose another name; vecdb never overwrites a key file.")
       }
       defer { close(descriptor) }
       let bytes = Array(digits.utf8) + [10]
       guard bytes.withUnsafeBytes({ write(descriptor, $0.baseAddress, $0.count) }) == bytes.count,
         fsync(descriptor) == 0
       else {
-        throw VecDBError(.inputOutput, "the key file cannot be written", at: path)
+        throw VecDBError(.inputOutput, "cannot write the key file", at: path)
       }
     }
 
@@ -90,7 +90,7 @@
     func key(for wrapped: WrappedDataKey, at place: String) throws -> SymmetricKey {
       guard wrapped.kind == .keyFile else {
         throw VecDBError(
-          .invalidArgument, "the repository is opened by a passphrase, and a key file was given",
+          .invalidArgument, "the repository needs a passphrase, but you gave a key file",
           at: place, remedy: "Give the passphrase.")
       }
       return derive(salt: wrapped.salt)

@@ -35,14 +35,14 @@
     func key(for wrapped: WrappedDataKey, at place: String) throws -> SymmetricKey {
       guard wrapped.kind == .passphrase else {
         throw VecDBError(
-          .invalidArgument, "the repository is opened by a key file, and a passphrase was given",
+          .invalidArgument, "the repository needs a key file, but you gave a passphrase",
           at: place, remedy: "Give the key file.")
       }
       guard (14...Self.largestCostExponent).contains(wrapped.costExponent),
         wrapped.blockSize == Self.blockSize, (1...16).contains(wrapped.parallelism)
       else {
         throw VecDBError(
-          .corrupt, "the repository asks for an unusual cost of its passphrase", at: place)
+          .corrupt, "the repository names an invalid scrypt cost for its passphrase", at: place)
       }
       return try derive(wrapped)
     }

@@ -64,7 +64,7 @@
       } catch {
         throw VecDBError(
           .invalidArgument, "this key does not open the repository", at: place,
-          remedy: "Give the key file or passphrase that it was made with, or last changed to.")
+          remedy: "Give the present key file or passphrase of the repository.")
       }
     }
 
@@ -83,7 +83,7 @@
       } catch let failure as ByteReader.Failure {
         throw VecDBError(
           .corrupt, "the repository's wrapped key is damaged: \(failure)", at: place,
-          remedy: "Put the file back from a copy of the repository; without it nothing can be read."
+          remedy: "Put the file back from a copy; without it, nobody can read the repository."
         )
       }
     }
@@ -149,7 +149,7 @@
     ) throws -> [UInt8] {
       guard let old = old as? any WrappingKey else {
         throw VecDBError(
-          .invalidArgument, "the old key is of a kind that this one cannot replace", at: place)
+          .invalidArgument, "this key cannot replace a key of the old kind", at: place)
       }
       return try wrap(old.dataKey(of: keys, at: place))
     }

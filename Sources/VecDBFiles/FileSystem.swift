@@ -122,15 +122,15 @@ extension FileSystem {
     let size = try file.sizeBytes()
     guard size <= maximumBytes else {
       throw StoreError(
-        .limitExceeded, "the file has \(size) bytes; at most \(maximumBytes) are read", at: path,
-        remedy: "Something was added to it: put back the file as it was.")
+        .limitExceeded, "the file has \(size) bytes; the limit is \(maximumBytes)", at: path,
+        remedy: "Something has added bytes to it: put back the original file.")
     }
     let bytes = try [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
       count = try file.read(at: 0, into: UnsafeMutableRawBufferPointer(buffer))
     }
     guard bytes.count == size else {
       throw StoreError(
-        .inputOutput, "only \(bytes.count) of \(size) bytes could be read", at: path)
+        .inputOutput, "read only \(bytes.count) of \(size) bytes", at: path)
     }
     return bytes
   }

@@ -147,7 +147,7 @@ package struct PosixFileSystem: FileSystem {
     let size = try file.sizeBytes()
     guard length <= size, offset <= size - length else {
       throw StoreError(
-        .corrupt, "the file has \(size) bytes; \(length) bytes at \(offset) were to be mapped",
+        .corrupt, "the file has only \(size) bytes; cannot map \(length) bytes at \(offset)",
         at: path, remedy: "Restore the file from a repository or a replica.")
     }
     let mapped = mmap(
@@ -165,7 +165,7 @@ package struct PosixFileSystem: FileSystem {
         guard code == EWOULDBLOCK else { throw systemError(code, "lock the file", at: path) }
         throw StoreError(
           .locked, "held by \(try ownerText(file))", at: path,
-          remedy: "Stop that process, or reach the database through it.")
+          remedy: "Stop that process, or access the database through it.")
       }
       // Whoever removed the file between our open and our lock left us a lock that nobody else
       // can see: take it again.

@@ -103,8 +103,8 @@ package enum LowPriorityThread {
     guard code == 0 else {
       argument.release()
       throw StoreError(
-        .inputOutput, "a thread could not be started: \(String(cString: strerror(code)))",
-        remedy: "Raise the limit of threads, or free some.")
+        .inputOutput, "cannot start a thread: \(String(cString: strerror(code)))",
+        remedy: "Raise the limit of threads, or end some.")
     }
     return thread
   }

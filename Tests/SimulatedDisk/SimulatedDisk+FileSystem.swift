@@ -146,7 +146,7 @@ extension SimulatedDisk: FileSystem {
       let size = file.contents.count
       guard length <= size, offset <= size - length else {
         throw StoreError(
-          .corrupt, "the file has \(size) bytes; \(length) bytes at \(offset) were to be mapped",
+          .corrupt, "the file has only \(size) bytes; cannot map \(length) bytes at \(offset)",
           at: path, remedy: "Restore the file from a repository or a replica.")
       }
       let mapped = mmap(
@@ -171,7 +171,7 @@ extension SimulatedDisk: FileSystem {
         let owner = String(decoding: file.contents, as: UTF8.self)
         throw StoreError(
           .locked, "held by \(owner)", at: path,
-          remedy: "Stop that process, or reach the database through it.")
+          remedy: "Stop that process, or access the database through it.")
       }
       let effect = try begin(.write, path, generation: generation, length: owner.utf8.count)
       file.truncate(to: 0)

@@ -67,7 +67,7 @@ package final class CheckpointWriter {
   func write(_ bytes: UnsafeRawBufferPointer, hash: Digest) throws {
     try requireOpen()
     guard !bytes.isEmpty, bytes.count <= storedBlockLimitBytes else {
-      throw StoreError(.invalidArgument, "a block of \(bytes.count) bytes cannot be stored")
+      throw StoreError(.invalidArgument, "a block must not have \(bytes.count) bytes")
     }
     guard !has(hash) else { return }
     try append(bytes, hash: hash)
@@ -248,7 +248,7 @@ extension BlockStore {
 
   func poison(_ error: any Error) {
     let poison = StoreError(
-      .poisoned, "an earlier checkpoint failed and what it left is not known: \(error)",
+      .poisoned, "an earlier checkpoint failed, and its files are in an unknown state: \(error)",
       at: directory, remedy: "Close the database and open it again.")
     state.withLock { $0.poison = poison }
   }
@@ -258,7 +258,8 @@ extension BlockStore {
     let bytes = manifest.encode()
     guard bytes.count <= Manifest.sizeLimitBytes else {
       throw StoreError(
-        .limitExceeded, "a manifest has \(bytes.count) of \(Manifest.sizeLimitBytes) bytes")
+        .limitExceeded,
+        "a manifest has \(bytes.count) bytes; the limit is \(Manifest.sizeLimitBytes)")
     }
     let path = manifestPath(number)
     let temporary = path + ".tmp"

@@ -246,7 +246,7 @@ package final class DirectoryStore: ObjectStore {
     let abandoned = pending.withLock { pending in
       pending.failure =
         pending.failure ?? (error as? StoreError)
-        ?? StoreError(.inputOutput, "an object could not be stored: \(error)", at: location)
+        ?? StoreError(.inputOutput, "cannot store an object: \(error)", at: location)
       defer {
         pending.files = []
         pending.names = []

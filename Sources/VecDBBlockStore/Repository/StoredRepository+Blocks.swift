@@ -81,7 +81,7 @@ extension StoredRepository {
     }
     guard above < BlockDelta.depthLimit else {
       throw StoreError(
-        .corrupt, "a block is kept as a difference to itself", at: store.place(name),
+        .corrupt, "a block is stored as a difference from itself", at: store.place(name),
         remedy: Remedy.repository)
     }
     return try BlockDelta(

@@ -32,8 +32,8 @@ extension StoredRepository {
     let place = store.place(Self.condemnedName)
     func corrupt(_ what: String) -> StoreError {
       StoreError(
-        .corrupt, "the list of condemned blocks is damaged: \(what)", at: place,
-        remedy: "Remove that file: the next prune makes it anew.")
+        .corrupt, "the list of blocks pending deletion is damaged: \(what)", at: place,
+        remedy: "Remove that file; the next prune makes a new one.")
     }
     return try bytes.withUnsafeBytes { buffer in
       var reader = ByteReader(buffer)
@@ -44,7 +44,7 @@ extension StoredRepository {
         let version: UInt32 = try reader.read("version")
         guard version == Self.condemnedVersion else {
           throw StoreError(
-            .unknownVersion, "the list of condemned blocks has format version \(version)",
+            .unknownVersion, "the list of blocks pending deletion has format version \(version)",
             at: place, remedy: "Use a newer vecdb.")
         }
         let count: UInt64 = try reader.read("count")

@@ -48,7 +48,7 @@ extension StoredRepository {
     guard try store.info(name(entry)) != nil else {
       throw StoreError(
         .notFound, "the repository has no backup of LSN \(entry.lsn)", at: place,
-        remedy: "`vecdb backups` lists what there is.")
+        remedy: "`vecdb backups` lists the restore points.")
     }
     let bytes = try get(name(entry), maximumBytes: Manifest.sizeLimitBytes)
     let manifest = try Manifest(decoding: bytes, at: place, remedy: Remedy.repository)

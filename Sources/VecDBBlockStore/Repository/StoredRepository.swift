@@ -76,12 +76,12 @@ package final class StoredRepository: Repository {
       return StoredRepository(store, databaseID: marker.databaseID, cipher: nil)
     case (false, .some):
       throw StoreError(
-        .invalidArgument, "the repository is not encrypted, and a key was given",
+        .invalidArgument, "the repository is not encrypted, but you gave a key",
         at: store.location,
-        remedy: "Leave the key out, or back up to a new repository with it.")
+        remedy: "Leave the key out, or use the key for a new repository.")
     case (true, nil):
       throw StoreError(
-        .invalidArgument, "the repository is encrypted, and no key was given", at: store.location,
+        .invalidArgument, "the repository is encrypted, but you gave no key", at: store.location,
         remedy: "Give its key file or passphrase.")
     case (true, .some(let source)):
       let keys = try store.get(keysName, maximumBytes: smallObjectBytes)
@@ -212,8 +212,8 @@ extension StoredRepository {
       throw StoreError(
         .invalidArgument, "the repository holds backups of another database", at: path,
         remedy:
-          "Back this database up to a repository of its own. A copy that was restored from this "
-          + "repository goes on in it if it was restored with --continue.")
+          "Back this database up to a repository of its own. A copy that you restored from this "
+          + "repository can use it only if you restored with --continue.")
     }
     return repository
   }

@@ -41,7 +41,7 @@ extension BlockStore {
     }
     let floor = kept.last?.number ?? 0
     if newestDamage > (kept.count == 2 ? floor : 0) {
-      summary.postponed = "a damaged file of checkpoint \(newestDamage) is kept"
+      summary.postponed = "a file of checkpoint \(newestDamage) is damaged"
       return summary
     }
     var needed: [(upTo: UInt64, blocks: Set<Digest>)] = kept.map { ($0.number, $0.blocks) }

@@ -119,7 +119,7 @@ extension BlockStore {
 
   private func lost(_ hash: Digest, _ what: String) -> StoreError {
     StoreError(
-      .corrupt, "no intact copy of \(what) can be had", at: "block \(hash)",
+      .corrupt, "there is no intact copy of \(what)", at: "block \(hash)",
       remedy: Remedy.restore)
   }
 }

@@ -272,7 +272,7 @@ package struct BlockTransfer: Sendable {
       guard let array, let repository else { return [] }
       do { return try repository.list(of: array).hashes } catch {
         notice(
-          "what changed of '\(array.name)' is sent whole, since the newest restore point has no "
+          "sending changed blocks of '\(array.name)' whole: the newest restore point has no "
             + "readable list of it: \(error)")
         return []
       }

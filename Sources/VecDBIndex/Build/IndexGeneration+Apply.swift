@@ -64,10 +64,10 @@ extension IndexGeneration {
     var seen = Set<UInt32>(minimumCapacity: deaths.count)
     for slot in deaths {
       guard Int(slot) < slots else {
-        throw .corruptInput("slot \(slot) dies, but only \(slots) are assigned")
+        throw .corruptInput("slot \(slot) gets a tombstone, but only \(slots) slots are assigned")
       }
       guard diedLSN(Int(slot)) == .max, seen.insert(slot).inserted else {
-        throw .corruptInput("slot \(slot) dies twice")
+        throw .corruptInput("slot \(slot) gets a second tombstone")
       }
     }
     for birth in births {

@@ -59,12 +59,12 @@ extension IndexGeneration {
         continue
       }
       report.require(
-        !isInOrder || born >= previousBirth, "slot \(slot) was born out of order")
-      report.require(born <= appliedLSN, "slot \(slot) was born in the future")
+        !isInOrder || born >= previousBirth, "slot \(slot) was inserted out of order")
+      report.require(born <= appliedLSN, "slot \(slot) has an insert of a later LSN")
       previousBirth = born
       if died != .max {
         dead += 1
-        report.require(died > born && died <= appliedLSN, "slot \(slot) died at a wrong time")
+        report.require(died > born && died <= appliedLSN, "slot \(slot) has a wrong tombstone")
       }
       let row = Int(exactRowWord(slot).pointee.load(ordering: .relaxed))
       if row == IndexArrays.none {

@@ -115,7 +115,7 @@ final class LogSegment {
         try fileSystem.syncDirectory(directory)
       } catch let second {
         throw StoreError(
-          .poisoned, "a new log segment is neither usable (\(error)) nor removable (\(second))",
+          .poisoned, "cannot use a new log segment (\(error)), nor remove it (\(second))",
           at: path, remedy: "Reopen the database.")
       }
       throw error
@@ -272,7 +272,7 @@ final class LogSegment {
     }
     try emptyWAL()
     guard try writer.text("PRAGMA journal_mode = DELETE") == "delete" else {
-      throw StoreError(.inputOutput, "SQLite could not leave WAL mode", at: path)
+      throw StoreError(.inputOutput, "SQLite cannot leave WAL mode", at: path)
     }
     close()
     try fileSystem.syncDirectory(directoryName(path))

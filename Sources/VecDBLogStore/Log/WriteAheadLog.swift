@@ -96,7 +96,7 @@ package final class WriteAheadLog: @unchecked Sendable {
     guard !paths.isEmpty else {
       throw StoreError(
         .notFound, "there is no log segment", at: directory,
-        remedy: "Check the path; if the files were lost, restore from a backup.")
+        remedy: "Check the path; if you lost the files, restore from a backup.")
     }
     // SQLite drops what follows damage in a WAL without a word, so look before it does.
     var scans = try paths.map { try LogSegment.scanWAL(of: $0, fileSystem: fileSystem) }
@@ -163,7 +163,7 @@ package final class WriteAheadLog: @unchecked Sendable {
       else {
         throw corrupt(
           "the segment continues \(segment.header.start), but the one before ends at "
-            + "\(previous.end): a segment is missing or not of this history", at: segment.path)
+            + "\(previous.end): a segment is missing or of another history", at: segment.path)
       }
     }
     let last = segments[segments.count - 1]
@@ -217,7 +217,7 @@ package final class WriteAheadLog: @unchecked Sendable {
         guard batch.payload.count <= LogFrame.payloadBytesMaximum else {
           throw StoreError(
             .limitExceeded,
-            "a batch of \(batch.payload.count) bytes; \(LogFrame.payloadBytesMaximum) are allowed")
+            "a batch of \(batch.payload.count) bytes; the limit is \(LogFrame.payloadBytesMaximum)")
         }
         let frame = LogFrame(
           after: position, epochCounter: epochCounter, timeMilliseconds: batch.timeMilliseconds,
@@ -385,7 +385,7 @@ package final class WriteAheadLog: @unchecked Sendable {
   private func checkWritable() throws {
     try checkUsable()
     guard !isUnsettled else {
-      throw StoreError(.invalidArgument, "the last write is not settled yet", at: directory)
+      throw StoreError(.invalidArgument, "the last write has no outcome yet", at: directory)
     }
   }
 

@@ -107,7 +107,7 @@ struct RecordHistory: Equatable {
       return
     }
     throw corrupt(
-      "the records are of \(found), and what was written to them since goes on from \(base): the "
+      "the records file is at \(found), but its write-ahead log continues from \(base): the "
         + "file is older than its write-ahead log, or of another copy of the database", at: path)
   }
 }

@@ -36,9 +36,9 @@ final class PageChecksums: @unchecked Sendable {
 
   /// Stands in front of the VFS of that name, or the usual one.
   init(over inner: String?, sealing: Bool = true) throws(StoreError) {
-    let wanted = inner ?? "the usual way"
+    let wanted = inner ?? "default"
     guard let inner = sqlite3_vfs_find(inner), let copy = strdup(Self.nextName()) else {
-      throw StoreError(.inputOutput, "SQLite does not know how to reach files by '\(wanted)'")
+      throw StoreError(.inputOutput, "SQLite has no VFS called '\(wanted)'")
     }
     nameBytes = copy
     name = String(cString: copy)

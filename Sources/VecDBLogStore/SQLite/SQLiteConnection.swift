@@ -71,7 +71,7 @@ final class SQLiteConnection: @unchecked Sendable {
     guard stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG else { return }
     throw StoreError(
       .inputOutput, "cannot open the file: not a regular file", at: path,
-      remedy: "Something else was put in its place: put back the file as it was.")
+      remedy: "Something else is in its place: put back the original file.")
   }
 
   deinit { close() }
