@@ -88,8 +88,8 @@
           names: chain.first?.dnsNames ?? [])
       } catch {
         throw VecDBError(
-          .invalidArgument, "the certificate and the key cannot be used: \(error)",
-          at: files.certificate, remedy: "Give the key that the certificate was made for.")
+          .invalidArgument, "cannot use the certificate and the key: \(error)",
+          at: files.certificate, remedy: "Give the key that belongs to the certificate.")
       }
     }
 
@@ -98,7 +98,7 @@
     ) throws -> Value {
       do { return try body(path) } catch {
         throw VecDBError(
-          .invalidArgument, "the \(what) cannot be read: \(error)", at: path,
+          .invalidArgument, "cannot read the \(what): \(error)", at: path,
           remedy: "Give a PEM file that this process may read.")
       }
     }

@@ -21,7 +21,7 @@
       guard !allowed.isEmpty, !allowed.contains("") else {
         throw VecDBError(
           .invalidArgument, "no node is allowed to connect",
-          remedy: "Name those that are: the DNS names in their certificates.")
+          remedy: "Name the allowed nodes: the DNS names in their certificates.")
       }
       let credentials = try Credentials(files)
       return TransportSecurity(

@@ -100,7 +100,7 @@ final class Following: @unchecked Sendable {
         raise?(epoch) { [weak self] isDurable in
           queue.async { [weak self] in
             guard isDurable else {
-              self?.finish(.closed("the higher epoch cannot be written down"))
+              self?.finish(.closed("this node cannot record the higher epoch"))
               return
             }
             self?.unblock()
@@ -168,12 +168,12 @@ final class Following: @unchecked Sendable {
             shipper?.adopted()
           }
           if let digestExpected, digestExpected != digest {
-            onAlarm?("the data digest at LSN \(position.lsn) is not the primary's")
+            onAlarm?("the data digest at LSN \(position.lsn) differs from the primary's")
           }
           perform(session.committed(position.lsn, bytes: UInt64(count), now: Shipper.now()))
           appendNext()
         case .failure(let error):
-          finish(.closed("the log cannot be written: \(error)"))
+          finish(.closed("this node cannot write its log: \(error)"))
         }
       }
     }
@@ -190,7 +190,7 @@ final class Following: @unchecked Sendable {
         lsn = last.lsn
         connection.send(.pulled(frames, isLast: lsn >= end.lsn))
       }
-    } catch { finish(.closed("the log cannot be read: \(error)")) }
+    } catch { finish(.closed("this node cannot read its log: \(error)")) }
   }
 
   private func finish(_ end: End) {

@@ -101,7 +101,7 @@ extension ReplicationNode {
       state.withLock { $0.isUnsaved = false }
       clearAlarm(.record)
     } catch {
-      alarm(.record, "the node's record cannot be written: \(error)")
+      alarm(.record, "cannot write the node's record: \(error)")
       guard evenIfNotDurable else { throw error }
       state.withLock { $0.isUnsaved = true }
       obey(record, before, shipper)
@@ -135,7 +135,7 @@ extension ReplicationNode {
         }
         return true
       }
-    } catch { options.logger.error("a promise cannot be taken back: \(error)") }
+    } catch { options.logger.error("cannot withdraw a promise: \(error)") }
   }
 
   /// A higher epoch has begun: a primary becomes a follower.
@@ -157,7 +157,7 @@ extension ReplicationNode {
   func steppedDown(_ epoch: EpochName) {
     Task { [weak self] in
       do { try await self?.raiseFence(epoch) } catch {
-        self?.options.logger.error("a higher epoch cannot be written down: \(error)")
+        self?.options.logger.error("cannot record a higher epoch: \(error)")
       }
     }
   }

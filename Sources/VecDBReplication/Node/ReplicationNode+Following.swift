@@ -125,7 +125,7 @@ extension ReplicationNode {
         && !state.isPromoting
     }
     guard isAlone, !isStopping else { return }
-    options.logger.notice("no peer is the primary or hears one: this node was it, and goes on")
+    options.logger.notice("no peer is the primary or hears one: this node was it, and continues")
     try await closeDatabase()
     state.withLock { $0.isUnproven = false }
     try await openDatabase()
@@ -148,7 +148,7 @@ extension ReplicationNode {
     clearAlarm(.giveBack)
     Task { [weak self] in
       do { try await self?.proveFollowing() } catch {
-        self?.options.logger.error("this node cannot become a follower: \(error)")
+        self?.options.logger.error("this node cannot become a replica: \(error)")
         self?.state.withLock { $0.following }?.stop()
       }
     }

@@ -60,7 +60,7 @@ extension ReplicationNode {
     if shipper.isHoldingWrites {
       _ = try await database.holdWrites(
         VecDBError(
-          .readOnly, "this primary has just started and has not heard enough replicas yet",
+          .readOnly, "this primary has just started and has not heard from enough replicas yet",
           at: path, remedy: "Start the replicas."))
     } else if isUnproven {
       _ = try await database.holdWrites(
@@ -122,7 +122,7 @@ extension ReplicationNode {
     while !isOver, !isStopping, state.withLock({ $0.database }) === database {
       do {
         guard await isWritable else {
-          alarm(.policy, "a change of the acknowledgement policy waits until writing is possible")
+          alarm(.policy, "a change of the acknowledgement policy waits until writes are accepted")
           try await Task.sleep(nanoseconds: 50_000_000)
           continue
         }
@@ -138,7 +138,7 @@ extension ReplicationNode {
       } catch let error as VecDBError where error.code == .outcomeUnknown {
         alarm(.policy, "the replicas do not confirm a change of the acknowledgement policy")
       } catch {
-        options.logger.error("the acknowledgement policy cannot be changed: \(error)")
+        options.logger.error("cannot change the acknowledgement policy: \(error)")
         return
       }
     }
@@ -147,7 +147,7 @@ extension ReplicationNode {
 
   static func terms(_ bytes: [UInt8]) throws -> AcknowledgementTerms {
     do { return try AcknowledgementTerms(decoding: bytes) } catch {
-      throw VecDBError(.corrupt, "the acknowledgement policy cannot be read: \(error)")
+      throw VecDBError(.corrupt, "cannot read the acknowledgement policy: \(error)")
     }
   }
 
@@ -167,7 +167,7 @@ extension ReplicationNode {
 
   private func reopen(_ reason: String) async {
     do { guard try files.exists(path + "/log") else { return } } catch { return }
-    alarm(.poisoned, "\(reason); the database is opened again")
+    alarm(.poisoned, "\(reason); this node opens the database again")
     let pause = generator.withLock { generator in
       state.withLock { $0.reopening.next(using: &generator) }
     }
@@ -183,7 +183,7 @@ extension ReplicationNode {
       scheduleCalm()
     } catch {
       state.withLock { $0.lastError = "\(error)" }
-      options.logger.error("the database cannot be opened again: \(error)")
+      options.logger.error("cannot open the database again: \(error)")
     }
   }
 

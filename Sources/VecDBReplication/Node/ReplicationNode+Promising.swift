@@ -16,7 +16,7 @@ extension ReplicationNode {
       do {
         let promise = isProbe ? try await self.probed(request) : try await self.judge(request)
         answer(.promise(promise))
-      } catch { options.logger.error("a candidate cannot be answered: \(error)") }
+      } catch { options.logger.error("cannot answer a candidate: \(error)") }
     }
   }
 
@@ -35,7 +35,7 @@ extension ReplicationNode {
       // A promise would make it a follower on the disk, and nobody the primary if it is given back.
       promise.isGranted = false
       promise.fence = record.fence.epoch
-      promise.text = "this node was the primary, and has not found yet whom to follow"
+      promise.text = "this node was the primary, and has not found the new primary yet"
     }
     return promise
   }
@@ -53,7 +53,7 @@ extension ReplicationNode {
         var promise = first
         promise.isGranted = false
         promise.fence = .none
-        promise.text = "the candidate did not take what is left in time"
+        promise.text = "the candidate did not fetch the remaining batches in time"
         return promise
       }
     } else if wasWriter {
@@ -68,7 +68,7 @@ extension ReplicationNode {
   private func letWritesIn(_ database: Database, _ shipper: Shipper) async {
     guard await onQueue({ shipper.isWriter && !shipper.isHoldingWrites }) else { return }
     do { _ = try await database.holdWrites(nil) } catch {
-      options.logger.error("writes cannot be let in: \(error)")
+      options.logger.error("cannot accept writes: \(error)")
     }
   }
 

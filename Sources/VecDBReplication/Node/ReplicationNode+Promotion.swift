@@ -48,7 +48,7 @@ extension ReplicationNode {
     guard role == .follower else {
       throw VecDBError(
         .invalidArgument, "this node is the primary already", at: path,
-        remedy: "Nothing has to be done.")
+        remedy: "You need not do anything.")
     }
     try state.withLock { state in
       if state.isPromoting {
@@ -86,7 +86,7 @@ extension ReplicationNode {
       var report = try await begin(opened, certificate, started: started)
       // Search goes on meanwhile; whoever promoted must know how good it is.
       do { report.findings = try await Self.findings(in: database) } catch {
-        options.logger.warning("the recall of this copy could not be measured: \(error)")
+        options.logger.warning("cannot measure the recall of this copy: \(error)")
       }
       return report
     } catch {
@@ -196,7 +196,7 @@ extension ReplicationNode {
         record.resumeIfFree(database.logIdentity)
         return true
       }
-    } catch { options.logger.error("an epoch that was given up cannot be written down: \(error)") }
+    } catch { options.logger.error("cannot record that this node gave up an epoch: \(error)") }
     for peer in options.peers {
       Task { [weak self, transport, options] in
         // Who is not reached now asks when it is back.
@@ -211,7 +211,7 @@ extension ReplicationNode {
             }
             return
           } catch {
-            options.logger.info("\(peer) cannot be told that an epoch was given up: \(error)")
+            options.logger.info("cannot tell \(peer) that this node gave up an epoch: \(error)")
           }
         }
       }
@@ -220,14 +220,14 @@ extension ReplicationNode {
 
   private func failure(of outcome: Promotion.Outcome, _ end: LogPosition) -> VecDBError {
     switch outcome {
-    case .promote: VecDBError(.notReached, "the promotion was broken off", at: path)
+    case .promote: VecDBError(.notReached, "the promotion was interrupted", at: path)
     case .behind(let name, let position):
       VecDBError(
         .notReached, "'\(name)' has more: it is at LSN \(position.lsn), this node at \(end.lsn)",
         at: path, remedy: "Promote '\(name)'. While the primary runs, promote with --planned.")
     case .refused(let certificate):
       VecDBError(
-        .notReached, "it is not certain that nothing is lost: \(certificate.reason)", at: path,
+        .notReached, "it is not certain that no write is lost: \(certificate.reason)", at: path,
         remedy: "Start more of the replicas and try again, or promote with --force.")
     case .stale(let epoch):
       VecDBError(
@@ -280,7 +280,7 @@ extension ReplicationNode {
                 } else {
                   continuation.yield(promise)
                 }
-              } catch { options.logger.info("\(peer) cannot be asked: \(error)") }
+              } catch { options.logger.info("cannot ask \(peer): \(error)") }
             }
           }
         }

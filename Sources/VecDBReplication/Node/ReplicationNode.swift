@@ -120,7 +120,7 @@ public final class ReplicationNode: @unchecked Sendable {
   ) async throws -> ReplicationNode {
     guard !options.peers.isEmpty else {
       throw VecDBError(
-        .invalidArgument, "there is nobody to follow", remedy: "Name the primary's address.")
+        .invalidArgument, "there is no node to follow", remedy: "Name the primary's address.")
     }
     return try await start(path, options, configuration, asFollower: true)
   }
@@ -130,7 +130,7 @@ public final class ReplicationNode: @unchecked Sendable {
     asFollower: Bool
   ) async throws -> ReplicationNode {
     guard (1...255).contains(options.name.utf8.count) else {
-      throw VecDBError(.invalidArgument, "the node's name is '\(options.name)'")
+      throw VecDBError(.invalidArgument, "'\(options.name)' is not a valid name of a node")
     }
     try options.security.require(name: options.name)
     try options.acknowledgement?.validate()

@@ -43,7 +43,7 @@ public struct AcknowledgementOptions: Sendable, Hashable {
       (1...replicas.count).contains(needed), timeoutMilliseconds > 0
     else {
       throw VecDBError(
-        .invalidArgument, "\(needed) of \(replicas.count) replicas cannot be waited for",
+        .invalidArgument, "a write cannot wait for \(needed) of \(replicas.count) replicas",
         remedy: "Name 1 to 64 different replicas, and wait for at least one and at most all.")
     }
     // What is logged must be readable for everybody.

@@ -98,7 +98,7 @@ final class AcknowledgementGate {
           isUnconfirmed = true
           onAlarm?(
             .unconfirmed,
-            "replicas do not confirm writes in time: these end with an unknown outcome")
+            "replicas do not confirm writes in time: the writes end with an unknown outcome")
         }
         giveUp(tickets, epoch)
       case .degraded: options.logger.error("acknowledging writes without replicas")
@@ -107,7 +107,7 @@ final class AcknowledgementGate {
         onAlarm?(
           .startedWithout,
           "writing began without having heard \(missing.joined(separator: ", ")) since the start: "
-            + "if this host's disk was set back, what only they have is not here")
+            + "if this host's disk was set back, it lacks the writes that only they have")
       }
     }
   }
@@ -131,7 +131,7 @@ final class AcknowledgementGate {
       "the write is in the log of this host (epoch \(epoch), LSN \(lsn)), but "
         + "\(acknowledgement.policy.needed) replicas did not confirm it in time",
       at: options.name,
-      remedy: "Write the same records again: those that are there already are not written twice.")
+      remedy: "Write the same records again: vecdb does not write a record twice.")
   }
 
   // MARK: The start
@@ -165,7 +165,7 @@ final class AcknowledgementGate {
     }.joined(separator: " and ")
     onAlarm?(
       .missingReplicas,
-      "nothing can be written: writes wait for \(asked), and heard is "
+      "no write can be acknowledged: writes wait for \(asked), and this primary has heard from "
         + "\(heard.isEmpty ? "nobody" : heard) since the start; start the replicas, or serve with "
         + "--asynchronous once enough of them are back")
   }

@@ -76,14 +76,14 @@ final class RemoteSnapshot: BlockSource, @unchecked Sendable {
       connection.send(.requestBlocks([hash]))
     }
     guard done.wait(timeout: .now() + 60) == .success, let bytes = answer.withLock({ $0.bytes })
-    else { throw lost("a block did not come within a minute") }
+    else { throw lost("a block did not arrive within a minute") }
     return try bytes.get()
   }
 
   private func lost(_ reason: String) -> StoreError {
     StoreError(
-      .inputOutput, "the snapshot cannot be fetched: \(reason)", at: location,
-      remedy: "It is tried again by itself.")
+      .inputOutput, "cannot fetch the snapshot: \(reason)", at: location,
+      remedy: "The node tries again by itself.")
   }
 
   private func finish(_ hash: Digest, _ result: Result<[UInt8], StoreError>) {
@@ -129,7 +129,7 @@ extension RemoteSnapshot: WireConnectionDelegate {
 
     func closed(_ connection: WireConnection, reason: String) {
       continuation?.resume(
-        throwing: VecDBError(.inputOutput, "a snapshot cannot be had: \(reason)"))
+        throwing: VecDBError(.inputOutput, "cannot get a snapshot: \(reason)"))
       continuation = nil
     }
   }

@@ -176,8 +176,8 @@ final class Shipper: @unchecked Sendable {
       let behind = last < end.lsn ? UInt64(bytesBehind(last)) : 0
       update(connection) { $0.ship(frames, bytesBehind: behind, history: $1, now: $2) }
     } catch {
-      options.logger.error("the log cannot be read for a follower: \(error)")
-      connection.close("the log cannot be read: \(error)")
+      options.logger.error("cannot read the log for a replica: \(error)")
+      connection.close("cannot read the log: \(error)")
     }
   }
 
@@ -212,7 +212,7 @@ final class Shipper: @unchecked Sendable {
     database.append(received: frames, of: identity) { [weak self] result in
       queue.async { [weak self] in
         if case .failure(let error) = result {
-          logger.error("what this primary had lost cannot be taken back: \(error)")
+          logger.error("cannot take back the batches that this primary had lost: \(error)")
         } else {
           logger.warning("a replica gave back \(frames.count) batches that this primary had lost")
         }
@@ -251,7 +251,7 @@ final class Shipper: @unchecked Sendable {
     identity = database.logIdentity
     end = database.logEnd
     fencing.begin()
-    served.close("this node has changed its part") { $0.state != .fetching }
+    served.close("this node has changed its role") { $0.state != .fetching }
     checkReady()
   }
 
@@ -280,7 +280,7 @@ final class Shipper: @unchecked Sendable {
     let (logger, queue, stepDowns) = (options.logger, queue, fencing.stepDowns)
     Task { [weak self] in
       do { _ = try await database.holdWrites(nil) } catch {
-        logger.error("writes cannot be let in: \(error)")
+        logger.error("cannot accept writes: \(error)")
       }
       queue.async { [weak self] in
         self?.lettingInAfter = stepDowns

@@ -32,7 +32,7 @@ final class SnapshotServer: @unchecked Sendable {
     identity: @escaping @Sendable () -> LogIdentity?
   ) {
     let key = ObjectIdentifier(connection)
-    guard entries[key] == nil else { return connection.close("a second snapshot was asked for") }
+    guard entries[key] == nil else { return connection.close("the peer asks for two snapshots") }
     entries[key] = Entry()
     Task { [weak self, queue] in
       do {
@@ -43,7 +43,7 @@ final class SnapshotServer: @unchecked Sendable {
           connection.send(.snapshot(.init(manifest: source.manifest.encode(), identity: identity)))
         }
       } catch {
-        queue.async { connection.close("a snapshot cannot be made: \(error)") }
+        queue.async { connection.close("cannot make a snapshot: \(error)") }
       }
     }
   }
@@ -51,11 +51,11 @@ final class SnapshotServer: @unchecked Sendable {
   func send(_ hashes: [Digest], on connection: WireConnection) {
     let key = ObjectIdentifier(connection)
     guard let source = entries[key]?.source else {
-      return connection.close("blocks were asked for without a snapshot")
+      return connection.close("the peer asked for blocks without a snapshot")
     }
     entries[key]?.waiting += hashes.count
     guard entries[key]?.waiting ?? 0 <= Self.waitingMaximum else {
-      return connection.close("too many blocks were asked for at once")
+      return connection.close("the peer asked for too many blocks at once")
     }
     let queue = queue
     DispatchQueue.global(qos: .utility).async {
@@ -66,7 +66,7 @@ final class SnapshotServer: @unchecked Sendable {
             connection.send(.block(hash, bytes)) { [weak self] in self?.entries[key]?.waiting -= 1 }
           }
         } catch {
-          return queue.async { connection.close("a block cannot be read: \(error)") }
+          return queue.async { connection.close("cannot read a block: \(error)") }
         }
       }
     }

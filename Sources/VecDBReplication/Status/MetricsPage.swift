@@ -62,45 +62,45 @@ extension MetricsPage {
   init(_ status: NodeStatus, _ activity: ActivityStats?, _ health: [CollectionHealth] = []) {
     func flag(_ value: Bool?) -> Double { value == true ? 1 : 0 }
     gauge("is_primary", "1 on the primary", flag(status.role == .primary))
-    gauge("writable", "1 while writes are accepted", flag(status.isWritable))
+    gauge("writable", "1 while the node accepts writes", flag(status.isWritable))
     gauge("epoch", "Counter of the current epoch", Double(status.epoch))
     gauge("lsn", "Last searchable LSN", Double(status.lsn))
     gauge("checkpoint_lsn", "LSN of the newest checkpoint", Double(status.checkpointLSN))
-    gauge("alarms", "Findings that need somebody", Double(status.alarms.count))
+    gauge("alarms", "Problems that need an operator", Double(status.alarms.count))
     gauge("poisoned", "1 while a failed write stops all writing", flag(status.isPoisoned))
-    gauge("degraded", "1 while writes are acknowledged without replicas", flag(status.isDegraded))
+    gauge("degraded", "1 while the primary acknowledges without replicas", flag(status.isDegraded))
     counter(
       "degraded_writes_total", "Writes acknowledged without replicas", status.degradedWrites)
     gauge("waiting_writes", "Writes that wait for replicas", Double(status.waitingWrites))
     gauge(
       "needed_replicas", "Replicas that a write waits for; 0 is asynchronous",
       Double(status.acknowledgement?.needed ?? 0))
-    counter("refused_connections_total", "Peers that were not let in", status.refusals)
+    counter("refused_connections_total", "Connections that the node refused", status.refusals)
     counter("reopenings_total", "Times the database was opened again", status.reopenings ?? 0)
-    gauge("fetching_copy", "1 while a copy is being fetched", flag(status.isFetching))
+    gauge("fetching_copy", "1 while the node fetches a copy", flag(status.isFetching))
     gauge(
-      "fetched_bytes", "What the copy that is being fetched has", Double(status.fetchedBytes ?? 0))
+      "fetched_bytes", "Bytes of the copy fetched so far", Double(status.fetchedBytes ?? 0))
     gauge(
-      "fetch_size_bytes", "Size of the copy that is being fetched",
+      "fetch_size_bytes", "Size of the copy that the node fetches",
       Double(status.fetchTotalBytes ?? 0))
     if let expires = status.certificateExpires {
       gauge(
-        "certificate_expires_seconds", "When this node's certificate ends, in seconds since 1970",
+        "certificate_expires_seconds", "When the node's certificate expires, seconds since 1970",
         Double(expires))
     }
     gauge("followers", "Nodes that follow this one", Double(status.followers.count))
     gauge(
-      "follower_lag_lsn", "Batches that a follower is behind",
+      "follower_lag_lsn", "Batches that a replica is behind",
       status.followers.map { ([("follower", $0.name)], Double($0.lagLSN)) })
     gauge(
-      "follower_lag_bytes", "Bytes of log that a follower is behind",
+      "follower_lag_bytes", "Bytes of log that a replica is behind",
       status.followers.map { ([("follower", $0.name)], Double($0.lagBytes)) })
     if status.role == .follower {
-      gauge("connected", "1 while the primary is heard", flag(status.isConnected))
+      gauge("connected", "1 while the node hears the primary", flag(status.isConnected))
       gauge("lag_lsn", "Batches behind the primary", Double(status.lagLSN ?? 0))
       gauge("lag_bytes", "Bytes of log behind the primary", Double(status.lagBytes ?? 0))
       gauge(
-        "lag_seconds", "Seconds behind the primary; NaN if it was never heard",
+        "lag_seconds", "Seconds behind the primary; NaN if the node has never heard it",
         status.lagSeconds ?? .nan)
     }
     if let activity { add(activity) }
@@ -108,10 +108,10 @@ extension MetricsPage {
     func samples(_ value: (CollectionHealth) -> Double) -> [Sample] {
       measured.map { ([("collection", $0.collection)], value($0)) }
     }
-    gauge("search_recall", "Recall of searches as they are done now", samples(\.recall))
+    gauge("search_recall", "Recall of searches, including compensation", samples(\.recall))
     gauge("index_recall", "Recall of the index alone", samples(\.indexRecall))
     gauge(
-      "index_good", "1 if the index finds enough by itself", samples { $0.isGood ? 1 : 0 })
+      "index_good", "1 if the index reaches the floor by itself", samples { $0.isGood ? 1 : 0 })
   }
 
   /// What the engine tells through swift-metrics as well.
@@ -126,8 +126,8 @@ extension MetricsPage {
     summary("search_seconds", "Searches", activity.search)
     counter("search_hops_total", "Nodes that searches expanded", activity.searchHops)
     gauge("queued_bytes", "Bytes of writes that wait for the writer", Double(activity.queuedBytes))
-    counter("disk_full_total", "Writes refused for lack of space", activity.diskFull)
-    counter("overloaded_total", "Writes refused for lack of room", activity.overloads)
+    counter("disk_full_total", "Writes refused because the disk was full", activity.diskFull)
+    counter("overloaded_total", "Writes refused because the queue was full", activity.overloads)
     counter("poisoned_total", "Failures that stopped all writing", activity.poisonings)
     counter("corruption_found_total", "Damage found", activity.corruptions)
     counter("scrub_bytes_total", "Bytes that the scrub has read", activity.scrub.bytesChecked)

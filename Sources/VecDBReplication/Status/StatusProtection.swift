@@ -18,14 +18,14 @@ public enum StatusProtection: Sendable {
     switch self {
     case .loopback where !address.isLoopback:
       throw VecDBError(
-        .invalidArgument, "the status page would be open to everybody who reaches that address",
+        .invalidArgument, "anyone who can reach that address could read the status page",
         at: "\(address)",
-        remedy: "Listen on 127.0.0.1, or protect it with a token (--http-token FILE), or say that "
-          + "only those who may read it reach it (--http-open).")
+        remedy: "Listen on 127.0.0.1, or protect the page with a token (--http-token FILE), or say "
+          + "that only authorised readers can reach it (--http-open).")
     case .token(let token) where token.utf8.count < Self.tokenBytesMinimum:
       throw VecDBError(
         .invalidArgument, "the token of the status page has \(token.utf8.count) bytes",
-        remedy: "Use at least \(Self.tokenBytesMinimum) random ones: openssl rand -hex 32.")
+        remedy: "Use at least \(Self.tokenBytesMinimum) random bytes: openssl rand -hex 32.")
     default: return
     }
   }

@@ -165,13 +165,13 @@ struct StatusAnswer {
     case "/status": return StatusAnswer(body: json(status))
     case "/health":
       let isPoisoned = status.isPoisoned == true
-      return check(!isPoisoned, isPoisoned ? "nothing can be written" : "alive")
+      return check(!isPoisoned, isPoisoned ? "a failed write has stopped all writing" : "alive")
     case "/primary":
       let isWritable = status.isWritable == true
       return check(
         isWritable,
         isWritable || status.role == .follower
-          ? status.role.rawValue : "primary, but nothing can be written now")
+          ? status.role.rawValue : "primary, but it accepts no writes now")
     case "/ready":
       let isOpen = status.databaseID != nil
       let lag = status.role == .primary ? 0 : status.lagSeconds ?? .infinity
@@ -256,7 +256,7 @@ struct StatusAnswer {
     if let error = status.lastError { rows.append(("last error", error)) }
     rows.append(("connections", status.security))
     if let refusal = status.lastRefusal {
-      rows.append(("not let in", "\(status.refusals), the last one \(refusal)"))
+      rows.append(("refused", "\(status.refusals), the last one \(refusal)"))
     }
     let table = rows.map { "<tr><th>\(escaped($0))</th><td>\(escaped($1))</td></tr>" }.joined()
     return """

@@ -90,7 +90,7 @@ extension ServerBootstrap {
     do { return try await bind(host: address.host, port: address.port).get() } catch {
       throw VecDBError(
         .inputOutput, "cannot listen there: \(error)", at: "\(address)",
-        remedy: "Choose an address of this host and a port that nobody else listens on.")
+        remedy: "Choose an address of this host and a port that no other process uses.")
     }
   }
 }

@@ -83,7 +83,7 @@ final class ServedConnections {
     saidRefusals.count += 1
     guard saidRefusals.at == 0 || now > saidRefusals.at + Self.quietMilliseconds else { return }
     logger.notice(
-      "a peer was not let in", metadata: ["reason": "\(text)", "count": "\(saidRefusals.count)"])
+      "refused a peer", metadata: ["reason": "\(text)", "count": "\(saidRefusals.count)"])
     saidRefusals = (0, now)
   }
 }

@@ -231,7 +231,7 @@ struct WireTransport: Sendable {
       proven.fail(error)
       throw VecDBError(
         .inputOutput, Self.explain(error) ?? security.explain(error), at: "\(address)",
-        remedy: "Check the address, and that the node there runs. It is tried again.")
+        remedy: "Check the address, and that the node there runs. This node tries again by itself.")
     }
   }
 
@@ -239,10 +239,10 @@ struct WireTransport: Sendable {
   private static func explain(_ error: any Error) -> String? {
     let text = "\(error)"
     let known = [
-      ("Connection refused", "nobody listens there"), ("connectTimeout", "no answer in time"),
+      ("Connection refused", "no process listens there"), ("connectTimeout", "no answer in time"),
       ("No route to host", "there is no route to that host"),
-      ("Network is unreachable", "that network cannot be reached"),
-      ("EAI_", "the host's name cannot be resolved"), ("NIODNS", "the host's name is not known"),
+      ("Network is unreachable", "that network is unreachable"),
+      ("EAI_", "cannot resolve the host's name"), ("NIODNS", "the host's name is not known"),
       ("unknown host", "the host's name is not known"),
     ]
     return known.first { text.contains($0.0) }?.1
