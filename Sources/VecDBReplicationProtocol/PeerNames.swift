@@ -76,7 +76,7 @@ package struct PeerNames: Sendable {
     if namesakes.contains(where: { $0.nodeID != hello.nodeID }) {
       return .refuse(
         .notAllowed, "another node that is called '\(peer)' is connected",
-        alarm: "two nodes are called '\(peer)': the second one is not let in")
+        alarm: "two nodes are called '\(peer)': this node refuses the second one")
     }
     let isDouble = namesakes.contains { $0.isStreaming && now < $0.heard + liveMilliseconds }
     if wantsToStream, isDouble { return double(peer, now) }
@@ -100,7 +100,7 @@ package struct PeerNames: Sendable {
     return .refuse(
       .notServing, "'\(peer)' is connected already",
       alarm: lasts
-        ? "'\(peer)' runs twice, from copies of one disk: the second one is not let in" : nil)
+        ? "'\(peer)' runs twice, from copies of one disk: this node refuses the second one" : nil)
   }
 
   /// Somebody of that name was let in, or was here until now.

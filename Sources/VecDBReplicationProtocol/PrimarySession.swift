@@ -113,10 +113,10 @@ package struct PrimarySession: Sendable {
         frames.allSatisfy({ $0.epochCounter == history.identity.currentEpoch.counter })
       else {
         return refuse(
-          .protocolViolation, "frames of another epoch were given back", fence, history)
+          .protocolViolation, "the replica gave back frames of another epoch", fence, history)
       }
       if isLast { state = .closed }
-      return [.restore(frames)] + (isLast ? [.close("what was lost is back")] : [])
+      return [.restore(frames)] + (isLast ? [.close("the replica gave back the lost batches")] : [])
     case (.pullRefused(let text), .pulling):
       return refuse(
         .notServing, "the replica is ahead but will not give back: \(text)", fence, history)
@@ -130,7 +130,7 @@ package struct PrimarySession: Sendable {
       guard isOurs, refusal.fence > history.identity.name else { return [end] }
       return [.stepDown(refusal.fence), end]
     default:
-      return refuse(.protocolViolation, "a message that does not belong here", fence, history)
+      return refuse(.protocolViolation, "an unexpected message", fence, history)
     }
   }
 
@@ -152,7 +152,7 @@ package struct PrimarySession: Sendable {
           history)
     }
     if isWriter, fence.epoch > history.identity.name {
-      return refuse(.staleEpoch, "this node is fenced off by \(fence.epoch)", fence, history)
+      return refuse(.staleEpoch, "\(fence.epoch) fences this node off", fence, history)
     }
     if hello.promised.contains(where: { $0 > history.identity.name }) {
       // It takes nothing from here before it knows what became of that.
@@ -207,7 +207,7 @@ package struct PrimarySession: Sendable {
     guard state == .streaming else { return [] }
     guard sentLSN <= history.end.lsn else {
       state = .closed
-      return [.close("this history went back behind LSN \(sentLSN)")]
+      return [.close("this history was set back to before LSN \(sentLSN)")]
     }
     var actions: [Action] = []
     if let sent = sentIdentity, sent != history.identity {
@@ -287,7 +287,7 @@ package struct PrimarySession: Sendable {
 
   private func foreign(_ theirs: LogIdentity?, _ history: some HistoryReading) -> String {
     "the replica belongs to database \(theirs?.databaseID ?? .zero), this is "
-      + "\(history.identity.databaseID), or their histories have nothing in common"
+      + "\(history.identity.databaseID), or the two histories have nothing in common"
   }
 
   private mutating func last(_ message: Message, _ reason: String) -> [Action] {

@@ -135,12 +135,12 @@ package struct Promotion: Sendable {
   private func claim() -> (PromotionCertificate.Loss, String) {
     if let other = unresolved {
       return (
-        .unbounded, "another node may have become the primary of \(other), and was not heard"
+        .unbounded, "a node that did not answer may have become the primary of \(other)"
       )
     }
     let primary = granted.values.first { $0.isPrimary && $0.identity.name == identity.name }
     if primary != nil {
-      return (.none, "the old primary stopped writing and this node has everything it wrote")
+      return (.none, "the old primary stopped writing, and this node has everything that it wrote")
     }
     // While the policy is being changed, a write may have waited as either of the two asks.
     let claims = ([terms.policy] + (terms.replaced.map { [$0] } ?? [])).map(claim)
@@ -168,8 +168,8 @@ package struct Promotion: Sendable {
     if members.count < policy.promisesNeeded {
       return (
         .unbounded,
-        "\(members.count) of \(policy.promisesNeeded) replicas were heard that it takes to know "
-          + "every acknowledged write"
+        "\(members.count) replicas answered, and a proof of every acknowledged write needs "
+          + "\(policy.promisesNeeded)"
       )
     }
     if let lag = policy.maximumLag, lag > 0 {
@@ -178,7 +178,7 @@ package struct Promotion: Sendable {
     return (
       .none,
       "every acknowledged write is on \(policy.needed) of \(policy.members.count) replicas, and "
-        + "\(members.count) were heard"
+        + "\(members.count) answered"
     )
   }
 }

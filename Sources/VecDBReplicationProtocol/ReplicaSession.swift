@@ -113,7 +113,7 @@ package struct ReplicaSession: Sendable {
       state = .givingBack
       return [.giveBack(after: position.lsn)]
     case (.refuse(let refusal), _): return refused(refusal, fence)
-    default: return violation("a message that does not belong here")
+    default: return violation("an unexpected message")
     }
   }
 
@@ -132,7 +132,7 @@ package struct ReplicaSession: Sendable {
       .send(.pullRefused(text)),
       .alarm(
         "the primary ends at LSN \(position.lsn) and this node at \(history.end.lsn) of the same "
-          + "epoch, but \(text): promote this node to keep what the primary lost"),
+          + "epoch, but \(text): promote this node to keep the batches that the primary lost"),
       .close("the primary is behind, and \(text)"),
     ]
   }
@@ -158,7 +158,7 @@ package struct ReplicaSession: Sendable {
     guard let identity, !data.frames.isEmpty else { return violation("data without frames") }
     for frame in data.frames {
       guard frame.lsn == receivedLSN + 1 else {
-        return violation("LSN \(frame.lsn) came where \(receivedLSN + 1) should be")
+        return violation("LSN \(frame.lsn) came instead of LSN \(receivedLSN + 1)")
       }
       guard frame.epochCounter == identity.epochCounter(at: frame.lsn) else {
         return violation("LSN \(frame.lsn) is of epoch \(frame.epochCounter)")

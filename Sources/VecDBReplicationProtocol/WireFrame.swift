@@ -115,10 +115,10 @@ package struct WireFrameReader: Sendable {
           throw WireError("the header of a frame does not match its CRC")
         }
         guard length <= payloadBytesMaximum else {
-          throw WireError("a frame of \(length) bytes; \(payloadBytesMaximum) are allowed here")
+          throw WireError("a frame of \(length) bytes; the limit is \(payloadBytesMaximum)")
         }
         guard sequence == nextSequence else {
-          throw WireError("frame \(sequence) came where \(nextSequence) should be")
+          throw WireError("frame \(sequence) came instead of frame \(nextSequence)")
         }
         return (
           WireFrame(

@@ -100,7 +100,7 @@ final class RemoteSnapshot: BlockSource, @unchecked Sendable {
 extension RemoteSnapshot: WireConnectionDelegate {
   func received(_ message: Message, on connection: WireConnection) {
     guard case .block(let hash, let bytes) = message else {
-      return connection.close("a message that does not belong here")
+      return connection.close("an unexpected message")
     }
     // The blocks of a list are proven by whoever asked; here only that it is the one asked for.
     finish(
@@ -123,7 +123,7 @@ extension RemoteSnapshot: WireConnectionDelegate {
         continuation?.resume(returning: snapshot)
         continuation = nil
       case .refuse(let refusal): connection.close(refusal.text)
-      default: connection.close("a message that does not belong here")
+      default: connection.close("an unexpected message")
       }
     }
 
