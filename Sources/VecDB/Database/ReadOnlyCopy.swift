@@ -10,8 +10,8 @@ extension Database {
   }
 
   /// Opens a database on a read-only file system: what opening writes to is copied to `scratch`, an
-  /// empty directory, which is the caller's to remove after closing; blocks are read where they are.
-  /// Every write is refused.
+  /// empty directory, which is the caller's to remove after closing; blocks are read where they
+  /// are. Every write is refused.
   ///
   /// - Throws: `locked` if a process has the database open elsewhere.
   package static func openCopy(

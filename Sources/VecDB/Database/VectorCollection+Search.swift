@@ -12,8 +12,9 @@ extension VectorCollection {
   /// calling thread without locks; with metadata, a search that found a record which a commit is
   /// replacing at that moment waits for that commit.
   ///
-  /// For threads of one's own and for few calls at a time: a task that computes keeps its thread from
-  /// the others, of which there are as many as cores. With many tasks use ``nearest(_:k:options:)``.
+  /// For threads of one's own and for few calls at a time: a task that computes keeps its thread
+  /// from the others, of which there are as many as cores. With many tasks use
+  /// ``nearest(_:k:options:)``.
   ///
   /// - Parameters:
   ///   - vector: as many finite components as the collection has dimensions.
@@ -94,8 +95,8 @@ extension VectorCollection {
     }
   }
 
-  /// Sees to it that nobody searches an index that may be poor without knowing how good it is. Large
-  /// ones are measured in the background.
+  /// Sees to it that nobody searches an index that may be poor without knowing how good it is.
+  /// Large ones are measured in the background.
   private func measureIfUnknown() throws {
     guard runtime.index.parameters.codes == .bytes, !runtime.health.isMeasured, runtime.mayBePoor,
       runtime.isCheapToMeasure

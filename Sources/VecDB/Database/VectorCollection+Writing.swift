@@ -17,15 +17,16 @@ extension VectorCollection {
   ///
   /// Of several records with one key the last counts.
   ///
-  /// - Throws: as ``upsert(_:)-(VectorRecord)``; `cancelled` where the task is cancelled between two
-  ///   batches, saying what is durable.
+  /// - Throws: as ``upsert(_:)-(VectorRecord)``; `cancelled` where the task is cancelled between
+  ///   two batches, saying what is durable.
   @discardableResult
   public func upsert(_ records: [VectorRecord]) async throws -> UpsertResult {
     try await upsert(records, mayReplace: [])
   }
 
-  /// As ``upsert(_:)-([VectorRecord])``; a record for which `mayReplace` says no is refused if another with
-  /// its key is there that differs from it, or comes in the same call. An empty list allows all.
+  /// As ``upsert(_:)-([VectorRecord])``; a record for which `mayReplace` says no is refused if
+  /// another with its key is there that differs from it, or comes in the same call. An empty list
+  /// allows all.
   ///
   /// - Throws: `alreadyExists`, at `key '…'`; nothing of the batch is written then.
   package func upsert(_ records: [VectorRecord], mayReplace: [Bool]) async throws -> UpsertResult {
@@ -55,8 +56,9 @@ extension VectorCollection {
   /// - Parameters:
   ///   - batchSize: records in an atomic batch, 1 to 100,000.
   ///   - onBatch: called after each batch with the sums so far; throw from it to stop.
-  /// - Throws: as ``upsert(_:)-([VectorRecord])``; what the sequence throws. A cancelled task ends with
-  ///   `cancelled`, also where the sequence just ends then: the error says what is durable.
+  /// - Throws: as
+  ///   ``upsert(_:)-([VectorRecord])``; what the sequence throws. A cancelled task ends with `cancelled`,
+  ///   also where the sequence just ends then: the error says what is durable.
   @discardableResult
   public func upsert<Records: AsyncSequence>(
     _ records: Records, batchSize: Int = 1_000,

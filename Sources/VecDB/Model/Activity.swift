@@ -1,4 +1,4 @@
-/// How often something was done, and how long it took.
+/// How often an operation ran, and how long it took.
 public struct TimingStats: Sendable, Hashable, Codable {
   public var count: Int
   public var totalSeconds: Double
@@ -16,14 +16,14 @@ public struct TimingStats: Sendable, Hashable, Codable {
 /// What the scrub in the background has read and found; see
 /// ``DatabaseConfiguration/scrubBytesPerSecond``.
 public struct ScrubStats: Sendable, Hashable, Codable {
-  /// Passes over everything since the opening.
+  /// Complete passes since the database was opened.
   public var passes = 0
-  /// Bytes compared with hashes and checksums since the opening.
+  /// Bytes compared with hashes and checksums since the database was opened.
   public var bytesChecked = 0
   /// When the last pass ended, in milliseconds since 1970; nil before the first.
   public var lastPassMilliseconds: Int64?
-  /// What is damaged, naming file and block; the last pass's findings and those of the one that
-  /// runs. Empty if all is well.
+  /// Damage, with file and block: the findings of the last pass and of the present one. Empty if
+  /// there is no damage.
   public var problems: [String] = []
 
   public init() {}
@@ -50,13 +50,13 @@ public struct ActivityStats: Sendable, Hashable, Codable {
   public var searchDistances = 0
   /// Bytes of writes that wait for the writer.
   public var queuedBytes = 0
-  /// Writes refused because the queue was full, or the disk.
+  /// Writes refused because the queue was full, and because the disk was full.
   public var overloads = 0
   public var diskFull = 0
   public var poisonings = 0
   /// Recall of the last canary queries by collection.
   public var canaryRecall: [String: Double] = [:]
-  /// Damage found since the opening by the scrub, by checks and by reads.
+  /// Damage that the scrub, checks and reads have found since the database was opened.
   public var corruptions = 0
   public var scrub = ScrubStats()
 

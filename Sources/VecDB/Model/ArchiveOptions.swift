@@ -1,8 +1,9 @@
-/// A repository to which the log is sent all the time, so that little is lost if this host is.
+/// A repository to which vecdb continuously sends the log, so that you lose little if you lose this
+/// host.
 public struct ArchiveOptions: Sendable {
-  /// The repository's directory; made if it is missing.
+  /// The repository's directory; vecdb creates it if it is missing.
   public var repository: String
-  /// How long a batch waits at most before it is sent. Default 5 s.
+  /// The longest time that a batch waits before vecdb sends it. Default 5 s.
   public var intervalMilliseconds = 5_000
 
   public init(repository: String, intervalMilliseconds: Int = 5_000) {
@@ -19,22 +20,23 @@ public struct ArchiveReport: Sendable, Hashable, Codable {
   public var frames: Int
   public var bytes: Int
   public var seconds: Double
-  /// Set where the repository had another history, so that the database began an epoch of its own.
+  /// Set if the repository had another history, so that the database began a new epoch.
   public var branch: BranchReport?
 }
 
-/// How far a repository has the log of a database.
+/// How much of a database's log a repository has.
 public struct ArchiveStats: Sendable, Hashable, Codable {
   public var repository: String
   /// The repository has the log up to this LSN.
   public var lsn: UInt64
-  /// Bytes of the log that would be lost with this host.
+  /// Bytes of log that you would lose with this host.
   public var pendingBytes: Int
-  /// Age of the oldest batch that would be lost with this host; 0 if there is none.
+  /// Age of the oldest batch that you would lose with this host; 0 if there is none.
   public var pendingMilliseconds: Int64
-  /// Whether it is archived to all the time; if not, `vecdb backup` and `vecdb archive` do it.
+  /// Whether the database continuously archives to it; if not, only `vecdb backup` and
+  /// `vecdb archive` do.
   public var isContinuous: Bool
-  /// Log that the repository lacks is gone: only a backup closes the gap.
+  /// Whether vecdb has trimmed log that the repository lacks: only a backup ends the gap.
   public var hasLapsed: Bool
   /// Why the last attempt to archive failed.
   public var problem: String?

@@ -1,12 +1,13 @@
-/// How a backup is made.
+/// Options of a backup.
 public struct BackupOptions: Sendable {
-  /// Bytes a second that are sent at most; nil takes ``DatabaseConfiguration/backupBytesPerSecond``.
+  /// Maximum bytes a second that the backup sends; nil takes
+  /// ``DatabaseConfiguration/backupBytesPerSecond``.
   public var bytesPerSecond: Int?
-  /// Run at the lowest priority, so that searches and writes of this machine do not wait for it. Default
-  /// true.
+  /// Run at the lowest priority, so that searches and writes of this machine do not wait for it.
+  /// Default true.
   public var isLowPriority = true
-  /// Also read what the repository has of this restore point, and send again what is damaged or
-  /// missing there: blocks, and the log since the oldest restore point as far as it is still here.
+  /// Also read the repository's data of this restore point, and send damaged or missing data again:
+  /// blocks, and the log since the oldest restore point as far as the database still has it.
   /// Default false.
   public var repair = false
   /// Encrypts the repository; nil takes ``DatabaseConfiguration/repositoryKey``.

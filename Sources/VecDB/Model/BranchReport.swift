@@ -1,9 +1,9 @@
 /// What a database did when it found that a repository has another history of the same epoch.
 public struct BranchReport: Sendable, Hashable, Codable {
-  /// The last LSN that both histories share, as far as it can be proven.
+  /// The last LSN that both histories provably share.
   public var commonLSN: UInt64
-  /// How far the other history goes in the repository.
+  /// The last LSN of the other history in the repository.
   public var otherLSN: UInt64
-  /// The epoch that this database writes in from now on.
+  /// The epoch in which this database writes from now on.
   public var epoch: UInt64
 }

@@ -1,39 +1,38 @@
-/// What was measured of searches in a collection: with fresh queries, against exact answers.
+/// The measured recall of searches in a collection, with fresh queries and against exact answers.
 public struct CollectionHealth: Sendable, Hashable, Codable {
-  /// How searches make up for an index that falls short, until it is built anew.
+  /// How searches compensate for an index below the floor, until a rebuild replaces it.
   public enum Compensation: String, Sendable, Hashable, Codable {
     case none
-    /// The graph is walked on the float32 vectors instead of codes.
+    /// Searches walk the graph on the float32 vectors instead of codes.
     case vectors
-    /// Every record is compared.
+    /// Searches compare every record.
     case scan
   }
 
   /// The collection's name.
   public var collection: String
-  /// Recall@10 of a search with default options, as searches are done now.
+  /// Recall@10 of a search with default options, including the compensation.
   public var recall: Double
-  /// Recall@10 at ``SearchOptions/defaultEfSearch`` of the index alone, without what makes up for
-  /// it.
+  /// Recall@10 at ``SearchOptions/defaultEfSearch`` of the index alone, without compensation.
   public var indexRecall: Double
-  /// Queries measured.
+  /// Number of queries in the measurement.
   public var queries: Int
-  /// The efSearch of searches that name none: more than ``SearchOptions/defaultEfSearch`` where that
-  /// falls short of the floor.
+  /// The efSearch of searches that name none: more than ``SearchOptions/defaultEfSearch`` if that
+  /// does not reach the floor.
   public var efSearch: Int
   public var compensation: Compensation
-  /// Whether another build may find more: the index has 8-bit codes that nothing measured while it
-  /// grew.
+  /// Whether a rebuild may raise recall: the index has 8-bit codes that vecdb did not measure while
+  /// the index grew.
   public var mayGain: Bool
-  /// Live records when it was measured, and the LSN.
+  /// Live records at the time of the measurement, and its LSN.
   public var records: Int
   public var lsn: UInt64
 
-  /// The recall@10 that an index must reach with default options. Below it an index is reported, is
-  /// made up for, and is proposed for a rebuild.
+  /// The recall@10 that an index must reach with default options. If an index is below it, vecdb
+  /// reports the index, compensates for it, and proposes a rebuild.
   public static let floor = 0.9
 
-  /// Whether searches with default options reach the floor by the index itself.
+  /// Whether searches with default options reach the floor without compensation.
   public var isGood: Bool { finding == nil }
 
   /// What is wrong, in one sentence; nil if nothing is.
@@ -62,7 +61,7 @@ public struct CollectionHealth: Sendable, Hashable, Codable {
 }
 
 extension CanaryReport.Entry {
-  /// Whether so little was found that the index must not be trusted.
+  /// Whether recall is so low that you must not trust the index.
   public var isBelowFloor: Bool { queries > 0 && recall < CollectionHealth.floor }
 
   /// What is wrong, in one sentence; nil if nothing is.
@@ -74,6 +73,6 @@ extension CanaryReport.Entry {
 }
 
 extension CanaryReport {
-  /// What is wrong with the collections, a sentence each.
+  /// What is wrong with the collections, one sentence for each.
   public var findings: [String] { collections.compactMap(\.finding) }
 }

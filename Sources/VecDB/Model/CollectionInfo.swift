@@ -1,10 +1,10 @@
-/// What an index is built and searched on. Whatever it is, distances in results are exact, and
-/// records come back bit for bit.
+/// Whether an index is built and searched on 8-bit codes or on float32 vectors. With either,
+/// distances in results are exact, and records come back bit for bit.
 public enum VectorCodes: String, Sendable, Hashable, Codable, CaseIterable {
-  /// 8-bit codes where measurements say that they order records as the vectors do; the float32
-  /// vectors elsewhere. The index measures while it grows, and changes over by itself.
+  /// 8-bit codes as long as measurements say that they order records as the vectors do; float32
+  /// vectors otherwise. vecdb measures while the index grows, and switches by itself.
   case automatic
-  /// 8-bit codes with one scale for all components: least memory and time. Recall is poor where
+  /// 8-bit codes with one scale for all components: least memory and time. Recall is poor if
   /// components differ in scale or records lie close together.
   case bytes
   /// The float32 vectors.
@@ -16,9 +16,9 @@ public enum VectorCodes: String, Sendable, Hashable, Codable, CaseIterable {
 public struct IndexOptions: Sendable, Hashable, Codable {
   /// Links of a node in the upper layers; twice as many in layer 0. 4 to 64, default 16.
   public var m: Int
-  /// Candidates considered for a new node's links. 8 to 4,096, default 128.
+  /// Number of candidates for the links of a new node. 8 to 4,096, default 128.
   public var efConstruction: Int
-  /// What the graph is built and searched on. Default `automatic`.
+  /// Whether the graph is built and searched on codes or vectors. Default `automatic`.
   public var codes: VectorCodes
 
   public init(m: Int = 16, efConstruction: Int = 128, codes: VectorCodes = .automatic) {
@@ -27,7 +27,7 @@ public struct IndexOptions: Sendable, Hashable, Codable {
     self.codes = codes
   }
 
-  /// Reads what an older version wrote, too, whose indexes have 8-bit codes.
+  /// Also reads options that an older version wrote; its indexes have 8-bit codes.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     m = try container.decode(Int.self, forKey: .m)
@@ -36,7 +36,7 @@ public struct IndexOptions: Sendable, Hashable, Codable {
   }
 }
 
-/// What a collection is and how much it holds.
+/// The definition of a collection, and its number of records.
 public struct CollectionInfo: Sendable, Hashable, Codable {
   public var name: String
   public var dimensions: Int
@@ -53,10 +53,10 @@ public struct CollectionStats: Sendable, Hashable, Codable {
   public var metric: Metric
   public var m: Int
   public var efConstruction: Int
-  /// What was asked for; see ``IndexOptions/codes``. Nil from an owner of an older version.
+  /// The option that you set; see ``IndexOptions/codes``. Nil from an owner of an older version.
   public var codes: VectorCodes?
-  /// What the graph is built and searched on now: `bytes` or `float32`, or `none` while there are so
-  /// few records that every search compares all. Nil from an owner of an older version.
+  /// Present basis of the graph: `bytes` or `float32`, or `none` while there are so few records
+  /// that every search compares all of them. Nil from an owner of an older version.
   public var codesInUse: String?
   /// Live records.
   public var count: Int
@@ -64,7 +64,7 @@ public struct CollectionStats: Sendable, Hashable, Codable {
   public var slots: Int
   /// Slots that the graph covers; the others are in the tail, which every search scans.
   public var graphCount: Int
-  /// Records replaced or deleted whose slots maintenance has not freed yet.
+  /// Slots of replaced or deleted records that maintenance has not freed yet.
   public var dead: Int
   /// Slots that new records will take.
   public var free: Int
@@ -72,8 +72,8 @@ public struct CollectionStats: Sendable, Hashable, Codable {
   public var indexBytes: Int
   /// Hexadecimal digest over keys, metadata and vector bits of live records.
   public var dataDigest: String
-  /// Hexadecimal digest of the canonical index arrays; nil unless it was asked for, since it reads
-  /// them all.
+  /// Hexadecimal digest of the canonical index arrays; nil unless you ask for it, because it reads
+  /// all of them.
   public var graphDigest: String?
 }
 
@@ -83,47 +83,47 @@ public struct DatabaseStats: Sendable, Hashable, Codable {
   public var databaseID: String
   public var epoch: UInt64
   public var lsn: UInt64
-  /// The log's running SHA-256 at `lsn`, hexadecimal: equal LSN and chain means equal history.
+  /// The log's running SHA-256 at `lsn`, hexadecimal: equal LSN and chain mean equal history.
   public var chain: String
   /// Digest over all collections' data digests and names.
   public var dataDigest: String
-  /// The LSN of the newest checkpoint; what lies behind it is replayed after a crash.
+  /// The LSN of the newest checkpoint; after a crash, vecdb replays the log after it.
   public var checkpointLSN: UInt64
   public var logBytes: Int
   public var packBytes: Int
-  /// How much of `packBytes` the newest checkpoint needs; later ones return the rest. Nil from an
-  /// owner of an older version.
+  /// How much of `packBytes` the newest checkpoint needs; later checkpoints free the rest. Nil from
+  /// an owner of an older version.
   public var livePackBytes: Int?
   public var recordsBytes: Int
   /// The kernel set in use: portable, avx2 or avx512.
   public var kernels: String
   public var collections: [CollectionStats]
-  /// What was measured last of searches in each collection; a collection that was not measured since
-  /// the opening is not there. Nil from an owner of an older version.
+  /// The last measurement of searches in each collection; a collection is missing if vecdb has not
+  /// measured it since the database was opened. Nil from an owner of an older version.
   public var health: [CollectionHealth]?
-  /// The repositories that this database was backed up to, and how far each has its log.
+  /// The repositories to which you back up this database, and how much of its log each has.
   public var archives: [ArchiveStats]
-  /// What was done since the opening; nil from an owner of an older version.
+  /// Counters since the database was opened; nil from an owner of an older version.
   public var activity: ActivityStats?
-  /// By how much the log's time, which never goes back, is ahead of the system's clock; large where
+  /// By how much the log's time, which never goes back, is ahead of the system's clock; large if
   /// the clock was wrong for a while. Nil from an owner of an older version.
   public var clockAheadMilliseconds: Int64?
-  /// What a write waits for before it is acknowledged; nil from an owner of an older version.
+  /// The replicas for which a write waits; nil from an owner of an older version.
   public var acknowledgement: AcknowledgementInfo?
 }
 
-/// When writes are acknowledged, as the log has it. It binds every way of opening the database.
+/// The acknowledgement policy in the log. It applies however you open the database.
 public struct AcknowledgementInfo: Sendable, Hashable, Codable {
-  /// How many of the replicas must hold a write durably; 0 is asynchronous.
+  /// How many of the replicas must have a write on disk; 0 means asynchronous.
   public var needed: Int
   /// The replicas that count, by name.
   public var replicas: [String]
-  /// How many batches these may be behind; nil does not limit it.
+  /// How many batches these may be behind; nil means no limit.
   public var maximumLag: UInt64?
   public var timeoutMilliseconds: Int
-  /// Whether a write is acknowledged without them after the timeout.
+  /// Whether the primary acknowledges a write without them after the timeout.
   public var degrades: Bool
-  /// Another policy is being replaced by this one, and still binds.
+  /// Whether this policy is replacing another one, which still applies.
   public var isChanging: Bool
 
   static let asynchronous = AcknowledgementInfo(

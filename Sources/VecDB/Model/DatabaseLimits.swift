@@ -1,4 +1,4 @@
-/// What the database accepts. Each limit has an error of its own that names it.
+/// The limits of a database. If you exceed one, the error names it.
 public enum DatabaseLimits {
   /// Dimensions of a collection: 1 to 65,536.
   public static let maximumDimensions = 65_536

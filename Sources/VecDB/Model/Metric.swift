@@ -1,13 +1,13 @@
-/// How near two vectors are. Smaller distances are nearer in every metric.
+/// How to measure the distance between two vectors. In every metric, a smaller distance is nearer.
 public enum Metric: String, Sendable, Codable, CaseIterable {
   /// Squared Euclidean distance, Σ(q−x)².
   case l2
-  /// Cosine distance, 1 − q·x/(|q||x|). Zero vectors are refused.
+  /// Cosine distance, 1 − q·x/(|q||x|). vecdb refuses zero vectors.
   case cosine
-  /// Negative inner product, −q·x (maximum inner product search), also where norms differ widely:
-  /// the graph is built by inner products.
+  /// Negative inner product, −q·x (maximum inner product search). Norms may differ widely, because
+  /// vecdb builds the graph by inner products.
   case dot
-  /// Hamming distance: the number of components that differ, of vectors whose components are 0 and
-  /// 1. The index keeps a bit for each.
+  /// Hamming distance: the number of components that differ between vectors of zeros and ones. The
+  /// index keeps one bit for each component.
   case hamming
 }

@@ -1,4 +1,4 @@
-/// What to rebuild a collection's index with, and under which conditions it may take over.
+/// Parameters of a rebuilt index, and the conditions under which it may serve.
 public struct RebuildOptions: Sendable, Hashable, Codable {
   /// Links of a node; nil keeps the present value. See ``IndexOptions/m``.
   public var m: Int?
@@ -8,11 +8,11 @@ public struct RebuildOptions: Sendable, Hashable, Codable {
   public var codes: VectorCodes?
   public var gate = RebuildGate()
   public var budget = RebuildBudget()
-  /// How long the old generation is kept, caught up, after the new one took over, so that
-  /// `rollbackRebuild` is instant. Default 600.
+  /// How long vecdb keeps the old generation up to date after the swap, so that `rollbackRebuild`
+  /// is instant. Default 600.
   public var graceSeconds = 600
-  /// Keep a candidate that the gate refused until the rebuild is cancelled, so that it can be
-  /// looked into. Default false.
+  /// Keep a candidate that the gate refused until you cancel the rebuild, so that you can examine
+  /// it. Default false.
   public var keepsRefused = false
 
   public init(
@@ -30,22 +30,24 @@ public struct RebuildOptions: Sendable, Hashable, Codable {
   }
 }
 
-/// What a new generation must reach before it serves. Measured with canary queries: live records,
-/// left out as if they were not there, answered by both generations and exactly, at one LSN.
+/// What a new generation must reach before it serves. The gate measures with canary queries: live
+/// records that the search leaves out as if they did not exist. Both generations answer them at one
+/// LSN, and vecdb compares with exact answers.
 public struct RebuildGate: Sendable, Hashable, Codable {
   /// Canary queries, 1 to 10,000. Default 200.
   public var queries = 200
   /// Default 10.
   public var k = 10
-  /// The effort at which both are measured. Default ``SearchOptions/defaultEfSearch``.
+  /// The efSearch at which the gate measures both. Default ``SearchOptions/defaultEfSearch``.
   public var efSearch = SearchOptions.defaultEfSearch
-  /// The recall to reach; nil means the old generation's less `recallTolerance`.
+  /// The recall to reach; nil means the old generation's recall less `recallTolerance`.
   public var minimumRecall: Double?
-  /// What recall may fall below the old one's, beside one and a half standard errors of the
-  /// measurement. Default 0.003.
+  /// How far recall may be below the old generation's, in addition to one and a half standard
+  /// errors of the measurement. Default 0.003.
   public var recallTolerance = 0.003
-  /// The median search may take this many times the old generation's. It does not count where the
-  /// old generation finds far less: recall below 0.9, or 0.05 less than the new one. Default 2.
+  /// The median search may take this many times as long as in the old generation. The gate ignores
+  /// this if the old generation finds far less: recall below 0.9, or 0.05 less than the new one.
+  /// Default 2.
   public var latencyFactor = 2.0
 
   public init(
@@ -61,18 +63,18 @@ public struct RebuildGate: Sendable, Hashable, Codable {
   }
 }
 
-/// What a rebuild may take from the machine. It can be changed while the rebuild runs.
+/// The resources that a rebuild may use. You can change them while the rebuild runs.
 public struct RebuildBudget: Sendable, Hashable, Codable {
-  /// Threads that build, 1 to 256. One thread runs at a low priority of the system's scheduler;
-  /// more run at the ordinary one. Default 1.
+  /// Threads that build, 1 to 256. A single thread runs at a low priority of the system's
+  /// scheduler; several run at ordinary priority. Default 1.
   public var threads = 1
-  /// Records inserted a second at most; nil does not limit it. Default nil.
+  /// Maximum number of records inserted a second; nil means no limit. Default nil.
   public var recordsPerSecond: Int?
-  /// The rebuild is refused if the new generation would need more than this; nil does not limit
-  /// it. Default nil.
+  /// vecdb refuses the rebuild if the new generation would need more bytes than this; nil means no
+  /// limit. Default nil.
   public var memoryBytes: Int?
-  /// The rebuild pauses while the 99th percentile of the searches' times is above this, in
-  /// milliseconds; nil never pauses it. Default nil.
+  /// The rebuild pauses while the 99th percentile of search times is above this, in milliseconds;
+  /// nil never pauses it. Default nil.
   public var pauseAboveMilliseconds: Double?
 
   public init(

@@ -1,4 +1,4 @@
-/// How far a rebuild is. Versions to come may have further stages.
+/// The stage of a rebuild. Later versions may have further stages.
 public struct RebuildStage: RawRepresentable, Sendable, Hashable, Codable, CustomStringConvertible,
   ExpressibleByStringLiteral
 {
@@ -10,19 +10,19 @@ public struct RebuildStage: RawRepresentable, Sendable, Hashable, Codable, Custo
 
   public var description: String { rawValue }
 
-  /// No rebuild is under way.
+  /// There is no rebuild.
   public static let none = RebuildStage(rawValue: "none")
-  /// Slots are taken over and codes are trained.
+  /// The candidate takes over slots, and its codes are trained.
   public static let preparing = RebuildStage(rawValue: "preparing")
-  /// The graph is built.
+  /// The candidate builds its graph.
   public static let building = RebuildStage(rawValue: "building")
-  /// The batches written meanwhile are applied.
+  /// The candidate applies the batches written meanwhile.
   public static let catchingUp = RebuildStage(rawValue: "catchingUp")
   /// The gate measures.
   public static let validating = RebuildStage(rawValue: "validating")
   /// The gate passed; the new generation is about to serve.
   public static let swapping = RebuildStage(rawValue: "swapping")
-  /// The gate refused, and the candidate is kept.
+  /// The gate refused the candidate, and vecdb keeps it.
   public static let refused = RebuildStage(rawValue: "refused")
   /// The new generation serves, and the old one follows.
   public static let grace = RebuildStage(rawValue: "grace")

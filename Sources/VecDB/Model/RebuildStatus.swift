@@ -1,8 +1,8 @@
-/// Where a collection's rebuild stands.
+/// The progress of a collection's rebuild.
 public struct RebuildStatus: Sendable, Hashable, Codable {
   public var collection: String
   public var stage: RebuildStage
-  /// The generation that the rebuild makes, or the one that serves where there is none.
+  /// The generation that the rebuild makes, or the serving one if there is no rebuild.
   public var generation: UInt32
   public var m: Int
   public var efConstruction: Int
@@ -13,22 +13,22 @@ public struct RebuildStatus: Sendable, Hashable, Codable {
   public var total: Int
   public var recordsPerSecond: Double
   public var secondsLeft: Double?
-  /// Batches that the generation that does not serve is behind.
+  /// Batches by which the generation that does not serve is behind.
   public var lag: UInt64
-  /// Paused, since searches take longer than the budget allows.
+  /// Whether the rebuild pauses because searches take longer than the budget allows.
   public var isPaused: Bool
-  /// The 99th percentile of searches' times in the last second, in milliseconds, while it builds.
+  /// The 99th percentile of search times in the last second, in milliseconds, during the build.
   public var searchMilliseconds: Double?
   public var budget: RebuildBudget?
-  /// Until the old generation is given up.
+  /// Seconds until vecdb retires the old generation.
   public var graceSecondsLeft: Double?
-  /// Why it was begun.
+  /// Why the rebuild began.
   public var reason: String
-  /// What the gate found, once it has measured.
+  /// The result of the gate, once it has measured.
   public var gate: RebuildGateReport?
   /// How the last rebuild ended, in words; empty if there was none.
   public var lastOutcome: String
-  /// What the policy would do now, in words; empty for nothing.
+  /// What the policy proposes now, in words; empty if it proposes nothing.
   public var proposal: String
 }
 
@@ -38,9 +38,9 @@ public struct RebuildReport: Sendable, Hashable, Codable {
   public var generation: UInt32
   public var m: Int
   public var efConstruction: Int
-  /// The state that was built from.
+  /// The LSN of the state from which the new generation was built.
   public var originLSN: UInt64
-  /// The batch from which on the new generation serves.
+  /// The LSN of the batch from which the new generation serves.
   public var swapLSN: UInt64
   public var records: Int
   public var seconds: Double
@@ -48,7 +48,7 @@ public struct RebuildReport: Sendable, Hashable, Codable {
   public var gate: RebuildGateReport?
 }
 
-/// What the gate measured, and why it refused if it did.
+/// What the gate measured, and why it refused the candidate, if it did.
 public struct RebuildGateReport: Sendable, Hashable, Codable {
   /// The LSN at which both generations were measured.
   public var lsn: UInt64
@@ -59,12 +59,12 @@ public struct RebuildGateReport: Sendable, Hashable, Codable {
   public var efSearch: Int
   public var oldRecall: Double
   public var newRecall: Double
-  /// The recall that was to be reached.
+  /// The recall that the new generation had to reach.
   public var requiredRecall: Double
   /// Median time of a search, in microseconds.
   public var oldMicroseconds: Double
   public var newMicroseconds: Double
-  /// What was found wrong, each with by how much; empty if the gate passed.
+  /// Each failed condition, with the difference; empty if the gate passed.
   public var refusals: [String]
 
   public var isPassed: Bool { refusals.isEmpty }

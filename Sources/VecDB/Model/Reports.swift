@@ -86,8 +86,8 @@ public enum RestoreTarget: Sendable, Hashable {
   case latest
   /// The state right after the batch with this LSN.
   case lsn(UInt64)
-  /// The state after the last batch at or before this time, in milliseconds since 1970. A time in the
-  /// future is `notFound`.
+  /// The state after the last batch at or before this time, in milliseconds since 1970. A time in
+  /// the future is `notFound`.
   case time(milliseconds: Int64)
   /// The state right after the mark of that name was set; see ``Database/mark(_:)``.
   case mark(String)
@@ -125,15 +125,16 @@ public struct RestoreReport: Sendable, Hashable, Codable {
   public var copySeconds: Double
   public var verifySeconds: Double
   public var totalSeconds: Double
-  /// Later batches of this history that the repository has and the copy lacks, because of the target.
+  /// Later batches of this history that the repository has and the copy lacks, because of the
+  /// target.
   public var omittedBatches: UInt64
   /// The time of the first of them.
   public var omittedFromMilliseconds: Int64?
-  /// Of a restore by time: omitted batches, as far as they were read, that are not later than the time
-  /// asked for. They follow one that is, written while the clock was wrong.
+  /// Of a restore by time: omitted batches, as far as they were read, that are not later than the
+  /// time asked for. They follow one that is, written while the clock was wrong.
   public var omittedNotLater: UInt64
-  /// Of a restore by time: set where that is later than all that the repository knows of, namely its
-  /// newest moment. What was written after that, and was never backed up, is not in the copy.
+  /// Of a restore by time: set where that is later than all that the repository knows of, namely
+  /// its newest moment. What was written after that, and was never backed up, is not in the copy.
   public var newestMilliseconds: Int64?
 }
 

@@ -8,14 +8,14 @@ import VecDBFiles
 /// A repository has a data key of its own, which never changes and is kept in it only in encrypted
 /// form; this is what that form is opened with. It can be exchanged without writing a block anew.
 public protocol RepositoryKey: Sendable {
-  /// For a new repository: a cipher with a new data key, and the bytes by which any program that has
-  /// this key can open it again.
+  /// For a new repository: a cipher with a new data key, and the bytes by which any program that
+  /// has this key can open it again.
   func makeCipher() throws -> (keys: [UInt8], cipher: any BlockCipher)
   /// Opens the cipher of a repository. Throws `invalidArgument` if this is not its key, `corrupt`,
   /// `unknownVersion`.
   func openCipher(keys: [UInt8], at place: String) throws -> any BlockCipher
-  /// The bytes by which the same data key is opened with this key from now on. Throws as `openCipher`
-  /// of the old key.
+  /// The bytes by which the same data key is opened with this key from now on. Throws as
+  /// `openCipher` of the old key.
   func rewrap(
     _ keys: [UInt8], openedBy old: any RepositoryKey, at place: String
   ) throws -> [UInt8]

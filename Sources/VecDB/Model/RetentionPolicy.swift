@@ -1,5 +1,5 @@
-/// Which restore points a prune keeps. What any rule names is kept; so are the newest restore point,
-/// every mark that can be restored, and the archived log that all of these need.
+/// Which restore points a prune keeps. What any rule names is kept; so are the newest restore
+/// point, every mark that can be restored, and the archived log that all of these need.
 public struct RetentionPolicy: Sendable, Hashable, Codable {
   /// The newest so many, with the log from the oldest of them on.
   public var keepLast = 0

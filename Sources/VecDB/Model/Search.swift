@@ -1,18 +1,18 @@
 /// How a search is to be done.
 public struct SearchOptions: Sendable {
   /// How wide the graph is searched; raised to k where it is smaller. More finds more and takes
-  /// longer. 1 to 65,536. In fewer than eight dimensions it is an upper bound: a search ends once its
-  /// nearest candidates do not change any more (see <doc:Recall>). Where you name none it is 64, and
-  /// more in collections where 64 is known to find less than 0.9 of the nearest ten.
+  /// longer. 1 to 65,536. In fewer than eight dimensions it is an upper bound: a search ends once
+  /// its nearest candidates do not change any more (see <doc:Recall>). Where you name none it is
+  /// 64, and more in collections where 64 is known to find less than 0.9 of the nearest ten.
   public var efSearch: Int {
     didSet { isEffortGiven = true }
   }
   /// Whether somebody chose `efSearch`.
   package private(set) var isEffortGiven: Bool
-  /// The recall to reach, 0 < recall < 1. Where set, efSearch is chosen by measurement against exact
-  /// search: with records that are left out as if they were not there, with records moved a little,
-  /// and with queries that were asked. The kind that needs most decides. Where no efSearch reaches
-  /// the target, every record is compared.
+  /// The recall to reach, 0 < recall < 1. Where set, efSearch is chosen by measurement against
+  /// exact search: with records that are left out as if they were not there, with records moved a
+  /// little, and with queries that were asked. The kind that needs most decides. Where no efSearch
+  /// reaches the target, every record is compared.
   ///
   /// The first such search on a collection (and again after a fifth of it has changed) pays for the
   /// measurement; others wait for it. With a filter the measurement is made with filters that match
@@ -59,8 +59,8 @@ public struct SearchResult: Sendable {
   /// Nearest first; at most k, and fewer only if fewer records match.
   ///
   /// Records at the same distance come in the order of the places that they have in the collection:
-  /// the same order on every copy at the same LSN. That is the order of insertion only until a record
-  /// takes the place of one that was deleted or replaced.
+  /// the same order on every copy at the same LSN. That is the order of insertion only until a
+  /// record takes the place of one that was deleted or replaced.
   public var hits: [Hit]
   /// The state that was searched: all batches up to this LSN and none after.
   public var lsn: UInt64

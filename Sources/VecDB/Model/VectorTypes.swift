@@ -32,8 +32,8 @@ extension VectorRecord {
     self.init(key: key, vector: PackedBits.unpack(bits), metadata: metadata)
   }
 
-  /// The vector as packed bits, a component that is not 0 being set; the last byte is filled up with
-  /// zeros.
+  /// The vector as packed bits, a component that is not 0 being set; the last byte is filled up
+  /// with zeros.
   public var bits: [UInt8] { PackedBits.pack(vector) }
 }
 
