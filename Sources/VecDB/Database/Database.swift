@@ -5,13 +5,13 @@ import VecDBLogStore
 
 /// A database in a directory: collections of vectors behind a write-ahead log.
 ///
-/// One process opens a database at a time, once; the handle may be used from any thread. Every
-/// error thrown is a ``VecDBError``.
+/// Only one process can have a database open at a time, and it can open the database only once. You
+/// can use the handle from any thread. Every error is a ``VecDBError``.
 ///
 /// ```swift
 /// let database = try await Database.open(at: "photos.vecdb")
 /// let photos = try await database.createCollection("photos", dimensions: 512, metric: .cosine)
-/// try await photos.upsert(VectorRecord(key: "cat.jpg", vector: embedding, metadata: ["year": 2024]))
+/// try await photos.upsert(VectorRecord(key: "cat", vector: embedding, metadata: ["year": 2024]))
 /// let result = try photos.search(query, k: 10, options: .init(filter: Field("year") >= 2020))
 /// try await database.close()
 /// ```
@@ -23,14 +23,14 @@ public final class Database: Sendable {
   let catalog: Catalog
   let closing = Atomic(false)
   let isEnding = Atomic(false)
-  /// What works beside it: rebuilds, the control socket, the scrub.
+  /// The background work: rebuilds, the control socket, the scrub.
   let companions = Companions()
-  /// Answers what other processes ask of the replication layer.
+  /// Answers the requests of other processes to the replication layer.
   package let nodeHandler = Guarded<(@Sendable (String) async throws -> String)?>(nil)
-  /// Hidden names of collections that are being restored into this database.
+  /// Hidden names of collections during a restore into this database.
   let restoring = Guarded<Set<String>>([])
 
-  /// Where it is among those that this process has open.
+  /// The entry of this database among those that this process has open.
   private let place: OpenDatabases.Place?
 
   init(engine: Engine) {
@@ -56,7 +56,7 @@ public final class Database: Sendable {
   /// The LSN up to which writes are durable and searchable.
   public var lsn: UInt64 { engine.shared.lsn.load(ordering: .acquiring) }
 
-  /// The receipt that a write that changes nothing gets.
+  /// The receipt of a write that changes nothing.
   var currentReceipt: Receipt { Receipt(epoch: engine.epochCounter, lsn: lsn) }
 
   func requireOpen() throws {
@@ -119,7 +119,7 @@ extension Database {
 
   /// The collection of that name.
   ///
-  /// - Throws: `notFound`, naming those that there are.
+  /// - Throws: `notFound`, with the names of the existing collections.
   public func collection(_ name: String) throws -> VectorCollection {
     try requireOpen()
     guard let runtime = catalog.find(name) else {
@@ -174,7 +174,7 @@ extension Database {
 
 extension Database {
   /// Writes a checkpoint of the present state while writes and searches go on, and returns when it
-  /// is durable. Nothing is written if the newest checkpoint has everything.
+  /// is durable. Writes nothing if the newest checkpoint already has everything.
   @discardableResult
   public func checkpoint() async throws -> CheckpointReport {
     try requireOpen()

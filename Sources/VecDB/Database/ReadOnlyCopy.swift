@@ -2,16 +2,16 @@ import Glibc
 import VecDBFiles
 
 extension Database {
-  /// Whether nothing can be written where a path is, whoever tries.
+  /// Whether the file system of a path is read-only.
   package static func isOnReadOnlyFileSystem(_ path: String) -> Bool {
     var status = statvfs()
     // ST_RDONLY of sys/statvfs.h.
     return statvfs(path, &status) == 0 && status.f_flag & 1 != 0
   }
 
-  /// Opens a database on a read-only file system: what opening writes to is copied to `scratch`, an
-  /// empty directory, which is the caller's to remove after closing; blocks are read where they
-  /// are. Every write is refused.
+  /// Opens a database on a read-only file system. It copies the files that opening must write to
+  /// into `scratch`, an empty directory that the caller removes after closing, and reads blocks
+  /// where they are. The database refuses every write.
   ///
   /// - Throws: `locked` if a process has the database open elsewhere.
   package static func openCopy(
@@ -53,7 +53,7 @@ extension Database {
 }
 
 extension Database {
-  /// Where the database is that a path names; see ``DatabasePlace``.
+  /// The directory of the database that a path names; see ``DatabasePlace``.
   package static func place(of path: String) throws -> String {
     try VecDBError.translating { try DatabasePlace.target(path, PosixFileSystem()) }
   }

@@ -1,9 +1,9 @@
 import VecDBIndex
 
 extension VectorCollection {
-  /// How a search is to be done: as the options tell, or as reached their recall target on fresh
-  /// queries; nil where that is not measured yet. Where they name no effort it is the default one,
-  /// and more where that is known to fall short.
+  /// The effort of a search: that of the options, or the one that reached their recall target on
+  /// fresh queries; nil if vecdb has not measured that yet. If the options name no effort, it is
+  /// the default, and more if the default is known to miss the floor.
   func effort(
     _ options: SearchOptions, k: Int, matching: Int?, in index: IndexGeneration, at view: ReadView
   ) -> SearchEffort? {
@@ -20,7 +20,7 @@ extension VectorCollection {
       forRecall: recall, k: k, matching: matching, on: index, at: view)
   }
 
-  /// Measures what the options' target needs; nil where they have none.
+  /// Measures the effort that the options' target needs; nil if they have no target.
   func calibrate(_ options: SearchOptions, k: Int, matching: Int?) throws -> SearchEffort? {
     guard let recall = options.recall else { return nil }
     guard let matching else {

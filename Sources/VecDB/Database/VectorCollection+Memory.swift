@@ -1,10 +1,11 @@
 import VecDBIndex
 
 extension VectorCollection {
-  /// What each array of the collection's index takes, and how much of it is in this process's
-  /// memory; the rest is in files until something asks for it.
+  /// The size of each array of the collection's index, and how much of it is in this process's
+  /// memory; the rest stays in files until a search or write reads it.
   ///
-  /// Looks at every page of the index, a microsecond for a megabyte or so; from any thread.
+  /// Checks every page of the index, which takes about a microsecond per megabyte. You can call it
+  /// from any thread.
   ///
   /// - Throws: ``VecDBError`` `closed`.
   public func memory() throws -> [ArrayMemory] {
@@ -17,11 +18,11 @@ extension VectorCollection {
 
 /// Memory of one array of a collection's index.
 public struct ArrayMemory: Sendable, Hashable, Codable {
-  /// As in the article on file formats: codes, links, exact (the float32 vectors), and so on.
+  /// The name in <doc:FileFormats>: codes, links, exact (the float32 vectors), and so on.
   public var name: String
   /// Bytes in use.
   public var bytes: Int
-  /// Those of them that are in this process's memory; the others are in files until something asks
-  /// for them. Nil where the system does not tell.
+  /// Bytes in this process's memory; the others stay in files until a search or write reads them.
+  /// Nil if the system does not tell.
   public var residentBytes: Int?
 }

@@ -7,18 +7,18 @@ import VecDBLogStore
 extension VectorCollection {
   /// The k records nearest to `vector`, nearest first.
   ///
-  /// Approximate (HNSW) unless `options.exact` is set or few records match the filter; distances
-  /// are exact either way. Fewer than k hits come back only if fewer records match. Runs on the
-  /// calling thread without locks; with metadata, a search that found a record which a commit is
-  /// replacing at that moment waits for that commit.
+  /// The answer is approximate (HNSW) unless you set `options.exact` or few records match the
+  /// filter; distances are exact either way. There are fewer than k hits only if fewer records
+  /// match. Runs on the calling thread without locks. With metadata, if a commit is just replacing
+  /// a record that the search found, the search waits for that commit.
   ///
-  /// For threads of one's own and for few calls at a time: a task that computes keeps its thread
-  /// from the others, of which there are as many as cores. With many tasks use
+  /// Call this from your own threads, or from few tasks at a time: a task that computes occupies
+  /// its thread, and Swift has only one thread per core for all tasks. From many tasks, call
   /// ``nearest(_:k:options:)``.
   ///
   /// - Parameters:
   ///   - vector: as many finite components as the collection has dimensions.
-  ///   - k: 1 to 65,536; more than there are records gives all of them.
+  ///   - k: 1 to 65,536; if k exceeds the number of records, the answer has all of them.
   /// - Throws: ``VecDBError`` `invalidArgument`, `closed`; `overloaded` if such a wait takes 30 s.
   public func search(
     _ vector: [Float], k: Int = 10, options: SearchOptions = SearchOptions()
@@ -46,8 +46,8 @@ extension VectorCollection {
     }
   }
 
-  /// As `search` for async callers: runs on threads that are kept for searches, one
-  /// per core, in the order of the calls, so that many searches at once do not hold up other tasks.
+  /// As `search`, for async callers. Runs on threads that vecdb reserves for searches, one per
+  /// core, in the order of the calls. So many searches at once do not delay other tasks.
   ///
   /// - Throws: as `search`; `cancelled` if the task was cancelled before its turn.
   public func nearest(
@@ -95,8 +95,8 @@ extension VectorCollection {
     }
   }
 
-  /// Sees to it that nobody searches an index that may be poor without knowing how good it is.
-  /// Large ones are measured in the background.
+  /// Measures an index that may be poor before its first search, so that the caller knows how good
+  /// it is. Large ones are measured in the background.
   private func measureIfUnknown() throws {
     guard runtime.index.parameters.codes == .bytes, !runtime.health.isMeasured, runtime.mayBePoor,
       runtime.isCheapToMeasure

@@ -1,8 +1,8 @@
 extension VectorCollection {
   /// Writes one record, replacing the one with its key if there is one.
   ///
-  /// Returns when the write is durable and searchable. A record that is already there, equal in
-  /// vector bits and metadata, is not written again.
+  /// Returns when the write is durable and searchable. Does not write a record again that is
+  /// already there with equal vector bits and metadata.
   ///
   /// - Throws: ``VecDBError`` `invalidArgument` for a wrong dimension, NaN or infinity, a key that
   ///   is empty or longer than 1,024 bytes, a zero vector under cosine; `diskFull`, `overloaded`,
@@ -12,10 +12,10 @@ extension VectorCollection {
     try await upsert([record])
   }
 
-  /// Writes records as one atomic batch: all or none. More than 16 MiB are split into several
-  /// batches, and the result says how many; if one of them fails, those before it stay.
+  /// Writes records as one atomic batch: all or none. A call of more than 16 MiB becomes several
+  /// batches, and the result says how many. If one of them fails, the batches before it stay.
   ///
-  /// Of several records with one key the last counts.
+  /// If several records have the same key, the last one counts.
   ///
   /// - Throws: as ``upsert(_:)-(VectorRecord)``; `cancelled` where the task is cancelled between
   ///   two batches, saying what is durable.
@@ -24,11 +24,11 @@ extension VectorCollection {
     try await upsert(records, mayReplace: [])
   }
 
-  /// As ``upsert(_:)-([VectorRecord])``; a record for which `mayReplace` says no is refused if
-  /// another with its key is there that differs from it, or comes in the same call. An empty list
+  /// As ``upsert(_:)-([VectorRecord])``; if `mayReplace` is false for a record, the call refuses
+  /// that record when a different one with its key exists or comes in the same call. An empty list
   /// allows all.
   ///
-  /// - Throws: `alreadyExists`, at `key '…'`; nothing of the batch is written then.
+  /// - Throws: `alreadyExists`, at `key '…'`; the call then writes nothing of the batch.
   package func upsert(_ records: [VectorRecord], mayReplace: [Bool]) async throws -> UpsertResult {
     try VecDBError.translating { try requireUsable() }
     let prepared = try VecDBError.translating {
@@ -51,14 +51,14 @@ extension VectorCollection {
     return total
   }
 
-  /// Writes a sequence of records in batches, holding only one batch in memory.
+  /// Writes a sequence of records in batches, with only one batch in memory at a time.
   ///
   /// - Parameters:
   ///   - batchSize: records in an atomic batch, 1 to 100,000.
-  ///   - onBatch: called after each batch with the sums so far; throw from it to stop.
-  /// - Throws: as
-  ///   ``upsert(_:)-([VectorRecord])``; what the sequence throws. A cancelled task ends with `cancelled`,
-  ///   also where the sequence just ends then: the error says what is durable.
+  ///   - onBatch: vecdb calls it after each batch with the sums so far; throw from it to stop.
+  /// - Throws: as ``upsert(_:)-([VectorRecord])``; what the sequence throws. If the task is
+  ///   cancelled, the call throws `cancelled`, even if the sequence ends at that moment: the error
+  ///   says which records are durable.
   @discardableResult
   public func upsert<Records: AsyncSequence>(
     _ records: Records, batchSize: Int = 1_000,
@@ -99,11 +99,10 @@ extension VectorCollection {
       remedy: "Write all records again; vecdb does not write a record twice.")
   }
 
-  /// Deletes the records with these keys as one atomic batch; keys that are not there are passed
-  /// over.
+  /// Deletes the records with these keys as one atomic batch, and ignores keys that do not exist.
   ///
-  /// - Throws: `limitExceeded` where more than some four million records would be deleted at once;
-  ///   nothing is deleted then.
+  /// - Throws: `limitExceeded` if the call would delete more than about four million records at
+  ///   once; it then deletes none.
   @discardableResult
   public func delete(_ keys: [String]) async throws -> DeleteResult {
     try VecDBError.translating { try requireUsable() }
@@ -114,7 +113,7 @@ extension VectorCollection {
     }
   }
 
-  /// Deletes the record with this key, if it is there.
+  /// Deletes the record with this key, if it exists.
   @discardableResult
   public func delete(_ key: String) async throws -> DeleteResult { try await delete([key]) }
 
@@ -169,7 +168,7 @@ extension VectorCollection {
     return prepared
   }
 
-  /// Why a record cannot be written; nil if it can.
+  /// Why the collection refuses a record; nil if it does not.
   package func fault(in record: VectorRecord) -> VecDBError? {
     do { _ = try prepare(record) } catch { return VecDBError(wrapping: error) }
     return nil

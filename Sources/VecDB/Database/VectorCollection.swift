@@ -5,9 +5,10 @@ import VecDBLogStore
 
 /// A collection of records with vectors of one dimension and metric.
 ///
-/// A handle is cheap, may be used from any thread, and stays valid until the collection is dropped
-/// or the database closed. Searches run on the calling thread, take no lock and never wait for
-/// writers; writes are `async` and return when they are durable and searchable.
+/// A handle is cheap. You can use it from any thread, and it stays valid until you drop the
+/// collection or close the database. Searches run on the calling thread and take no lock; plain
+/// ones never wait for writers. Writes are `async`, and return when they are durable and
+/// searchable.
 public final class VectorCollection: Sendable {
   let runtime: CollectionRuntime
   let database: Database
@@ -33,7 +34,7 @@ public final class VectorCollection: Sendable {
 // MARK: Reading by key
 
 extension VectorCollection {
-  /// The record with this key, bit for bit as it was written; nil if there is none.
+  /// The record with this key, bit for bit as you wrote it; nil if there is none.
   ///
   /// - Parameter includeVector: false leaves `vector` empty.
   public func get(_ key: String, includeVector: Bool = true) throws -> VectorRecord? {
@@ -50,7 +51,7 @@ extension VectorCollection {
   /// The records with these keys, in their order; nil where there is none.
   public func get(_ keys: [String]) throws -> [VectorRecord?] { try keys.map { try get($0) } }
 
-  /// How many records match. Cost: a pass over the columns that the filter asks for.
+  /// How many records match. Cost: one pass over the columns that the filter needs.
   public func count(where filter: Filter) throws -> Int {
     try VecDBError.translating {
       try requireUsable()
@@ -77,7 +78,7 @@ extension VectorCollection {
     }
   }
 
-  /// With its vector, the record is compared with its hash before it is handed out.
+  /// With its vector, compares the record with its hash before returning it.
   func record(of row: RecordRow, includeVector: Bool) throws -> VectorRecord {
     let vector = includeVector ? runtime.vector(of: row.slot) : []
     if includeVector { try requireIntact(row, vector) }
@@ -105,7 +106,7 @@ extension VectorCollection {
 
 // MARK: Scrolling
 
-/// Some records in the order of their keys, and where to go on.
+/// A page of records in the order of their keys, and where the next page begins.
 public struct RecordPage: Sendable {
   public var records: [VectorRecord]
   /// Pass it as `after` to get the next page; nil at the end.
@@ -115,12 +116,13 @@ public struct RecordPage: Sendable {
 extension VectorCollection {
   /// Records in the order of their keys' UTF-8 bytes, a page at a time.
   ///
-  /// Each page is consistent in itself; records written between two pages show up if their keys
-  /// lie ahead.
+  /// Each page is consistent in itself. If you write a record between two pages, a later page shows
+  /// it only if its key comes after the last key that you read.
   /// - Parameters:
   ///   - cursor: `next` of the page before; nil for the first page.
   ///   - limit: records in a page, 1 to 10,000.
-  ///   - filter: only records that match; pages then may be shorter than `limit` before the end.
+  ///   - filter: returns only records that match; pages may then be shorter than `limit` before the
+  ///     end.
   public func scroll(
     after cursor: String? = nil, limit: Int = 100, filter: Filter? = nil,
     includeVectors: Bool = true

@@ -14,20 +14,21 @@ public struct BackupReport: Sendable, Hashable, Codable {
   /// Blocks and bytes of the whole restore point.
   public var blocks: Int
   public var totalBytes: Int
-  /// What had to be sent, since the repository did not have it: blocks, lists, manifest and log, in
-  /// the form in which the repository keeps them.
+  /// Data that the backup sent because the repository lacked it: blocks, lists, manifest and log,
+  /// in the form in which the repository stores them.
   public var newBlocks: Int
   public var newBytes: Int
   /// Log frames archived by this backup.
   public var logFrames: Int
-  /// Blocks that were damaged in the repository and are good again; see ``BackupOptions/repair``.
+  /// Damaged blocks of the repository that the backup repaired; see ``BackupOptions/repair``.
   public var repairedBlocks: Int
-  /// With ``BackupOptions/repair``: what is damaged or missing in the repository all the same, as
-  /// ``Database/verify(repository:verification:samples:key:progress:)`` names it. Nil without.
+  /// With ``BackupOptions/repair``: data of the repository that is still damaged or missing, as
+  /// ``Database/verify(repository:verification:samples:key:progress:)`` names it. Nil without that
+  /// option.
   public var remainingProblems: [String]?
   public var canary: CanaryReport?
   public var seconds: Double
-  /// Set where the repository had another history, so that the database began an epoch of its own.
+  /// Set if the repository had another history, so that the database began a new epoch.
   public var branch: BranchReport?
 }
 
@@ -54,13 +55,13 @@ public struct BackupInfo: Sendable, Hashable, Codable {
   public var collections: [String]
   /// Bytes of the restore point's blocks.
   public var totalBytes: Int
-  /// What its backup had to send: blocks and log.
+  /// Bytes that its backup sent: blocks and log.
   public var newBytes: Int?
-  /// The last LSN to which the archived log after this restore point reaches without a gap.
+  /// The last LSN that the archived log after this restore point reaches without a gap.
   public var replayableThroughLSN: UInt64
   /// Bytes of that log.
   public var logBytes: Int
-  /// LSNs behind that which cannot be restored, since their log was not archived; nil if there are
+  /// LSNs after that which you cannot restore, because their log was not archived; nil if there are
   /// none.
   public var gapFirstLSN: UInt64?
   public var gapLastLSN: UInt64?
@@ -89,24 +90,24 @@ public enum RestoreTarget: Sendable, Hashable {
   /// The state after the last batch at or before this time, in milliseconds since 1970. A time in
   /// the future is `notFound`.
   case time(milliseconds: Int64)
-  /// The state right after the mark of that name was set; see ``Database/mark(_:)``.
+  /// The state right after you set the mark of that name; see ``Database/mark(_:)``.
   case mark(String)
 }
 
-/// How a restored copy is proven before it goes live.
+/// How a restore proves the copy before the copy goes live.
 public enum RestoreVerification: String, Sendable, Codable, CaseIterable {
   /// Hashes of all blocks, chain of the log, data digest, structure of the graph, reachability of
   /// every record.
   case quick
-  /// As quick, and every record against its own hash, the graph digest and canary recall.
+  /// As quick, and also every record against its own hash, the graph digest and canary recall.
   case full
 }
 
-/// What a restore did and what was proven.
+/// What a restore did and proved.
 public struct RestoreReport: Sendable, Hashable, Codable {
   public var path: String
   public var lsn: UInt64
-  /// The restore point that was used; `lsn - manifestLSN` batches were replayed.
+  /// The LSN of the restore point; the restore replayed `lsn - manifestLSN` batches.
   public var manifestLSN: UInt64
   public var epoch: UInt64
   public var databaseID: String
@@ -114,43 +115,43 @@ public struct RestoreReport: Sendable, Hashable, Codable {
   public var records: Int
   /// Bytes of the blocks that make up the restore point.
   public var bytesCopied: Int
-  /// Of these and of the log, what came from the repository; the rest from an older copy.
+  /// Bytes of blocks and log that came from the repository; the rest came from an older copy.
   public var bytesFetched: Int
   public var canary: CanaryReport?
   /// The canary recall stored with the backup, to compare.
   public var backupCanary: CanaryReport?
-  /// What is right by every digest and yet not good: indexes whose recall is below
-  /// ``CollectionHealth/floor``, as they were in the original. Empty if all is well.
+  /// Problems that no digest shows: indexes whose recall is below ``CollectionHealth/floor``, as it
+  /// was in the original. Empty if there are none.
   public var findings: [String] { canary?.findings ?? [] }
   public var copySeconds: Double
   public var verifySeconds: Double
   public var totalSeconds: Double
-  /// Later batches of this history that the repository has and the copy lacks, because of the
-  /// target.
+  /// Later batches of this history in the repository that the copy lacks, because of the target.
   public var omittedBatches: UInt64
   /// The time of the first of them.
   public var omittedFromMilliseconds: Int64?
-  /// Of a restore by time: omitted batches, as far as they were read, that are not later than the
-  /// time asked for. They follow one that is, written while the clock was wrong.
+  /// In a restore by time: omitted batches, as far as the restore read them, that are not later
+  /// than the requested time. They follow a batch that is later, because the clock was wrong when
+  /// it was written.
   public var omittedNotLater: UInt64
-  /// Of a restore by time: set where that is later than all that the repository knows of, namely
-  /// its newest moment. What was written after that, and was never backed up, is not in the copy.
+  /// In a restore by time: the newest moment in the repository, if the requested time is later. The
+  /// copy lacks writes after that moment, because they were never backed up.
   public var newestMilliseconds: Int64?
 }
 
-/// A restore point that was verified.
+/// What a verification of a repository found.
 public struct VerifyReport: Sendable, Hashable, Codable {
   public var restorePoints: Int
-  /// LSNs of those that something is damaged or missing of.
+  /// LSNs of the restore points that need damaged or missing data.
   public var damagedRestorePoints: [UInt64]
   public var blocks: Int
   public var bytes: Int
   public var logFrames: Int
-  /// States that were restored on trial, chosen at random.
+  /// LSNs of the trial restores, chosen at random.
   public var sampledLSNs: [UInt64]
-  /// Empty if all is well: what is damaged or missing, and what it touches.
+  /// Damaged or missing data, and the restore points that need it. Empty if there is none.
   public var problems: [String]
-  /// States that restore with every digest right, and with an index whose recall is below
+  /// States that restore with every digest right, but with an index whose recall is below
   /// ``CollectionHealth/floor``.
   public var findings: [String] = []
   public var seconds: Double
@@ -162,7 +163,7 @@ public struct CheckReport: Sendable, Hashable, Codable {
   public var blocks: Int
   public var records: Int
   public var logFrames: Int
-  /// Empty if all is well.
+  /// What is damaged. Empty if there is no damage.
   public var problems: [String]
   public var seconds: Double
 }

@@ -5,31 +5,32 @@ import VecDBFiles
 /// A key that opens encrypted repositories. The product `VecDBEncryption` has such keys: files and
 /// passphrases, for AES-256-GCM.
 ///
-/// A repository has a data key of its own, which never changes and is kept in it only in encrypted
-/// form; this is what that form is opened with. It can be exchanged without writing a block anew.
+/// Each repository has its own data key, which never changes. The repository stores it only in
+/// encrypted form, and this key opens that form. You can replace this key without rewriting any
+/// block.
 public protocol RepositoryKey: Sendable {
   /// For a new repository: a cipher with a new data key, and the bytes by which any program that
   /// has this key can open it again.
   func makeCipher() throws -> (keys: [UInt8], cipher: any BlockCipher)
-  /// Opens the cipher of a repository. Throws `invalidArgument` if this is not its key, `corrupt`,
-  /// `unknownVersion`.
+  /// Opens the cipher of a repository. Throws `invalidArgument` if this is not the repository's
+  /// key, `corrupt`, `unknownVersion`.
   func openCipher(keys: [UInt8], at place: String) throws -> any BlockCipher
-  /// The bytes by which the same data key is opened with this key from now on. Throws as
+  /// The bytes with which this key opens the same data key from now on. Throws the errors of
   /// `openCipher` of the old key.
   func rewrap(
     _ keys: [UInt8], openedBy old: any RepositoryKey, at place: String
   ) throws -> [UInt8]
 }
 
-/// Encrypts and authenticates what a repository keeps.
+/// Encrypts and authenticates the objects of a repository.
 public protocol BlockCipher: Sendable {
-  /// How much longer the encrypted form is.
+  /// By how many bytes the encrypted form is longer.
   var overheadBytes: Int { get }
-  /// Encrypts bytes so that they can be opened only together with the same `context`.
+  /// Encrypts bytes so that `open` needs the same `context`.
   func seal(_ bytes: UnsafeRawBufferPointer, context: [UInt8]) throws -> [UInt8]
-  /// Decrypts; throws for anything but what `seal` made with the same key and context.
+  /// Decrypts bytes; throws unless `seal` made them with the same key and context.
   func open(_ bytes: [UInt8], context: [UInt8]) throws -> [UInt8]
-  /// A keyed, deterministic function of the 32 bytes of a block's hash to other 32 bytes.
+  /// A keyed, deterministic function from the 32 bytes of a block's hash to 32 other bytes.
   func name(of hash: [UInt8]) -> [UInt8]
 }
 

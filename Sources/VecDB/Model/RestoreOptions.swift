@@ -1,28 +1,28 @@
-/// How a restore is made.
+/// Options of a restore.
 public struct RestoreOptions: Sendable {
-  /// How the copy is proven. Default full.
+  /// How to prove the copy. Default full.
   public var verification = RestoreVerification.full
-  /// Restore only these collections, by the names that they have in the target state; empty
-  /// restores all. What they do not need is not fetched.
+  /// Restore only these collections, by their names in the target state; an empty set restores all.
+  /// The restore fetches only the blocks that they need.
   public var collections: Set<String> = []
-  /// Begin from the restore point with this LSN rather than the newest one at or before the target,
-  /// for example because that one is damaged. The log then leads to the same state.
+  /// Begin from the restore point with this LSN instead of the newest one at or before the target,
+  /// for example because that one is damaged. The restore then replays more log to reach the same
+  /// state.
   public var base: UInt64?
-  /// Take the place of an older copy of the database, which nobody may have open: what it has is
-  /// not fetched. It is removed when the new one has passed its proof. Default false: something
-  /// that is there is an error.
+  /// Replace an older copy of the database, which no process may have open. The restore does not
+  /// fetch blocks that this copy has, and removes it when the new copy has passed its proof.
+  /// Default false: an existing path is an error.
   ///
-  /// Refused all the same are a database that is no copy of the repository's, and one that has
-  /// something which the repository does not have. Files in its directory that are not vecdb's
-  /// stay.
+  /// The restore still refuses to replace a database that is no copy of the repository's, or one
+  /// with batches that the repository lacks. Files in the directory that vecdb did not make stay.
   public var replacing = false
-  /// With `replacing`: what the repository does not have may be lost. Default false.
+  /// With `replacing`: accept the loss of batches that the repository lacks. Default false.
   public var discardsUnsaved = false
-  /// With `replacing`: the database there may be any. Default false.
+  /// With `replacing`: replace any database. Default false.
   public var replacesUnrelated = false
-  /// Go on as the same database, in an epoch of its own, so that its backups go on in the same
-  /// repository. The database that was backed up there must not be used any more. Default false:
-  /// the copy is a database of its own.
+  /// Continue as the same database, in a new epoch, so that its backups continue in the same
+  /// repository. Do not use the old database any more. Default false: the copy is a database of its
+  /// own.
   public var continues = false
   /// Opens an encrypted repository; nil takes ``DatabaseConfiguration/repositoryKey``.
   public var key: (any RepositoryKey)?

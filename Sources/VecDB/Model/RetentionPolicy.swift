@@ -1,16 +1,16 @@
-/// Which restore points a prune keeps. What any rule names is kept; so are the newest restore
-/// point, every mark that can be restored, and the archived log that all of these need.
+/// Which restore points a prune keeps: those that at least one rule selects, the newest one, every
+/// mark that can be restored, and the archived log that all of these need.
 public struct RetentionPolicy: Sendable, Hashable, Codable {
-  /// The newest so many, with the log from the oldest of them on.
+  /// This many of the newest restore points, with the log from the oldest of them on.
   public var keepLast = 0
-  /// The last one of each of so many days (UTC) that have any.
+  /// The last restore point of each of this many days (UTC) that have any.
   public var keepDaily = 0
-  /// The last one of each of so many ISO weeks (UTC) that have any.
+  /// The last restore point of each of this many ISO weeks (UTC) that have any.
   public var keepWeekly = 0
-  /// The last one of each of so many months (UTC) that have any.
+  /// The last restore point of each of this many months (UTC) that have any.
   public var keepMonthly = 0
-  /// All in this time before the newest one, and whatever else it takes to restore every moment in
-  /// it.
+  /// All restore points in this time before the newest one, and everything else that a restore to
+  /// any moment of this time needs.
   public var keepWithinMilliseconds: Int64 = 0
 
   public init(

@@ -1,27 +1,28 @@
-/// How a search is to be done.
+/// Options of a search.
 public struct SearchOptions: Sendable {
-  /// How wide the graph is searched; raised to k where it is smaller. More finds more and takes
+  /// Candidates that the search keeps in the graph; at least k. A higher value finds more and takes
   /// longer. 1 to 65,536. In fewer than eight dimensions it is an upper bound: a search ends once
-  /// its nearest candidates do not change any more (see <doc:Recall>). Where you name none it is
-  /// 64, and more in collections where 64 is known to find less than 0.9 of the nearest ten.
+  /// its nearest candidates no longer change (see <doc:Recall>). If you set none, it is 64, and
+  /// more in collections where vecdb has measured that 64 finds less than 0.9 of the nearest ten.
   public var efSearch: Int {
     didSet { isEffortGiven = true }
   }
-  /// Whether somebody chose `efSearch`.
+  /// Whether the caller set `efSearch`.
   package private(set) var isEffortGiven: Bool
-  /// The recall to reach, 0 < recall < 1. Where set, efSearch is chosen by measurement against
-  /// exact search: with records that are left out as if they were not there, with records moved a
-  /// little, and with queries that were asked. The kind that needs most decides. Where no efSearch
-  /// reaches the target, every record is compared.
+  /// The recall to reach, 0 < recall < 1. If set, vecdb chooses efSearch by measurement against
+  /// exact search. It measures with records that it leaves out as if they did not exist, with
+  /// slightly moved records, and with earlier queries. The kind that needs the highest efSearch
+  /// decides. If no efSearch reaches the target, the search compares every record.
   ///
-  /// The first such search on a collection (and again after a fifth of it has changed) pays for the
-  /// measurement; others wait for it. With a filter the measurement is made with filters that match
-  /// about the same part, near the queries and far from them; the first filter of each such size
-  /// pays for it.
+  /// The first such search on a collection makes the measurement, and so does the first one after a
+  /// fifth of the collection has changed; other searches wait for it. For a search with a filter,
+  /// vecdb measures with filters that match about the same share of the records, near the queries
+  /// and far from them; the first search with a filter of a new share makes the measurement.
   public var recall: Double?
-  /// Only records that match.
+  /// Find only records that match.
   public var filter: Filter?
-  /// Compare with every record instead of using the graph: the exact answer, linear cost.
+  /// Compare the query with every record instead of using the graph: the exact answer, at linear
+  /// cost.
   public var exact: Bool
   public var includeMetadata: Bool
   public var includeVector: Bool
@@ -58,31 +59,30 @@ public struct Hit: Sendable, Hashable {
 public struct SearchResult: Sendable {
   /// Nearest first; at most k, and fewer only if fewer records match.
   ///
-  /// Records at the same distance come in the order of the places that they have in the collection:
-  /// the same order on every copy at the same LSN. That is the order of insertion only until a
-  /// record takes the place of one that was deleted or replaced.
+  /// Records at the same distance come in the order of their slots, which is the same on every copy
+  /// at the same LSN. That is the order of insertion until a record takes the slot of a deleted or
+  /// replaced one.
   public var hits: [Hit]
   /// The state that was searched: all batches up to this LSN and none after.
   public var lsn: UInt64
   /// The efSearch used.
   public var efSearch: Int
-  /// How the search was done.
+  /// The plan of the search.
   public var plan: SearchPlan
-  /// What the walk compared: `bytes` for 8-bit codes, `float32` for the vectors; `none` where there
+  /// What the walk compared: `bytes` for 8-bit codes, `float32` for the vectors; `none` if there
   /// was no walk.
   public var codes: String = "none"
-  /// What to know before trusting the hits: nil, unless the index is known to fall short of recall
-  /// 0.9 and searches make up for it, or cannot.
+  /// What you should know before you trust the hits: set if vecdb has measured that the index is
+  /// below recall 0.9, so that searches compensate, or cannot. Otherwise nil.
   public var warning: String?
   /// Distances computed.
   public var distances: Int
-  /// Nodes of the graph whose links were followed.
+  /// Nodes of the graph whose links the search followed.
   public var hops: Int
-  /// Records that match the filter, counting those deleted or replaced since they were written; nil
-  /// without a filter.
+  /// Records that match the filter, including deleted and replaced ones; nil without a filter.
   public var matching: Int?
   /// `matching` as a fraction of all records ever written; nil without a filter.
   public var selectivity: Double?
-  /// Whether the records that match were known from an earlier search.
+  /// Whether the search found the matching records in the filter cache.
   public var isFilterCached: Bool
 }

@@ -1,4 +1,4 @@
-/// How a search was done. Versions to come may have further plans.
+/// How vecdb carried out a search. Later versions may have further plans.
 public struct SearchPlan: RawRepresentable, Sendable, Hashable, Codable, CustomStringConvertible,
   ExpressibleByStringLiteral
 {
@@ -12,10 +12,10 @@ public struct SearchPlan: RawRepresentable, Sendable, Hashable, Codable, CustomS
 
   /// A walk through the graph.
   public static let graph = SearchPlan(rawValue: "graph")
-  /// A walk through all nodes of the graph that keeps what the filter matches.
+  /// A walk through all nodes of the graph that keeps those that match the filter.
   public static let filteredGraph = SearchPlan(rawValue: "filteredGraph")
-  /// A walk from one record that the filter matches to the next.
+  /// A walk from one matching node to the next.
   public static let twoHop = SearchPlan(rawValue: "twoHop")
-  /// Every record that matches was compared.
+  /// A comparison with every record that matches.
   public static let scan = SearchPlan(rawValue: "scan")
 }

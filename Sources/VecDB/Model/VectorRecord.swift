@@ -18,8 +18,8 @@ public struct VectorRecord: Sendable, Hashable {
 
 /// Proof of a durable write: its place in the history of the database.
 ///
-/// A receipt is returned only after the batch is on disk and searchable. A later copy of the
-/// database that holds this epoch up to this LSN contains the write.
+/// A call returns a receipt only after the batch is on disk and searchable. A copy of the database
+/// that holds this epoch up to this LSN contains the write.
 public struct Receipt: Sendable, Hashable, Codable {
   /// The counter of the epoch that the write belongs to.
   public var epoch: UInt64
@@ -39,16 +39,16 @@ public struct UpsertResult: Sendable, Hashable, Codable {
   public var inserted: Int
   /// Keys whose record was replaced.
   public var updated: Int
-  /// Records that were already there, equal in key, vector bits and metadata; nothing was written
-  /// for them.
+  /// Records that were already there with equal key, vector bits and metadata; the call wrote
+  /// nothing for them.
   public var unchanged: Int
-  /// How many atomic batches the call was split into: 1 unless it held more than 16 MiB.
+  /// How many atomic batches the call became: 1 unless it held more than 16 MiB.
   public var batches: Int
 }
 
 /// What a delete did.
 public struct DeleteResult: Sendable, Hashable, Codable {
   public var receipt: Receipt
-  /// How many records there were to delete; keys that were not there do not count.
+  /// How many records the call deleted; keys that did not exist do not count.
   public var deleted: Int
 }

@@ -8,8 +8,7 @@ extension VectorRecord {
       self.init(key: key, vector: vector.map { Float($0) }, metadata: metadata)
     }
 
-    /// The vector as it was given in half precision; components that are not of that precision are
-    /// rounded.
+    /// The vector in half precision; rounds components that need more precision.
     public var float16Vector: [Float16] { vector.map { Float16($0) } }
   #endif
 
@@ -32,8 +31,7 @@ extension VectorRecord {
     self.init(key: key, vector: PackedBits.unpack(bits), metadata: metadata)
   }
 
-  /// The vector as packed bits, a component that is not 0 being set; the last byte is filled up
-  /// with zeros.
+  /// The vector as packed bits: 1 for each component that is not 0. Zeros fill up the last byte.
   public var bits: [UInt8] { PackedBits.pack(vector) }
 }
 

@@ -1,9 +1,9 @@
-/// How far a long operation is. Reported a few times a second, from any thread.
+/// The progress of a long operation. vecdb reports it a few times a second, from any thread.
 public struct WorkProgress: Sendable, Hashable, Codable {
-  /// What is being done, such as `copying blocks`.
+  /// The present work, such as `copying blocks`.
   public var stage: String
   public var doneBytes: Int
-  /// 0 where it is not known.
+  /// 0 if it is not known.
   public var totalBytes: Int
 
   public init(stage: String, doneBytes: Int, totalBytes: Int) {
