@@ -18,7 +18,7 @@ final class OlderCopy: Sendable {
   init(_ directory: DatabaseDirectory, fileSystem: any FileSystem) throws {
     guard try Self.wasMadeHere(directory, fileSystem) else {
       throw StoreError(
-        .invalidArgument, "there is something other than a database; a restore does not replace it",
+        .invalidArgument, "the path is not a database, so a restore does not replace it",
         at: directory.path, remedy: "Choose another path, or move it away.")
     }
     self.directory = directory

@@ -90,7 +90,7 @@ final class StagingDirectory: Sendable {
     do {
       guard try Opening.isDatabase(target, files) else {
         throw StoreError(
-          .invalidArgument, "there is something other than a database; vecdb does not replace it",
+          .invalidArgument, "the path is not a database, so vecdb does not replace it",
           at: target.path, remedy: "Choose another path, or move it away.")
       }
       older = try older ?? files.lock(target.lockFile, owner: "process \(getpid())")

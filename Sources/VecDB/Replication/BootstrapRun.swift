@@ -88,7 +88,7 @@ package struct BootstrapRun {
     guard let info = try files.info(path), try !Opening.isDatabase(directory, files) else { return }
     guard try info.isDirectory && files.list(path).isEmpty else {
       throw StoreError(
-        .alreadyExists, "there is something other than a database; a replica does not replace it",
+        .alreadyExists, "the path is not a database, so a replica does not replace it",
         at: path,
         remedy: "Choose a path that does not exist or is an empty directory.")
     }
