@@ -15,8 +15,8 @@ extension VectorCollection {
     try search(vector.map { Float($0) }, k: k, options: options)
   }
 
-  /// As
-  /// ``search(_:k:options:)-([Float],_,_)`` with a binary query, packed as in ``VectorRecord/init(key:bits:metadata:)``.
+  /// As ``search(_:k:options:)-([Float],_,_)`` with a binary query, packed as in
+  /// ``VectorRecord/init(key:bits:metadata:)``.
   public func search(
     bits: [UInt8], k: Int = 10, options: SearchOptions = SearchOptions()
   ) throws -> SearchResult {
