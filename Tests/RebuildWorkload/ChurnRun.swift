@@ -18,6 +18,7 @@ struct ChurnRun {
     var seconds = 0.0
     var residentBytes = 0
     var anonymousBytes = 0
+    var heapBytes = 0
     var mappings = 0
     var threads = 0
     var descriptors = 0
@@ -209,6 +210,7 @@ struct ChurnRun {
     }
     sample.residentBytes = field("VmRSS") << 10
     sample.anonymousBytes = field("RssAnon") << 10
+    sample.heapBytes = HeapUse.bytes
     sample.threads = field("Threads")
     sample.mappings = try String(contentsOfFile: "/proc/self/maps", encoding: .utf8)
       .utf8.count { $0 == 10 }

@@ -6,11 +6,13 @@ import VecDBShapes
 /// built anew.
 @Suite struct HealthTests {
   /// Cities far apart on 8-bit codes with one scale: what version 0.1 made of them.
-  static func broken(_ database: Database, count: Int = 4_000) async throws -> VectorCollection {
+  static func broken(
+    _ database: Database, count: Int = 4_000, codes: VectorCodes = .bytes
+  ) async throws -> VectorCollection {
     let shape = try #require(Shape.all.first { $0.name == "cities" })
     let data = ShapeData(shape, count: count, queries: 1).base
     let places = try await database.createCollection(
-      "places", dimensions: 2, metric: .l2, index: IndexOptions(codes: .bytes))
+      "places", dimensions: 2, metric: .l2, index: IndexOptions(codes: codes))
     for start in stride(from: 0, to: count, by: 1_000) {
       try await places.upsert(
         (start..<min(start + 1_000, count)).map { VectorRecord(key: "\($0)", vector: data[$0]) })
@@ -112,6 +114,33 @@ import VecDBShapes
     database.adviseRebuilds()
     #expect(try places.rebuildStatus().stage == "none")
     #expect(try places.rebuildStatus().proposal == "")
+    try await database.close()
+  }
+
+  /// No candidate answers in a hundredth of the time, so only a poor index lets one pass.
+  @Test(arguments: [VectorCodes.bytes, .automatic])
+  func `the time of a poor index is no standard, that of a good one is`(codes: VectorCodes)
+    async throws
+  {
+    let directory = try TemporaryDirectory()
+    let database = try await Database.open(
+      at: directory.file("db"), configuration: RebuildTests.stepped())
+    let places = try await Self.broken(database, codes: codes)
+    var options = RebuildOptions(codes: .automatic)
+    options.keepsRefused = true
+    options.gate.latencyFactor = 0.01
+    try await places.beginRebuild(options)
+    for _ in 0..<2_000 where !["grace", "refused"].contains(try places.rebuildStatus().stage) {
+      _ = database.stepRebuilds()
+    }
+    let status = try places.rebuildStatus()
+    let gate = try #require(status.gate)
+    if codes == .bytes {
+      #expect(gate.oldRecall < 0.9 && gate.isPassed, "\(status)")
+    } else {
+      #expect(gate.oldRecall >= 0.95 && status.stage == "refused", "\(status)")
+      #expect(gate.refusals.count == 1 && gate.refusals[0].contains("allowed are 0.01 times"))
+    }
     try await database.close()
   }
 

@@ -23,6 +23,9 @@ struct ArchivePath: Sendable {
     }
   }
 
+  /// The epochs on the path, oldest first.
+  var counters: [UInt64] { steps.map(\.counter) }
+
   /// The counter of the folder that holds an LSN.
   func folder(of lsn: UInt64) -> UInt64 {
     (steps.last { $0.begin < lsn } ?? steps[0]).counter

@@ -37,6 +37,7 @@ extension Database {
   func openRepository(_ path: String, key: (any RepositoryKey)?) throws -> OwnRepository {
     try VecDBError.translating {
       let absolute = Self.absolute(path)
+      try requireApart(absolute)
       try requireKnownIsThere(absolute)
       let store = try StoredRepository.openOrCreate(
         path, databaseID: engine.log.identity.databaseID.number, fileSystem: engine.fileSystem,
@@ -53,6 +54,16 @@ extension Database {
         }
       }
     }
+  }
+
+  /// A repository within the database would be lost with it.
+  private func requireApart(_ path: String) throws {
+    guard let place = DatabasePlace.nearestThere(path),
+      let own = DatabasePlace.realPath(engine.directory.path), DatabasePlace.isWithin(place, own)
+    else { return }
+    throw VecDBError(
+      .invalidArgument, "the repository would be within the database that it backs up", at: path,
+      remedy: "Choose a place outside of \(engine.directory.path), best on another disk.")
   }
 
   /// An empty place where a repository was is more likely a mount that is missing than a wish for a

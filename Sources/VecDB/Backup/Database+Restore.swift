@@ -35,6 +35,19 @@ extension Database {
     }
   }
 
+  /// The histories that the newest one of a repository left behind, oldest first; empty if there is
+  /// but one.
+  ///
+  /// - Parameter key: of an encrypted repository.
+  public static func endedHistories(
+    in repository: String, key: (any RepositoryKey)? = nil
+  ) throws -> [EndedHistory] {
+    try VecDBError.translating {
+      let source = try openSource(repository, key: key)
+      return try RepositoryHistory(source).ended(in: source)
+    }
+  }
+
   static func openSource(
     _ path: String, key: (any RepositoryKey)?, fileSystem: any FileSystem = PosixFileSystem()
   ) throws -> StoredRepository {

@@ -17,10 +17,13 @@ struct RepositoryHistory {
   }
 
   /// Reads names, the claims of epochs, and one manifest or piece of log.
-  init(_ repository: any Repository) throws {
-    entries = try repository.manifests()
-    pieces = try repository.logPieces()
-    let claims = try Self.readableClaims(repository)
+  ///
+  /// - Parameter epoch: leaves out what later epochs wrote: the history that led to this one then is
+  ///   the newest, also if a later epoch began before its end.
+  init(_ repository: any Repository, through epoch: UInt64 = .max) throws {
+    entries = try repository.manifests().filter { $0.epochCounter <= epoch }
+    pieces = try repository.logPieces().filter { $0.epochCounter <= epoch }
+    let claims = try Self.readableClaims(repository).filter { $0.counter <= epoch }
     guard let epochs = try Self.newestPath(entries, pieces, claims, repository) else {
       path = nil
       return
@@ -74,18 +77,15 @@ struct RepositoryHistory {
   /// The log after a restore point, as far as it has no gap; the first piece may begin before it. It
   /// goes on into later epochs where these build on it.
   func log(after entry: ManifestEntry) -> [Stretch] {
-    let path = isCurrent(entry) ? path : nil
+    stretches(after: entry, along: isCurrent(entry) ? path : nil)
+  }
+
+  /// Along a path of epochs, or within the restore point's own epoch.
+  private func stretches(after entry: ManifestEntry, along path: ArchivePath?) -> [Stretch] {
     var end = entry.lsn
     var stretches: [Stretch] = []
     for piece in pieces.sorted(by: { ($0.firstLSN, $0.lastLSN) < ($1.firstLSN, $1.lastLSN) }) {
-      var last = piece.lastLSN
-      if let path, piece.epochCounter >= entry.epochCounter {
-        guard let extent = path.extent(of: piece.epochCounter) else { continue }
-        last = min(last, extent.through)
-      } else if piece.epochCounter != entry.epochCounter {
-        continue
-      }
-      guard last > end else { continue }
+      guard let last = lastLSN(of: piece, after: entry, along: path), last > end else { continue }
       guard piece.firstLSN <= end + 1 else { break }
       stretches.append(Stretch(piece: piece, lastLSN: last))
       end = last
@@ -93,16 +93,34 @@ struct RepositoryHistory {
     return stretches
   }
 
+  /// The last LSN of a piece that belongs to a restore point's history; nil if none does.
+  private func lastLSN(
+    of piece: LogPiece, after entry: ManifestEntry, along path: ArchivePath?
+  ) -> UInt64? {
+    if let path, piece.epochCounter >= entry.epochCounter {
+      return path.extent(of: piece.epochCounter).map { min(piece.lastLSN, $0.through) }
+    }
+    return piece.epochCounter == entry.epochCounter ? piece.lastLSN : nil
+  }
+
   /// The last LSN that can be restored from a restore point.
   func reach(of entry: ManifestEntry) -> UInt64 { log(after: entry).last?.lastLSN ?? entry.lsn }
 
-  /// The log between the end of what can be restored from a restore point and the next one that is
-  /// not there; nil if there is no gap, or nothing after it.
+  /// What cannot be restored between a restore point and the next one of the same history, or, after
+  /// the last one, up to the end of the log that is there; nil if nothing is missing.
   func gap(after entry: ManifestEntry) -> ClosedRange<UInt64>? {
-    let reach = reach(of: entry)
-    let next = entries.filter { $0 > entry && $0.lsn > reach }.map(\.lsn).min()
-    let nextPiece = pieces.filter { $0.firstLSN > reach + 1 }.map { $0.firstLSN - 1 }.min()
-    guard let until = [next, nextPiece].compactMap({ $0 }).min(), until > reach else { return nil }
-    return reach + 1...until
+    // A later restore point of its own epoch follows it, also where a newer history left before.
+    let ownNext = entries.filter { $0.epochCounter == entry.epochCounter && $0.lsn > entry.lsn }
+    let path = ownNext.isEmpty && isCurrent(entry) ? path : nil
+    let reach = stretches(after: entry, along: path).last?.lastLSN ?? entry.lsn
+    let next =
+      ownNext.map(\.lsn).min()
+      ?? entries.filter { path != nil && $0 > entry && $0.lsn > entry.lsn && isCurrent($0) }
+      .map(\.lsn).min()
+    let end =
+      next.map { $0 - 1 }
+      ?? pieces.compactMap { lastLSN(of: $0, after: entry, along: path) }.max()
+    guard let end, end > reach else { return nil }
+    return reach + 1...end
   }
 }

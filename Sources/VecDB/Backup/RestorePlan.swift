@@ -18,15 +18,18 @@ struct RestorePlan {
   /// Chooses the newest manifest at or before the target, or the one of LSN `base`. Those of lines
   /// that have ended are used only where the newest history has none.
   ///
-  /// - Parameter nowMilliseconds: a time after it has no state yet, unless the repository has batches
-  ///   of such a time, written by a clock that was ahead.
+  /// - Parameters:
+  ///   - epoch: the last epoch whose writes count; nil for all.
+  ///   - nowMilliseconds: a time after it has no state yet, unless the repository has batches of such a
+  ///     time, written by a clock that was ahead.
   /// - Throws: `.notFound` if there is none, if the log has a gap before the target, or if the target
   ///   is in the future; the message says what can be restored instead.
   init(
-    _ target: RestoreTarget, base: UInt64? = nil, in repository: any Repository,
-    nowMilliseconds: Int64
+    _ target: RestoreTarget, base: UInt64? = nil, epoch: UInt64? = nil,
+    in repository: any Repository, nowMilliseconds: Int64
   ) throws {
-    let history = try RepositoryHistory(repository)
+    let history = try RepositoryHistory(repository, through: epoch ?? .max)
+    if let epoch { try Self.requireKnown(epoch, history, repository) }
     guard let first = history.entries.first else {
       throw StoreError(
         .notFound, "the repository holds no backup", at: repository.location,
@@ -55,7 +58,8 @@ struct RestorePlan {
       guard wanted <= reachableLSN else {
         throw StoreError(
           .notFound, "LSN \(wanted) is not archived", at: repository.location,
-          remedy: "After LSN \(entry.lsn) the log reaches to LSN \(reachableLSN); restore that.")
+          remedy: try Self.remedy(for: wanted, history, repository)
+            ?? "After LSN \(entry.lsn) the log reaches to LSN \(reachableLSN); restore that.")
       }
       log.removeAll { $0.piece.firstLSN > wanted }
     }
@@ -68,6 +72,27 @@ struct RestorePlan {
             "The newest moment in the repository is \(UTCTime.text(newest)); restore that, or "
             + "leave the time out for the latest state.")
       }
+    }
+  }
+
+  private static func requireKnown(
+    _ epoch: UInt64, _ history: RepositoryHistory, _ repository: any Repository
+  ) throws {
+    let known = Set(history.entries.map(\.epochCounter) + history.pieces.map(\.epochCounter))
+    guard !known.contains(epoch) else { return }
+    throw StoreError(
+      .notFound, "the repository has nothing of epoch \(epoch)", at: repository.location,
+      remedy: "List the epochs with `vecdb backups`.")
+  }
+
+  /// An LSN that the newest history lacks may be one of a history that it left behind.
+  private static func remedy(
+    for lsn: UInt64, _ history: RepositoryHistory, _ repository: any Repository
+  ) throws -> String? {
+    let ended = try history.ended(in: repository).last { $0.afterLSN < lsn && lsn <= $0.lastLSN }
+    return ended.map {
+      "It is of the history of epoch \($0.epoch), which a newer one left behind after LSN "
+        + "\($0.afterLSN): restore it with --epoch \($0.epoch) (RestoreOptions.epoch)."
     }
   }
 

@@ -58,7 +58,7 @@ final class RestoreRun {
     do {
       if keeping { try requirePlace() }
       let plan = try RestorePlan(
-        target, base: options.base, in: repository,
+        target, base: options.base, epoch: options.epoch, in: repository,
         nowMilliseconds: configuration.clock?() ?? Engine.nowMilliseconds())
       report = try offeringOthers(plan) { try build(plan) }
     } catch {
@@ -91,21 +91,15 @@ final class RestoreRun {
   /// A repository within the database that is replaced would go with it, and a database within a
   /// repository would be taken for a part of that.
   private static func requireApart(_ repository: String, _ place: String) throws {
-    guard let source = DatabasePlace.realPath(repository) else { return }
-    var target = place
-    while DatabasePlace.realPath(target) == nil, directoryName(target) != target {
-      target = directoryName(target)
-    }
-    guard let target = DatabasePlace.realPath(target) else { return }
-    func isWithin(_ inner: String, _ outer: String) -> Bool {
-      inner == outer || inner.hasPrefix(outer == "/" ? outer : outer + "/")
-    }
-    guard !isWithin(target, source) else {
+    guard let source = DatabasePlace.realPath(repository),
+      let target = DatabasePlace.nearestThere(place)
+    else { return }
+    guard !DatabasePlace.isWithin(target, source) else {
       throw StoreError(
         .invalidArgument, "the database would be within the repository", at: place,
         remedy: "Choose a path outside of \(repository).")
     }
-    guard DatabasePlace.realPath(place) == nil || !isWithin(source, target) else {
+    guard DatabasePlace.realPath(place) == nil || !DatabasePlace.isWithin(source, target) else {
       throw StoreError(
         .invalidArgument, "the repository is within the directory that would be replaced",
         at: repository, remedy: "Move the repository elsewhere, or choose another path.")

@@ -90,6 +90,18 @@ enum DatabasePlace {
     return String(decoding: bytes, as: UTF8.self)
   }
 
+  /// The real path of the nearest directory above that is there, or of the path itself.
+  static func nearestThere(_ path: String) -> String? {
+    var path = path
+    while realPath(path) == nil, directoryName(path) != path { path = directoryName(path) }
+    return realPath(path)
+  }
+
+  /// Whether a real path is another one, or in it.
+  static func isWithin(_ inner: String, _ outer: String) -> Bool {
+    inner == outer || inner.hasPrefix(outer == "/" ? outer : outer + "/")
+  }
+
   static func realPath(_ path: String) -> String? {
     guard let real = realpath(path, nil) else { return nil }
     defer { free(real) }

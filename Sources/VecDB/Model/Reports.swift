@@ -61,10 +61,21 @@ public struct BackupInfo: Sendable, Hashable, Codable {
   public var replayableThroughLSN: UInt64
   /// Bytes of that log.
   public var logBytes: Int
-  /// LSNs after that which you cannot restore, because their log was not archived; nil if there are
-  /// none.
+  /// LSNs after that which you cannot restore, because their log was not archived: up to the next
+  /// restore point of the same history, or to the end of the log. Nil if there are none.
   public var gapFirstLSN: UInt64?
   public var gapLastLSN: UInt64?
+}
+
+/// A history in a repository that a newer one left behind, for example because the database was set
+/// back to an older copy and went on from there.
+public struct EndedHistory: Sendable, Hashable, Codable {
+  /// The epoch that it ends in: ``RestoreOptions/epoch`` restores it.
+  public var epoch: UInt64
+  /// The last LSN that it shares with the newest history.
+  public var afterLSN: UInt64
+  /// The last LSN that the repository has of it.
+  public var lastLSN: UInt64
 }
 
 /// A named point of a database's history.

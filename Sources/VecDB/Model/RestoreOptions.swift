@@ -9,6 +9,9 @@ public struct RestoreOptions: Sendable {
   /// for example because that one is damaged. The restore then replays more log to reach the same
   /// state.
   public var base: UInt64?
+  /// Restore from the history that ends in this epoch, as if the repository had nothing of later
+  /// epochs (see ``Database/endedHistories(in:key:)``). Default nil: the newest history.
+  public var epoch: UInt64?
   /// Replace an older copy of the database, which no process may have open. The restore does not
   /// fetch blocks that this copy has, and removes it when the new copy has passed its proof.
   /// Default false: an existing path is an error.
@@ -29,12 +32,14 @@ public struct RestoreOptions: Sendable {
 
   public init(
     verification: RestoreVerification = .full, collections: Set<String> = [], base: UInt64? = nil,
-    replacing: Bool = false, discardsUnsaved: Bool = false, replacesUnrelated: Bool = false,
+    epoch: UInt64? = nil, replacing: Bool = false, discardsUnsaved: Bool = false,
+    replacesUnrelated: Bool = false,
     continues: Bool = false, key: (any RepositoryKey)? = nil
   ) {
     self.verification = verification
     self.collections = collections
     self.base = base
+    self.epoch = epoch
     self.replacing = replacing
     self.discardsUnsaved = discardsUnsaved
     self.replacesUnrelated = replacesUnrelated

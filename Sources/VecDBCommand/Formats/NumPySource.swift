@@ -65,7 +65,8 @@ private struct NumPyHeader {
     func refuse(_ message: String) -> VecDBError {
       VecDBError(
         .invalidArgument, message, at: bytes.path,
-        remedy: "Write it with numpy.save: a two-dimensional array of uint8 or float32.")
+        remedy: "Write a two-dimensional array of float32, float64, float16, int8 or uint8: "
+          + "numpy.save(file, numpy.ascontiguousarray(array, 'float32')).")
     }
     func take(_ count: Int) throws -> [UInt8] {
       var part = [UInt8](repeating: 0, count: count)
@@ -101,7 +102,7 @@ private struct NumPyHeader {
     }
     let shape = Self.parenthesised(after: "'shape':", in: text)
     guard shape.count == 2 else {
-      throw refuse("the array has \(shape.count) dimensions, not two")
+      throw refuse("the array has \(Format.count(shape.count, "dimension", "dimensions")), not two")
     }
     (rows, columns) = (shape[0], shape[1])
     guard rows >= 0, rows < 1 << 40, (1...65_536).contains(columns) else {

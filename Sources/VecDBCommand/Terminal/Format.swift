@@ -11,6 +11,11 @@ enum Format {
     return (value < 0 ? "-" : "") + String(digits)
   }
 
+  /// A number with its noun: `1 batch`, `1,234 batches`.
+  static func count(_ value: some BinaryInteger, _ one: String, _ many: String) -> String {
+    "\(count(Int(clamping: value))) \(value == 1 ? one : many)"
+  }
+
   /// Bytes with the unit that keeps the number short: `17 B`, `4.2 MB`.
   static func bytes(_ value: Int) -> String {
     var size = Double(value)

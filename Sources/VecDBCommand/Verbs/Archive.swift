@@ -72,7 +72,7 @@ struct Archive: AsyncParsableCommand {
         }
       guard !output.json else { return Output.json(report) }
       Output.line(
-        "archived up to LSN \(report.lsn): \(Format.count(report.frames)) log frames, "
+        "archived up to LSN \(report.lsn): \(Format.count(report.frames, "log frame", "log frames")), "
           + "\(Format.bytes(report.bytes)) sent in \(Format.seconds(report.seconds))")
       if let branch = report.branch { Output.line(branch.sentence) }
     }

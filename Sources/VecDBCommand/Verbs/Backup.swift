@@ -52,8 +52,8 @@ struct Backup: AsyncParsableCommand {
       }
       Output.line(
         "backup of LSN \(report.lsn), epoch \(report.epoch): \(Format.bytes(report.newBytes)) sent "
-          + "(\(Format.count(report.newBlocks)) blocks, \(Format.count(report.logFrames)) log "
-          + "frames) in \(Format.seconds(report.seconds)); the restore point has "
+          + "(\(Format.count(report.newBlocks, "block", "blocks")), "
+          + "\(Format.count(report.logFrames, "log frame", "log frames"))) in \(Format.seconds(report.seconds)); the restore point has "
           + "\(Format.bytes(report.totalBytes))")
       if let branch = report.branch { Output.line(branch.sentence) }
       if report.repairedBlocks > 0 {

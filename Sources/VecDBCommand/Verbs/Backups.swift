@@ -20,13 +20,18 @@ struct Backups: ParsableCommand {
   private struct Line: Encodable {
     var mark: MarkInfo
   }
+  private struct EndedLine: Encodable {
+    var ended: EndedHistory
+  }
 
   func run() throws {
     let repositoryKey = try key.key()
     let backups = try Database.backups(in: repository, key: repositoryKey)
     let marks = try Database.marks(in: repository, key: repositoryKey)
+    let ended = try Database.endedHistories(in: repository, key: repositoryKey)
     if output.json {
       for backup in backups { Output.json(backup) }
+      for history in ended { Output.json(EndedLine(ended: history)) }
       for mark in marks { Output.json(Line(mark: mark)) }
       return
     }
@@ -45,8 +50,14 @@ struct Backups: ParsableCommand {
     for backup in backups {
       guard let first = backup.gapFirstLSN, let last = backup.gapLastLSN else { continue }
       Output.line(
-        "gap: LSN \(first) to \(last) cannot be restored, because their log was not archived in "
-          + "time")
+        "gap: LSN \(first) to \(last) of epoch \(backup.epoch) cannot be restored, because their log "
+          + "was not archived in time")
+    }
+    for history in ended {
+      Output.line(
+        "ended: epoch \(history.epoch) has LSN \(history.afterLSN + 1) to \(history.lastLSN) of a "
+          + "history that a newer one left behind; vecdb restore --epoch \(history.epoch) restores it"
+      )
     }
     for mark in marks {
       Output.line(

@@ -63,7 +63,7 @@ struct Check: AsyncParsableCommand {
         for problem in report.problems { Output.line("PROBLEM  \(problem)") }
         Output.line(
           "checked \(Format.count(report.records)) records, \(Format.count(report.blocks)) blocks "
-            + "and \(Format.count(report.logFrames)) log frames at LSN \(report.lsn) in "
+            + "and \(Format.count(report.logFrames, "log frame", "log frames")) at LSN \(report.lsn) in "
             + "\(Format.seconds(report.seconds)): "
             + Self.verdict(report, health))
         canary.map { writeCanary($0) }

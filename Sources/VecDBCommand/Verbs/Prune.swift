@@ -67,7 +67,7 @@ struct Prune: AsyncParsableCommand {
       Output.line("mark '\(mark.name)' at LSN \(mark.lsn) cannot be restored any more")
     }
     Output.line(
-      "\(Format.count(report.logPiecesRemoved)) pieces of log removed, "
+      "\(Format.count(report.logPiecesRemoved, "piece", "pieces")) of log removed, "
         + "\(Format.count(report.blocksDeleted)) blocks deleted "
         + "(\(Format.bytes(report.bytesDeleted))), \(Format.count(report.blocksWaiting)) wait"
         + (dryRun ? "; nothing was changed: dry run" : ""))

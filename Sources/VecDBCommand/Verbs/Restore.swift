@@ -45,6 +45,10 @@ struct Restore: AsyncParsableCommand {
   var into: String?
   @Option(help: "Begin from the restore point with this LSN, and replay the log from there.")
   var base: UInt64?
+  @Option(
+    help:
+      "Restore the history that ends in this epoch, which a newer one left behind (vecdb backups).")
+  var epoch: UInt64?
   @Flag(help: "Replace an older copy at DATABASE, and fetch only what differs.")
   var replace = false
   @Flag(help: "With --replace: give up writes of DATABASE that the repository lacks.")
@@ -70,8 +74,8 @@ struct Restore: AsyncParsableCommand {
     guard into == nil || collection.count == 1 else {
       throw ValidationError("--into needs one --collection.")
     }
-    guard into == nil || (!replace && !continues && base == nil) else {
-      throw ValidationError("--into excludes --replace, --continue and --base.")
+    guard into == nil || (!replace && !continues && base == nil && epoch == nil) else {
+      throw ValidationError("--into excludes --replace, --continue, --base and --epoch.")
     }
     guard replace || !(discardUnsaved || replaceUnrelated) else {
       throw ValidationError("--discard-unsaved and --replace-unrelated need --replace.")
@@ -104,6 +108,7 @@ struct Restore: AsyncParsableCommand {
     options.verification = verification
     options.collections = Set(collection)
     options.base = base
+    options.epoch = epoch
     options.replacing = replace
     options.discardsUnsaved = discardUnsaved
     options.replacesUnrelated = replaceUnrelated
@@ -132,7 +137,7 @@ struct Restore: AsyncParsableCommand {
         + "\(Format.bytes(report.bytesCopied)) (\(Format.bytes(report.bytesFetched)) fetched) in "
         + "\(Format.seconds(report.totalSeconds)) (copy \(Format.seconds(report.copySeconds)), "
         + "proof \(Format.seconds(report.verifySeconds)); "
-        + "\(report.lsn - report.manifestLSN) batches replayed)")
+        + "\(Format.count(report.lsn - report.manifestLSN, "batch", "batches")) replayed)")
     Output.line("data digest \(report.dataDigest)")
     if report.omittedBatches > 0 {
       let wrong =
@@ -140,7 +145,7 @@ struct Restore: AsyncParsableCommand {
         ? "; \(Format.count(Int(clamping: report.omittedNotLater))) of them are not later than the "
           + "time that you asked for, because a clock was wrong" : ""
       Output.line(
-        "left out: \(Format.count(Int(clamping: report.omittedBatches))) later batches, from LSN "
+        "left out: \(Format.count(report.omittedBatches, "later batch", "later batches")), from LSN "
           + "\(report.lsn + 1) on\(wrong)")
     }
     report.canary.map { writeCanary($0) }

@@ -42,7 +42,7 @@ struct Verify: AsyncParsableCommand {
       for lsn in report.damagedRestorePoints { Output.line("DAMAGED  restore point LSN \(lsn)") }
       Output.line(
         "verified \(report.restorePoints) restore points: \(Format.count(report.blocks)) blocks, "
-          + "\(Format.bytes(report.bytes)), \(Format.count(report.logFrames)) log frames in "
+          + "\(Format.bytes(report.bytes)), \(Format.count(report.logFrames, "log frame", "log frames")) in "
           + "\(Format.seconds(report.seconds)): "
           + (report.sampledLSNs.isEmpty
             ? "" : "LSNs \(report.sampledLSNs.map(String.init).joined(separator: ", ")) restored: ")
