@@ -46,7 +46,7 @@ let package = Package(
       description: "Encrypted backup repositories: VecDBEncryption, and the command's --key-file."),
     .trait(
       name: "TLS",
-      description: "TLS between nodes: ReplicationTLS, and the command's --tls-cert."),
+      description: "TLS between nodes: VecDBReplicationTLS, and the command's --tls-cert."),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

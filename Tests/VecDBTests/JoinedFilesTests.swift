@@ -121,12 +121,15 @@ import VecDB
   @Test func aDivergedStateBetweenIsRefused() async throws {
     let directory = try TemporaryDirectory()
     let path = directory.file("db")
-    let database = try await Database.open(at: path, configuration: Self.configuration)
+    var database = try await Database.open(at: path, configuration: Self.configuration)
     try await database.createCollection("items", dimensions: 2, metric: .l2)
     try await Self.write(database, 0..<20, tag: "checkpointed")
     _ = try await database.checkpoint()
+    // Both are opened anew, so that both continue from the same base.
+    try await database.close()
     let other = directory.file("other")
     try copyTree(atPath: path, toPath: other)
+    database = try await Database.open(at: path, configuration: Self.configuration)
     for _ in 0..<3 { try await Self.write(database, 0..<3, tag: "last") }
     let image = directory.file("image")
     try copyTree(atPath: path, toPath: image)

@@ -121,6 +121,26 @@ import VecDBLogStore
     try await database.close()
   }
 
+  /// Whatever an encoder writes is read before it is logged: what nobody can read is refused, and
+  /// changes nothing.
+  @Test func aBatchThatNobodyCanReadIsNotLogged() async throws {
+    var generator = SeededGenerator(seed: 12)
+    let sound = BatchPayload.encodeDrop(collection: 3)
+    try BatchPayload.requireReplayable(sound, lsn: 5)
+    for _ in 0..<500 {
+      var payload = sound
+      switch Int.random(in: 0..<3, using: &generator) {
+      case 0: payload.removeLast(Int.random(in: 1...payload.count, using: &generator))
+      case 1: payload += [UInt8](repeating: 1, count: Int.random(in: 1...9, using: &generator))
+      default: payload[0] = UInt8.random(in: 3...255, using: &generator)
+      }
+      let changed = payload
+      await expectError(.invalidArgument) {
+        try BatchPayload.requireReplayable(changed, lsn: 5)
+      }
+    }
+  }
+
   /// A batch full of small updates: what they replace counts, too.
   @Test func aFullBatchOfSmallUpdatesFits() async throws {
     let directory = try TemporaryDirectory()

@@ -9,15 +9,24 @@ import VecDBKernels
 /// Under the inner product c is occluded by y when <y, c> >= alpha * <x, c>: a node leads to the
 /// longest vectors of each direction, where the answers are (ip-NSW, Morozov and Babenko, NeurIPS
 /// 2018). Equal products do not occlude: a vector's copies are no longer than it, so nothing but
-/// their links to each other leads to them. An eighth of the places goes to those that lie nearest by
-/// l2 (`addNear`). Version 0.1 had equal products occlude and no such places; its indexes go on so.
+/// their links to each other leads to them. A row is chosen without slack first, for what leads into
+/// most directions; what only the slack lets in takes the places left. An eighth of the places goes
+/// to those that lie nearest by l2 (`addNear`). Version 0.1 had equal products occlude, slack for all,
+/// and no such places; its indexes go on so.
 final class NeighbourSelector {
   /// Candidates that are compared with the chosen ones in one go.
   private static let chunkLength = 32
 
+  /// How much nearer than the node a chosen neighbour must be to occlude a candidate.
+  private struct Slack {
+    var numerator: UInt64
+    var denominator: UInt64
+    static var none: Slack { Slack(numerator: 1, denominator: 1) }
+  }
+
   private let strideBytes: Int
-  private let alphaNumerator: UInt64
-  private let alphaDenominator: UInt64
+  private let alpha: Slack
+  private let isStrictFirst: Bool
   private let equalProductsOcclude: Bool
   private let hasNearPlaces: Bool
   /// Per chosen neighbour: its codes as a query, and the base of its distances.
@@ -36,8 +45,10 @@ final class NeighbourSelector {
 
   init(parameters: IndexParameters) {
     strideBytes = parameters.codeStrideBytes
-    alphaNumerator = UInt64(parameters.alphaNumerator)
-    alphaDenominator = UInt64(parameters.alphaDenominator)
+    alpha = Slack(
+      numerator: UInt64(parameters.alphaNumerator),
+      denominator: UInt64(parameters.alphaDenominator))
+    isStrictFirst = parameters.metric == .dot && parameters.codes != .bytes
     equalProductsOcclude = parameters.codes == .bytes
     hasNearPlaces = parameters.metric == .dot && parameters.codes != .bytes
     let limit = parameters.baseDegree
@@ -86,23 +97,62 @@ final class NeighbourSelector {
     of slot: Int, _ candidates: UnsafePointer<UInt64>, count: Int, limit: Int, kept: Int,
     isKept: UnsafePointer<Bool>?, generation: IndexGeneration
   ) -> Int {
-    let (words, keeps, result) = (words, keeps, result)
     // The weight of the slot whose neighbours are chosen, where the metric has weights.
     let ownWeight = generation.arrays.weights?.row(slot).load(as: UInt32.self)
     isWide = generation.usesRows && (generation.exactVector(slot).map(generation.isWide) ?? false)
-    var (resultCount, queryCount) = (0, 0)
+    var taken = Taken()
+    guard isStrictFirst else {
+      take(
+        candidates, count: count, limit: limit, kept: kept, isKept: isKept, ownWeight, alpha,
+        generation, &taken)
+      return taken.count
+    }
+    take(
+      candidates, count: count, limit: limit, kept: kept, isKept: isKept, ownWeight, .none,
+      generation, &taken)
+    if taken.count < limit {
+      take(
+        candidates, count: count, limit: limit, kept: 0, isKept: nil, ownWeight, alpha, generation,
+        &taken)
+    }
+    return taken.count
+  }
+
+  /// How many are chosen, and for how many of these there is a query.
+  private struct Taken {
+    var count = 0
+    var queries = 0
+  }
+
+  /// Takes those that nothing taken so far occludes.
+  @inline(__always)
+  private func take(
+    _ candidates: UnsafePointer<UInt64>, count: Int, limit: Int, kept: Int,
+    isKept: UnsafePointer<Bool>?, _ ownWeight: UInt32?, _ alpha: Slack,
+    _ generation: IndexGeneration, _ taken: inout Taken
+  ) {
+    let (words, keeps, result) = (words, keeps, result)
+    let before = taken.count
+    var (resultCount, queryCount) = (taken.count, taken.queries)
+    defer { taken = Taken(count: resultCount, queries: queryCount) }
     var keptLeft = kept
     var start = 0
     while start < count, resultCount < limit {
-      let length = min(Self.chunkLength, count - start)
-      for index in 0..<length {
-        words[index] = candidates[start + index]
-        keeps[index] = isKept?[start + index] ?? false
+      var length = 0
+      var place = start
+      while place < count, length < Self.chunkLength {
+        if before == 0 || !isTaken(candidates[place], among: before) {
+          words[length] = candidates[place]
+          keeps[length] = isKept?[place] ?? false
+          length += 1
+        }
+        place += 1
       }
+      start = place
       var left = length
       var number = 0
       while number < queryCount, left > 0 {
-        left = dropOccluded(by: chosen + number, from: 0, to: left, ownWeight)
+        left = dropOccluded(by: chosen + number, from: 0, to: left, ownWeight, alpha)
         number += 1
       }
       var index = 0
@@ -124,11 +174,15 @@ final class NeighbourSelector {
             Int(slot), into: chosenQueries + queryCount * strideBytes, scratch: dots,
             buffers: buffers))
         queryCount += 1
-        left = dropOccluded(by: query, from: index, to: left, ownWeight)
+        left = dropOccluded(by: query, from: index, to: left, ownWeight, alpha)
       }
-      start += length
     }
-    return resultCount
+  }
+
+  private func isTaken(_ word: UInt64, among count: Int) -> Bool {
+    let slot = CandidatePool.slot(word)
+    for place in 0..<count where result[place] == slot { return true }
+    return false
   }
 
   /// A candidate that may get a place for what lies near.
@@ -227,9 +281,9 @@ final class NeighbourSelector {
   /// The same rule for distances on rows.
   @inline(__always)
   private func isRowApart(
-    _ between: Double, _ distance: Double, _ metric: IndexParameters.Metric
+    _ between: Double, _ distance: Double, _ metric: IndexParameters.Metric, _ alpha: Slack
   ) -> Bool {
-    let alpha = Double(alphaNumerator) / Double(alphaDenominator)
+    let alpha = Double(alpha.numerator) / Double(alpha.denominator)
     guard metric == .dot else { return between * alpha > distance }
     // Distances are negated products.
     return between == distance || -between < -distance * alpha
@@ -238,7 +292,8 @@ final class NeighbourSelector {
   /// Drops what `query` occludes among the words at `from..<to`; returns where the rest ends.
   @inline(__always)
   private func dropOccluded(
-    by query: UnsafePointer<CodedQuery>, from: Int, to: Int, _ ownWeight: UInt32?
+    by query: UnsafePointer<CodedQuery>, from: Int, to: Int, _ ownWeight: UInt32?,
+    _ alpha: Slack
   ) -> Int {
     let length = to &- from
     guard length > 0 else { return to }
@@ -260,16 +315,17 @@ final class NeighbourSelector {
       if let rows = query.pointee.rows {
         isApart = isRowApart(
           RowQuery.distance(ofKey: between, isWide: rows.isWide, rows.metric),
-          RowQuery.distance(ofKey: distance, isWide: isWide, rows.metric), rows.metric)
+          RowQuery.distance(ofKey: distance, isWide: isWide, rows.metric), rows.metric,
+          alpha)
       } else if let ownWeight {
         let between = CodedQuery.product(between, weight: query.pointee.weight)
         let own = CodedQuery.product(distance, weight: ownWeight)
         isApart =
           between == own
           ? !equalProductsOcclude
-          : Int128(between) * Int128(alphaDenominator) < Int128(own) * Int128(alphaNumerator)
+          : Int128(between) * Int128(alpha.denominator) < Int128(own) * Int128(alpha.numerator)
       } else {
-        isApart = UInt64(between) &* alphaNumerator > UInt64(distance) &* alphaDenominator
+        isApart = UInt64(between) &* alpha.numerator > UInt64(distance) &* alpha.denominator
       }
       if keep || isApart {
         words[end] = word
