@@ -91,7 +91,10 @@ import Testing
   }
 
   @Test func repositoriesAndDatabasesLieApart() throws {
-    try Shell.succeed("$vecdb backup db db/inner", in: folder)
+    try refused("backup db db/other", "within the database")
+    #expect(!folder.exists("db/other"))
+    // Somebody put one there.
+    try Shell.succeed("cp -r repo db/inner", in: folder)
     try refused("restore db/inner db --replace", "within the directory")
     #expect(folder.exists("db/inner/repository"))
     for target in ["repo", "repo/new", "repo/a/b", "repo/../repo/new"] {

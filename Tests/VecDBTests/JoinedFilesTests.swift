@@ -130,7 +130,8 @@ import VecDB
     let other = directory.file("other")
     try copyTree(atPath: path, toPath: other)
     database = try await Database.open(at: path, configuration: Self.configuration)
-    for _ in 0..<3 { try await Self.write(database, 0..<3, tag: "last") }
+    // More batches than the other copy gets.
+    for turn in 0..<3 { try await Self.write(database, 0..<3, tag: "last \(turn)") }
     let image = directory.file("image")
     try copyTree(atPath: path, toPath: image)
     try await database.close()
