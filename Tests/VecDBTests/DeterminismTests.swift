@@ -70,7 +70,8 @@ import VecDB
       try await load(database.collection("items"), batches: batch..<batch + 1)
     }
     let result = try outcome(database)
-    #expect(try await database.check().problems == [])
+    let problems = try await database.check().problems
+    #expect(problems == [], "\(problems)")
     try await database.close()
     return result
   }

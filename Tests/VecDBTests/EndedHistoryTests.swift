@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import VecDB
 
@@ -69,23 +70,23 @@ import VecDB
     let first = try await site.database.backup(to: site.repository)
     try await site.snapshot("snapshot")
     try await site.write(3)
-    // Checkpoints alone keep no log for a repository that nobody archives to.
-    try await site.database.forgetArchive(site.repository)
-    for _ in 0..<3 {
-      try await site.write(1)
-      try await site.database.checkpoint()
-    }
-    try await site.database.close()
-    site.database = try await BranchTests.open(site.path)
     let second = try await site.database.backup(to: site.repository)
     try await site.write(1)
     let end = try await site.database.archive(to: site.repository)
     let endDigest = try BranchTests.digest(site.database)
-    let before = try Database.backups(in: site.repository)
-    if before[0].replayableThroughLSN < second.lsn {
-      #expect(before[0].gapFirstLSN == before[0].replayableThroughLSN + 1)
-      #expect(before[0].gapLastLSN == second.lsn - 1)
+    // The log between the two restore points is gone, that after the second is there.
+    let log = site.repository + "/log"
+    let folder =
+      log + "/" + (try #require(try FileManager.default.contentsOfDirectory(atPath: log).first))
+    for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
+      let lsns = name.split(separator: "-").compactMap { UInt64($0.prefix { $0.isNumber }) }
+      guard let last = lsns.last, last > first.lsn, last <= second.lsn else { continue }
+      try FileManager.default.removeItem(atPath: folder + "/" + name)
     }
+    let before = try Database.backups(in: site.repository)
+    #expect(before[0].replayableThroughLSN < second.lsn - 1, "there is no gap to tell of")
+    #expect(before[0].gapFirstLSN == before[0].replayableThroughLSN + 1)
+    #expect(before[0].gapLastLSN == second.lsn - 1)
     #expect(before[1].gapFirstLSN == nil)
 
     try await site.setBack(to: "snapshot")
@@ -107,6 +108,44 @@ import VecDB
     await expectError(.notFound) {
       _ = try await Self.restored(site, .latest, epoch: branch.epoch + 7)
     }
+    try await site.database.close()
+  }
+
+  /// Both histories have a mark of one name, and the ended one goes on as the database.
+  @Test func `an ended history has its own marks, and can go on`() async throws {
+    let site = try await BranchTests.Site(seed: 7)
+    try await site.write(2)
+    _ = try await site.database.backup(to: site.repository)
+    try await site.snapshot("snapshot")
+    func mark(after writes: Int) async throws -> (digest: String, epoch: UInt64) {
+      try await site.write(writes)
+      _ = try await site.database.mark("release")
+      let digest = try BranchTests.digest(site.database)
+      try await site.write(2)
+      _ = try await site.database.archive(to: site.repository)
+      return (digest, try site.database.stats().epoch)
+    }
+    let older = try await mark(after: 3)
+    let olderEnd = try BranchTests.digest(site.database)
+    try await site.setBack(to: "snapshot")
+    let newer = try await mark(after: 5)
+    #expect(older.epoch < newer.epoch)
+    #expect(try await Self.restored(site, .mark("release"), epoch: nil) == newer.digest)
+    #expect(try await Self.restored(site, .mark("release"), epoch: older.epoch) == older.digest)
+
+    try await site.database.close()
+    let options = RestoreOptions(
+      verification: .quick, epoch: older.epoch, replacing: true, continues: true)
+    _ = try await Database.restore(
+      from: site.repository, to: site.path, target: .latest, options: options)
+    site.database = try await BranchTests.open(site.path)
+    #expect(try BranchTests.digest(site.database) == olderEnd)
+    try await site.write(3)
+    _ = try await site.database.archive(to: site.repository)
+    let last = try BranchTests.digest(site.database)
+    #expect(try await Self.restored(site, .latest, epoch: nil) == last)
+    #expect(try await Self.restored(site, .mark("release"), epoch: newer.epoch) == newer.digest)
+    #expect(try await Database.verify(repository: site.repository, samples: 2).problems == [])
     try await site.database.close()
   }
 

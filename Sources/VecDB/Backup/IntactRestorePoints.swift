@@ -8,10 +8,14 @@ struct IntactRestorePoints {
   private let found: RepositoryVerifier.Report
   private let history: RepositoryHistory
 
-  init(_ repository: any Repository) throws {
+  private let epoch: UInt64?
+
+  /// - Parameter epoch: the last one whose restore points count; nil for all.
+  init(_ repository: any Repository, through epoch: UInt64?) throws {
     self.repository = repository
+    self.epoch = epoch
     found = try RepositoryVerifier(repository).verify()
-    history = try RepositoryHistory(repository)
+    history = try RepositoryHistory(repository, through: epoch ?? .max)
   }
 
   /// What to do instead, as a sentence or two.
@@ -20,19 +24,21 @@ struct IntactRestorePoints {
     let touched = damaged.isEmpty ? "" : "Damaged restore points: \(damaged). "
     let wanted: UInt64 =
       if case .lsn(let lsn) = plan.target { lsn } else { plan.reachableLSN }
-    let sound = found.soundManifests.filter { $0.lsn <= wanted }
+    let ofHistory = found.soundManifests.filter { $0.epochCounter <= epoch ?? .max }
+    let sound = ofHistory.filter { $0.lsn <= wanted }
+    let option = epoch.map { " --epoch \($0)" } ?? ""
     if let base = sound.last(where: { history.reach(of: $0) >= wanted && $0 != plan.entry }) {
       return touched
         + "The same state can be restored from restore point LSN \(base.lsn) and the log after it: "
-        + "restore with --base \(base.lsn)."
+        + "restore with --base \(base.lsn)\(option)."
     }
     let reaches = sound.map { (base: $0, lsn: min(history.reach(of: $0), wanted)) }
     if let nearest = reaches.max(by: { $0.lsn < $1.lsn }) {
       return touched
         + "The nearest intact state is LSN \(nearest.lsn): restore with --lsn \(nearest.lsn) --base "
-        + "\(nearest.base.lsn)."
+        + "\(nearest.base.lsn)\(option)."
     }
-    guard let later = found.soundManifests.first else {
+    guard let later = ofHistory.first else {
       return touched + "No restore point is intact."
     }
     return touched

@@ -3,9 +3,10 @@ import VecDBBytes
 import VecDBFiles
 
 extension Repository {
-  /// The marks that the newest restore point and the log behind it know.
-  func marks() throws -> Marks {
-    let history = try RepositoryHistory(self)
+  /// The marks that the newest restore point and the log behind it know, of the history that ends in
+  /// an epoch: two histories may have a mark of one name.
+  func marks(through epoch: UInt64 = .max) throws -> Marks {
+    let history = try RepositoryHistory(self, through: epoch)
     guard let entry = history.base(of: .max) else { return Marks() }
     var marks = try Marks(in: try getManifest(entry))
     for stretch in history.log(after: entry) {
@@ -22,8 +23,8 @@ extension Repository {
   }
 
   /// Throws `.notFound`, naming the marks that there are.
-  func mark(named name: String) throws -> Marks.Place {
-    let marks = try marks()
+  func mark(named name: String, through epoch: UInt64 = .max) throws -> Marks.Place {
+    let marks = try marks(through: epoch)
     if let place = marks[name] { return place }
     let names = marks.infos.suffix(10).map { "'\($0.name)'" }.joined(separator: ", ")
     throw StoreError(

@@ -4,7 +4,7 @@ extension RepositoryHistory {
   /// The histories that a newer one left behind, oldest first: what the repository has of an epoch
   /// after the place where the newest history went another way.
   ///
-  /// Reads one manifest or piece of log for each epoch.
+  /// Lists the repository anew, and reads a manifest or a piece of log, for each history that it finds.
   func ended(in repository: any Repository) throws -> [EndedHistory] {
     guard let path else { return [] }
     let epochs = Set(entries.map(\.epochCounter)).union(pieces.map(\.epochCounter))

@@ -12,6 +12,8 @@ struct RestorePlan {
   /// The log that follows the manifest without a gap, as much as the target needs.
   var log: [RepositoryHistory.Stretch]
   var target: RestoreTarget
+  /// The last epoch whose writes count; nil for all.
+  var epoch: UInt64?
   /// How far the log after the manifest reaches without a gap.
   var reachableLSN: UInt64
 
@@ -36,7 +38,9 @@ struct RestorePlan {
         remedy: "Make one with `vecdb backup`.")
     }
     var target = target
-    if case .mark(let name) = target { target = .lsn(try repository.mark(named: name).lsn) }
+    if case .mark(let name) = target {
+      target = .lsn(try repository.mark(named: name, through: epoch ?? .max).lsn)
+    }
     let usable = base.map { lsn in history.entries.filter { $0.lsn == lsn } } ?? history.entries
     let chosen =
       try Self.choose(target, usable.filter(history.isCurrent), repository)
@@ -51,6 +55,7 @@ struct RestorePlan {
     }
     self.entry = entry
     self.target = target
+    self.epoch = epoch
     manifest = try repository.getManifest(entry)
     log = history.log(after: entry)
     reachableLSN = log.last?.lastLSN ?? entry.lsn

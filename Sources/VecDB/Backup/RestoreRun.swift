@@ -120,7 +120,7 @@ final class RestoreRun {
       where [.corrupt, .notFound, .limitExceeded].contains(error.kind)
     {
       progress.begin("looking for an intact restore point")
-      error.remedy = try IntactRestorePoints(repository).offer(besides: plan)
+      error.remedy = try IntactRestorePoints(repository, through: plan.epoch).offer(besides: plan)
       throw error
     }
   }
