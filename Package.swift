@@ -39,6 +39,7 @@ let package = Package(
     .executable(name: "vecdb", targets: ["VecDBCommand"]),
     .library(name: "VecDBEncryption", targets: ["VecDBEncryption"]),
     .library(name: "VecDBReplicationTLS", targets: ["VecDBReplicationTLS"]),
+    .library(name: "VecDBObjectStore", targets: ["VecDBObjectStore"]),
   ],
   traits: [
     .trait(
@@ -47,6 +48,9 @@ let package = Package(
     .trait(
       name: "TLS",
       description: "TLS between nodes: VecDBReplicationTLS, and the command's --tls-cert."),
+    .trait(
+      name: "S3",
+      description: "Repositories in object stores, s3://bucket/prefix, by VecDBObjectStore."),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -55,6 +59,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
   ],
   targets: kernelTargets + fuzzTargets + [
     .systemLibrary(
@@ -107,10 +112,22 @@ let package = Package(
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["TLS"])),
       ]),
+    // Without the trait it has no client, so that nobody compiles BoringSSL for it.
+    .target(
+      name: "VecDBObjectStore",
+      dependencies: [
+        "VecDB", "VecDBBlockStore", "VecDBFiles", "VecDBBytes",
+        .product(name: "NIOCore", package: "swift-nio", condition: .when(traits: ["S3"])),
+        .product(name: "NIOPosix", package: "swift-nio", condition: .when(traits: ["S3"])),
+        .product(name: "NIOHTTP1", package: "swift-nio", condition: .when(traits: ["S3"])),
+        .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["S3"])),
+        .product(
+          name: "AsyncHTTPClient", package: "async-http-client", condition: .when(traits: ["S3"])),
+      ]),
     .executableTarget(
       name: "VecDBCommand",
       dependencies: [
-        "VecDBBytes", "VecDB", "VecDBReplication",
+        "VecDBBytes", "VecDB", "VecDBReplication", "VecDBObjectStore",
         .target(name: "VecDBEncryption", condition: .when(traits: ["Encryption"])),
         .target(name: "VecDBReplicationTLS", condition: .when(traits: ["TLS"])),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -129,6 +146,9 @@ let package = Package(
     .target(
       name: "VecDBSimulatedDisk", dependencies: ["CVecDBSQLite", "VecDBFiles", "VecDBBytes"],
       path: "Tests/SimulatedDisk"),
+    .target(
+      name: "VecDBSimulatedBucket", dependencies: ["VecDBBlockStore", "VecDBFiles", "VecDBBytes"],
+      path: "Tests/SimulatedBucket"),
     .executableTarget(
       name: "crash-workload",
       dependencies: ["VecDB", "VecDBBlockStore", "VecDBFiles", "VecDBBytes"],
@@ -150,16 +170,22 @@ let package = Package(
       ]),
     .testTarget(
       name: "BlockStoreTests",
-      dependencies: ["VecDBFiles", "VecDBBytes", "VecDBBlockStore", "VecDBSimulatedDisk"]),
+      dependencies: [
+        "VecDBFiles", "VecDBBytes", "VecDBBlockStore", "VecDBSimulatedDisk", "VecDBSimulatedBucket",
+      ]),
     .testTarget(
       name: "VecDBTests",
       dependencies: [
         "VecDB", "VecDBIndex", "VecDBBlockStore", "VecDBLogStore", "VecDBThreads", "VecDBFiles",
-        "VecDBBytes", "VecDBSimulatedDisk", "VecDBShapes",
+        "VecDBBytes", "VecDBObjectStore", "VecDBSimulatedDisk", "VecDBSimulatedBucket",
+        "VecDBShapes",
         .product(name: "Logging", package: "swift-log"),
       ]),
     .testTarget(
       name: "VecDBEncryptionTests", dependencies: ["VecDBBytes", "VecDBEncryption", "VecDB"]),
+    .testTarget(
+      name: "ObjectStoreTests",
+      dependencies: ["VecDBObjectStore", "VecDB", "VecDBBlockStore", "VecDBFiles", "VecDBBytes"]),
     .testTarget(
       name: "ReplicationProtocolTests",
       dependencies: ["VecDBLogStore", "VecDBBytes", "VecDBReplicationProtocol"]),

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import VecDB
+import VecDBObjectStore
 
 /// The `vecdb` command: administration of vecdb databases from a shell.
 @main
@@ -34,6 +35,7 @@ struct VecDBCommand: AsyncParsableCommand {
   /// Parses and runs, with the exit codes of this command rather than those of ArgumentParser.
   static func main() async {
     StandardStreams.occupy()
+    Repository.enableS3()
     var status: ExitStatus
     do {
       // A task of its own, which a signal can cancel.

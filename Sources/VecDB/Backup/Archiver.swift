@@ -140,7 +140,9 @@ final class Archiver: Companion {
     let known = cached.flatMap { $0.epoch == engine.log.identity.currentEpoch ? $0 : nil }
     var published = LogArchive.Published()
     var branch: BranchReport?
+    var requests: RepositoryRequests?
     if known.map({ engine.holds.hold(of: $0.id)?.lsn != last }) ?? true {
+      let before = known?.store.requests ?? RequestCounts()
       let usable = try known.flatMap { try hasOthers(in: $0) ? nil : $0 }
       let repository = try usable ?? open(database)
       if usable == nil { branch = repository.branch }
@@ -158,16 +160,21 @@ final class Archiver: Companion {
         repository.id, at: repositoryPath, through: try engine.log.position(at: last),
         durably: usable == nil)
       try consolidate(archive, published)
+      // Those since the repository was opened, in this pass or before it.
+      let start = usable == nil ? RequestCounts() : before
+      requests = repository.store.requests.map { RepositoryRequests($0 - start) }
     }
     state.withLock { $0.hasArchived = true }
     return ArchiveReport(
       repository: repositoryPath, lsn: last, frames: published.frames, bytes: published.bytes,
       seconds: started.elapsedSeconds,
-      branch: branch)
+      branch: branch, requests: requests)
   }
 
   /// Whether somebody else writes to the repository too: then histories must be compared again.
   private func hasOthers(in repository: OwnRepository) throws -> Bool {
+    try repository.store.refresh(.epochs)
+    try repository.store.refresh(.log(epoch: repository.epoch.counter))
     if let newest = try repository.store.claimedEpochs().last,
       newest.counter > repository.epoch.counter
     {

@@ -65,6 +65,7 @@ struct BackupRun: Sendable {
       let left = RepositoryVerification(repository, progress: nil, cancellation: cancellation)
       report.remainingProblems = try left.run().problems
     }
+    report.requests = repository.requests.map { RepositoryRequests($0) }
     report.seconds = Self.seconds(since: started)
     return report
   }
@@ -197,6 +198,7 @@ struct BackupRun: Sendable {
   private mutating func lookAgain(_ manifest: Manifest) throws {
     let whole = report
     var index = manifest
+    try repository.refresh()
     // Its blocks are in no pack: they are cut from the file again.
     index.records = nil
     _ = try publishBlocks(of: index, to: try RenewingRepository(repository))

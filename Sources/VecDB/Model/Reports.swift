@@ -30,6 +30,8 @@ public struct BackupReport: Sendable, Hashable, Codable {
   public var seconds: Double
   /// Set if the repository had another history, so that the database began a new epoch.
   public var branch: BranchReport?
+  /// What was asked of the object store; nil for a repository in a directory.
+  public var requests: RepositoryRequests?
 }
 
 /// Recall measured with canary queries: deterministic perturbations of live records, searched
@@ -148,6 +150,8 @@ public struct RestoreReport: Sendable, Hashable, Codable {
   /// In a restore by time: the newest moment in the repository, if the requested time is later. The
   /// copy lacks writes after that moment, because they were never backed up.
   public var newestMilliseconds: Int64?
+  /// What was asked of the object store; nil for a repository in a directory.
+  public var requests: RepositoryRequests?
 }
 
 /// What a verification of a repository found.
@@ -166,6 +170,8 @@ public struct VerifyReport: Sendable, Hashable, Codable {
   /// ``CollectionHealth/floor``.
   public var findings: [String] = []
   public var seconds: Double
+  /// What was asked of the object store; nil for a repository in a directory.
+  public var requests: RepositoryRequests?
 }
 
 /// The findings of a check.

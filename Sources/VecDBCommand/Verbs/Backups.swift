@@ -12,7 +12,7 @@ struct Backups: ParsableCommand {
         vecdb backups /backup/photos
       """)
 
-  @Argument(help: "The repository's directory.", completion: .directory)
+  @Argument(help: "The repository: a directory, or s3://bucket/prefix.", completion: .directory)
   var repository: String
   @OptionGroup var key: KeyOptions
   @OptionGroup var output: OutputOptions
