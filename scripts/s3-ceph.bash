@@ -52,6 +52,7 @@ memstore_device_bytes = 6442450944
 mon_data_avail_warn = 1
 mon_data_avail_crit = 1
 mon_osd_full_ratio = .99
+mon_osd_backfillfull_ratio = .985
 mon_osd_nearfull_ratio = .98
 rgw_data = $place/rgw
 rgw_frontends = beast endpoint=127.0.0.1:$gateway
@@ -77,11 +78,6 @@ END
   ceph-osd --mkfs -i 0 --osd-uuid "$osd" >"$work/osd.log" 2>&1
   ceph-osd -f -i 0 >>"$work/osd.log" 2>&1 &
   processes+=($!)
-  for name in .rgw.root default.rgw.log default.rgw.control default.rgw.meta \
-    default.rgw.buckets.index default.rgw.buckets.data default.rgw.buckets.non-ec; do
-    timeout 60 ceph osd pool create "$name" 8 8 --size 1 --yes-i-really-mean-it >/dev/null \
-      2>>"$work/mon.log" || die "cannot make pool $name: $(tail -n 5 "$work/mon.log")"
-  done
   radosgw -f -n client.rgw >"$work/rgw.log" 2>&1 &
   processes+=($!)
   await "$gateway" rgw

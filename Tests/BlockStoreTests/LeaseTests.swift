@@ -15,13 +15,16 @@ import VecDBSimulatedBucket
   private let clocks = Clocks()
   private let bucket = SimulatedBucket("sim://lease")
 
-  private func repository(aheadMilliseconds: Int64 = 0) throws -> StoredRepository {
+  private func repository(
+    aheadMilliseconds: Int64 = 0, process: String = "elsewhere"
+  ) throws -> StoredRepository {
     var settings = BucketHandle.Settings()
     let time = clocks.time
     settings.storeMilliseconds = { time.withLock { $0 } }
     settings.options.uptimeMilliseconds = { time.withLock { $0 } }
     settings.options.nowMilliseconds = { time.withLock { $0 + aheadMilliseconds } }
     settings.options.requestsAtOnce = 1
+    settings.options.process = { process }
     return try StoredRepository.openOrCreate(
       in: BucketStore(BucketHandle(bucket, settings)), databaseID: 9)
   }
@@ -76,6 +79,23 @@ import VecDBSimulatedBucket
     // Both see that nobody has it.
     _ = try one.lockForPruning(owner: "first")
     #expect(kind { _ = try two.lockForPruning(owner: "second") } == .locked)
+  }
+
+  /// What this machine knows to have died need not be waited for; what lives, or is elsewhere, must.
+  @Test func whoDiedHereIsNotWaitedFor() throws {
+    let own = BucketStore.Options().process()
+    let parts = own.split(separator: " ").map(String.init)
+    try #require(parts.count == 3)
+    let cases: [(String, Bool)] = [
+      (own, true), ("", true), ("elsewhere/pid 4000000 17", true), ("nonsense", true),
+      ("\(parts[0]) \(parts[1]) 1", false), ("\(parts[0]) 4194200 17", false),
+    ]
+    for (process, isHeld) in cases {
+      clocks.pass(1_000_000)
+      _ = try repository(process: process).lockForPruning(owner: "other")
+      let found = kind { try repository().lockForPruning(owner: "this").unlock() }
+      #expect(found == (isHeld ? .locked : nil), "\(process)")
+    }
   }
 
   @Test func damagedLeasesAreRefused() throws {

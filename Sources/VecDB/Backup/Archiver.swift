@@ -31,6 +31,8 @@ final class Archiver: Companion {
     var problem: String?
     var failures = 0
     var hasArchived = false
+    /// Whoever may not delete leaves small pieces small.
+    var mayDelete = true
     var isStopped = false
   }
 
@@ -159,10 +161,21 @@ final class Archiver: Companion {
       try engine.holds.note(
         repository.id, at: repositoryPath, through: try engine.log.position(at: last),
         durably: usable == nil)
-      try consolidate(archive, published)
+      if repository.store.isRemote {
+        do { try consolidateIfAllowed(archive, published) } catch let error as StoreError
+          where error.kind == .invalidArgument
+        {
+          state.withLock { $0.mayDelete = false }
+        }
+      } else {
+        try consolidate(archive, published)
+      }
       // Those since the repository was opened, in this pass or before it.
       let start = usable == nil ? RequestCounts() : before
-      requests = repository.store.requests.map { RepositoryRequests($0 - start) }
+      if let made = repository.store.requests {
+        requests = RepositoryRequests(made - start)
+        engine.telemetry.requested(made - start)
+      }
     }
     state.withLock { $0.hasArchived = true }
     return ArchiveReport(
@@ -201,6 +214,12 @@ final class Archiver: Companion {
       state.smallBytes = 0
     }
     return repository
+  }
+
+  private func consolidateIfAllowed(
+    _ archive: LogArchive, _ published: LogArchive.Published
+  ) throws {
+    if state.withLock({ $0.mayDelete }) { try consolidate(archive, published) }
   }
 
   private func consolidate(_ archive: LogArchive, _ published: LogArchive.Published) throws {

@@ -65,7 +65,10 @@ struct BackupRun: Sendable {
       let left = RepositoryVerification(repository, progress: nil, cancellation: cancellation)
       report.remainingProblems = try left.run().problems
     }
-    report.requests = repository.requests.map { RepositoryRequests($0) }
+    if let made = repository.requests {
+      report.requests = RepositoryRequests(made)
+      engine.telemetry.requested(made)
+    }
     report.seconds = Self.seconds(since: started)
     return report
   }

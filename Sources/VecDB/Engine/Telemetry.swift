@@ -2,6 +2,7 @@ import Dispatch
 import Glibc
 import Metrics
 import Synchronization
+import VecDBBlockStore
 import VecDBBytes
 import VecDBThreads
 
@@ -33,6 +34,13 @@ final class Telemetry: Sendable {
   private let corruptions = Counter(label: "vecdb_corruption_found_total")
   private let scrubbed = Counter(label: "vecdb_scrub_bytes_total")
   private let scrubPasses = Counter(label: "vecdb_scrub_passes_total")
+  private static let requestsLabel = "vecdb_repository_requests_total"
+  private let puts = Counter(label: requestsLabel, dimensions: [("kind", "put")])
+  private let gets = Counter(label: requestsLabel, dimensions: [("kind", "get")])
+  private let lists = Counter(label: requestsLabel, dimensions: [("kind", "list")])
+  private let deletes = Counter(label: requestsLabel, dimensions: [("kind", "delete")])
+  private let sentBytes = Counter(label: "vecdb_repository_sent_bytes_total")
+  private let receivedBytes = Counter(label: "vecdb_repository_received_bytes_total")
 
   /// A mean of the last appends that nothing disturbed.
   private struct Calm {
@@ -104,6 +112,18 @@ final class Telemetry: Sendable {
   func poisoned() {
     poisonings.increment()
     activity.withLock { $0.poisonings += 1 }
+  }
+
+  // MARK: Repositories
+
+  /// A backup or a pass of the archive has asked this of an object store.
+  func requested(_ counts: RequestCounts) {
+    puts.increment(by: counts.puts)
+    gets.increment(by: counts.gets)
+    lists.increment(by: counts.lists)
+    deletes.increment(by: counts.deletes)
+    sentBytes.increment(by: counts.bytesSent)
+    receivedBytes.increment(by: counts.bytesReceived)
   }
 
   // MARK: Rebuilds

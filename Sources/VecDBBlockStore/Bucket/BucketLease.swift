@@ -9,7 +9,7 @@ import VecDBFiles
 /// own, counted from before the renewal was sent, and others wait for longer than that.
 ///
 /// Layout, little-endian: magic `VDBLEAS\0`, version u32, holder u128, duration in milliseconds u64,
-/// u8 1 if it was given back, owner as a counted text, CRC-32C of all before u32.
+/// u8 1 if it was given back, owner and process as counted texts, CRC-32C of all before u32.
 final class BucketLease: FileLock {
   static let name = "prune.lock"
   private static let magic = Array("VDBLEAS\0".utf8)
@@ -21,6 +21,8 @@ final class BucketLease: FileLock {
     var durationMilliseconds: UInt64
     var isReturned: Bool
     var owner: String
+    /// See `ProcessIdentity`; empty if it is not known.
+    var process: String
   }
 
   private struct State: Sendable {
@@ -47,7 +49,7 @@ final class BucketLease: FileLock {
     guard try store.create(Self.name, number, record(isReturned: false)) else {
       throw Self.locked("another process", store, seconds: nil)
     }
-    for version in before?.versions ?? [] { _ = try store.delete(Self.name, version.number) }
+    store.tidy(Self.name, before?.versions ?? [])
   }
 
   private static func requireOver(_ newest: BucketCatalogue.Version, _ store: BucketStore) throws {
@@ -60,7 +62,7 @@ final class BucketLease: FileLock {
       throw locked("another process", store, seconds: nil)
     }
     let found = try decode(bytes, at: place)
-    guard !found.isReturned else { return }
+    guard !found.isReturned, !ProcessIdentity.hasEnded(found.process) else { return }
     let now = store.options.nowMilliseconds() + store.clockOffsetMilliseconds
     let end =
       newest.modifiedMilliseconds + Int64(found.durationMilliseconds)
@@ -96,7 +98,7 @@ final class BucketLease: FileLock {
       }
     }
     guard isMine else { throw lost() }
-    _ = try store.delete(Self.name, state.number)
+    store.tidy(Self.name, number: state.number)
   }
 
   private func lost() -> StoreError {
@@ -118,7 +120,7 @@ final class BucketLease: FileLock {
     guard let isMine = try? store.create(Self.name, state.number + 1, record(isReturned: true)),
       isMine
     else { return }
-    _ = try? store.delete(Self.name, state.number)
+    store.tidy(Self.name, number: state.number)
   }
 
   // MARK: Bytes
@@ -127,7 +129,8 @@ final class BucketLease: FileLock {
     Self.encode(
       Record(
         holder: holder, durationMilliseconds: UInt64(max(0, store.options.leaseMilliseconds)),
-        isReturned: isReturned, owner: owner))
+        isReturned: isReturned, owner: String(owner.prefix(256)),
+        process: store.options.process()))
   }
 
   static func encode(_ record: Record) -> [UInt8] {
@@ -136,6 +139,7 @@ final class BucketLease: FileLock {
       $0.write(record.durationMilliseconds)
       $0.write(UInt8(record.isReturned ? 1 : 0))
       $0.write(counted: Array(record.owner.utf8))
+      $0.write(counted: Array(record.process.utf8))
     }
   }
 
@@ -149,9 +153,11 @@ final class BucketLease: FileLock {
       let returned = try reader.read(UInt8.self, "whether it was given back")
       guard returned <= 1 else { throw reader.failure("whether it was given back") }
       let owner = try reader.readCounted(maximum: 1_024, "owner")
+      let process = try reader.readCounted(maximum: 1_024, "process")
       return Record(
         holder: holder, durationMilliseconds: duration, isReturned: returned == 1,
-        owner: String(decoding: owner, as: UTF8.self))
+        owner: String(decoding: owner, as: UTF8.self),
+        process: String(decoding: process, as: UTF8.self))
     }
   }
 }

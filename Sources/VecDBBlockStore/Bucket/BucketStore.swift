@@ -22,6 +22,8 @@ package final class BucketStore: ObjectStore {
     package var leaseSlackMilliseconds: Int64 = 240_000
     /// A clock that never goes back and counts the time that the machine sleeps.
     package var uptimeMilliseconds: @Sendable () -> Int64 = { MachineClock.uptimeMilliseconds() }
+    /// What a lease says of its holder; see `ProcessIdentity`.
+    package var process: @Sendable () -> String = { ProcessIdentity.own }
     /// The time of day.
     package var nowMilliseconds: @Sendable () -> Int64 = { MachineClock.nowMilliseconds() }
 
@@ -176,7 +178,17 @@ package final class BucketStore: ObjectStore {
       throw exists(name)
     }
     guard Self.isList(name) else { return }
-    for version in before?.versions ?? [] { _ = try delete(name, version.number) }
+    tidy(name, before?.versions ?? [])
+  }
+
+  /// Takes away what nobody needs any more. Whoever may write and not delete goes on without.
+  func tidy(_ name: String, _ versions: [BucketCatalogue.Version]) {
+    for version in versions { tidy(name, number: version.number) }
+  }
+
+  func tidy(_ name: String, number: UInt64) {
+    guard (try? delete(name, number)) == nil else { return }
+    retained.withLock { _ = $0.insert(BucketCatalogue.physicalName(name, number)) }
   }
 
   /// Whether only the newest object of a name is ever needed, also by who has listed it before.

@@ -198,7 +198,7 @@ package struct BlockTransfer: Sendable {
     return progress
   }
 
-  private static func fetch(_ item: Item, from source: any BlockSource) throws -> [UInt8] {
+  static func fetch(_ item: Item, from source: any BlockSource) throws -> [UInt8] {
     let bytes: [UInt8]
     do { bytes = try source.getBlock(item.hash) } catch var error as StoreError {
       error.message = "\(item.description): \(error.message)"
@@ -280,11 +280,11 @@ package struct BlockTransfer: Sendable {
   }
 
   /// Where each block takes a request, many are under way at the same time.
-  private func threads(for source: any BlockSource) -> Int {
+  func threads(for source: any BlockSource) -> Int {
     max(threads, source.requestsAtOnce)
   }
 
-  private func run(
+  func run(
     _ items: [Item], threads: Int, _ move: @escaping @Sendable (Item) throws -> Int
   ) throws -> TransferProgress {
     try run(items, threads: threads, indexed: { try move($1) })
