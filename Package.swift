@@ -25,7 +25,8 @@ let fuzzTargets: [Target] =
   ? []
   : [
     .executableTarget(
-      name: "fuzz", dependencies: [
+      name: "fuzz",
+      dependencies: [
         "VecDB", "VecDBLogStore", "VecDBBlockStore", "VecDBIndex", "VecDBObjectStore",
       ],
       path: "Tests/Fuzz", swiftSettings: [.unsafeFlags(["-parse-as-library"])],
