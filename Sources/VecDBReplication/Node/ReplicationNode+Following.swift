@@ -85,11 +85,12 @@ extension ReplicationNode {
       }
     }
     following.onWithdrawn = { [weak self] epoch in Task { await self?.withdrawn(epoch) } }
-    following.onAlarm = { [weak self] text in
-      let kind: Alarm =
-        text.contains("digest")
-        ? .digest : text.contains("promote this node") ? .giveBack : .peer("\(peer)")
-      self?.alarm(kind, kind == .peer("\(peer)") ? "\(peer): \(text)" : text)
+    following.onAlarm = { [weak self] concern, text in
+      switch concern {
+      case .digest: self?.alarm(.digest, text)
+      case .giveBack: self?.alarm(.giveBack, text)
+      case .peer: self?.alarm(.peer("\(peer)"), "\(peer): \(text)")
+      }
     }
     following.onStreaming = { [weak self, weak following] isOfPrimary in
       guard let self else { return }
