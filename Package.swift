@@ -178,3 +178,16 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// Under the thread sanitizer only the suites whose tests run writers beside readers are of use;
+// scripts/test asks for them alone, since a second build of everything takes minutes.
+if Context.environment["VECDB_CONCURRENCY"] != nil {
+  let isNeeded: Set = [
+    "VecDBKernelsAVX2", "VecDBKernelsAVX512", "CVecDBSQLite", "CVecDBShims", "VecDBBytes",
+    "VecDBFiles", "VecDBThreads", "VecDBKernels", "VecDBIndex", "VecDBLogStore",
+    "VecDBBlockStore", "VecDB", "VecDBShapes", "VecDBSimulatedDisk", "VectorIndexTests",
+    "VecDBTests",
+  ]
+  package.targets.removeAll { !isNeeded.contains($0.name) }
+  package.products.removeAll { $0.name != "VecDB" }
+}
