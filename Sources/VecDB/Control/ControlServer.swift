@@ -182,6 +182,8 @@ extension Database {
         return answer
       }
     case .write: try await write(request, into: &answer)
+    case .create: answer.collection = try await create(request.definition)
+    case .drop: answer.receipt = try await dropCollection(request.name ?? "")
     case .check:
       answer.check = try await check(progress: progress)
       if request.recall == true {

@@ -44,6 +44,14 @@ public struct CollectionInfo: Sendable, Hashable, Codable {
   public var index: IndexOptions
   /// Live records.
   public var count: Int
+
+  package init(name: String, dimensions: Int, metric: Metric, index: IndexOptions, count: Int) {
+    self.name = name
+    self.dimensions = dimensions
+    self.metric = metric
+    self.index = index
+    self.count = count
+  }
 }
 
 /// Counters and digests of one collection.
