@@ -189,5 +189,8 @@ if Context.environment["VECDB_CONCURRENCY"] != nil {
     "VecDBTests",
   ]
   package.targets.removeAll { !isNeeded.contains($0.name) }
+  for target in package.targets where target.name == "VecDBTests" {
+    target.sources = ["ConcurrencyTests.swift", "TestSupport.swift"]
+  }
   package.products.removeAll { $0.name != "VecDB" }
 }
