@@ -52,6 +52,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
@@ -75,6 +76,7 @@ let package = Package(
         "VecDBBytes",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
       ]),
     // Empty without the trait, so that nobody compiles BoringSSL who does not encrypt.
     .target(
@@ -157,6 +159,11 @@ let package = Package(
         "VecDB", "VecDBIndex", "VecDBBlockStore", "VecDBLogStore", "VecDBThreads", "VecDBFiles",
         "VecDBBytes", "VecDBSimulatedDisk", "VecDBShapes",
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "InMemoryLogging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "MetricsTestKit", package: "swift-metrics"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
+        .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
       ]),
     .testTarget(
       name: "VecDBEncryptionTests", dependencies: ["VecDBBytes", "VecDBEncryption", "VecDB"]),

@@ -107,15 +107,19 @@ extension Database {
     from repository: String, to path: String, target: RestoreTarget, options: RestoreOptions,
     configuration: DatabaseConfiguration, fileSystem: any FileSystem, progress: ProgressHandler?
   ) async throws -> RestoreReport {
-    try await onCancellableBackground { cancellation in
-      try VecDBError.translating {
-        let source = try openSource(
-          repository, key: options.key ?? configuration.repositoryKey, fileSystem: fileSystem)
-        return try RestoreRun(
-          repository: source, path: path, files: fileSystem, options: options,
-          configuration: configuration, progress: progress, cancellation: cancellation
-        ).run(target)
+    try await DatabaseTracing(configuration, path: path).trace("restore") { span in
+      let report = try await onCancellableBackground { cancellation in
+        try VecDBError.translating {
+          let source = try openSource(
+            repository, key: options.key ?? configuration.repositoryKey, fileSystem: fileSystem)
+          return try RestoreRun(
+            repository: source, path: path, files: fileSystem, options: options,
+            configuration: configuration, progress: progress, cancellation: cancellation
+          ).run(target)
+        }
       }
+      span?.note("vecdb.lsn", Int64(clamping: report.lsn))
+      return report
     }
   }
 

@@ -53,8 +53,11 @@ final class Checkpointer: @unchecked Sendable {
     appliedNanoseconds = 0
     appliedLogBytes = 0
     running = job
+    let span = engine.tracing.begin("checkpoint")
     work.async { [self] in
       job.write()
+      span?.note(job)
+      span?.end()
       nudge.withLock { $0 }?()
     }
     return job

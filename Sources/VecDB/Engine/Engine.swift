@@ -35,6 +35,7 @@ final class Engine: @unchecked Sendable {
   /// What works beside the writer and needs nothing but the engine.
   let companions = Companions()
   var telemetry: Telemetry { shared.telemetry }
+  let tracing: DatabaseTracing
   private let lock: any FileLock
   var clock: LogClock
   /// Milliseconds since 1970.
@@ -96,6 +97,7 @@ final class Engine: @unchecked Sendable {
     self.directory = directory
     self.fileSystem = fileSystem
     self.configuration = configuration
+    tracing = DatabaseTracing(configuration, path: directory.path)
     self.lock = lock
     self.log = log
     self.records = records
@@ -136,8 +138,15 @@ final class Engine: @unchecked Sendable {
 
 extension Engine {
   /// Makes the requests durable and searchable, and answers each.
-  func commit(_ requests: [WriteWork]) {
+  func commit(_ group: WriteQueue.Group) {
+    tracing.traceCommit(of: group.callers, requests: group.work.count) { span in
+      commit(group.work, span)
+    }
+  }
+
+  private func commit(_ requests: [WriteWork], _ span: OperationSpan?) {
     if let refusal = poison ?? refusal {
+      span?.fail(refusal)
       for request in requests { request.fail(refusal) }
       return
     }
@@ -147,9 +156,14 @@ extension Engine {
     for request in requests { group.add(request) }
     do {
       let receipts = try write(group.payloads, areProven: true)
+      if let span {
+        span.note("vecdb.lsn", Int64(clamping: state.lsn))
+        span.note("vecdb.commit.bytes", group.payloads.reduce(0) { $0 + $1.count })
+      }
       acknowledge(group.answers, receipts)
     } catch {
       let failure = VecDBError(wrapping: error)
+      span?.fail(failure)
       for (answer, _) in group.answers { answer.fail(failure) }
     }
   }

@@ -15,6 +15,21 @@ enum Opening {
   static func open(
     _ path: String, fileSystem: any FileSystem, configuration: DatabaseConfiguration
   ) throws -> Engine {
+    try DatabaseTracing(configuration, path: path).trace("open") { span in
+      let engine = try openNow(path, fileSystem, configuration)
+      if let span {
+        span.note("vecdb.lsn", Int64(clamping: engine.state.lsn))
+        span.note(
+          "vecdb.open.replayed_batches",
+          Int64(clamping: engine.state.lsn - engine.checkpointer.newest.lsn))
+      }
+      return engine
+    }
+  }
+
+  private static func openNow(
+    _ path: String, _ fileSystem: any FileSystem, _ configuration: DatabaseConfiguration
+  ) throws -> Engine {
     let directory = DatabaseDirectory(path: path)
     try requireKnownKernels()
     if try !isDatabase(directory, fileSystem) {

@@ -128,14 +128,16 @@ final class Telemetry: Sendable {
 
   // MARK: Reading
 
-  /// Any thread. Costs a few relaxed additions; threads are spread over several counters.
-  func searched(since start: DispatchTime, hops: Int, distances: Int) {
+  /// Any thread. Costs a few relaxed additions; threads are spread over several counters. Returns
+  /// the nanoseconds that the search took.
+  func searched(since start: DispatchTime, hops: Int, distances: Int) -> UInt64 {
     let elapsed = start.elapsedNanoseconds
     searchTime.recordNanoseconds(Int64(clamping: elapsed))
     searchHops.record(hops)
     // Threads have their handles in different pages.
     let shard = Int(truncatingIfNeeded: UInt(pthread_self()) >> 12) & 7
     searches[shard].add(elapsed, hops: hops, distances: distances)
+    return elapsed
   }
 
   func measured(_ canaries: CanaryReport) {

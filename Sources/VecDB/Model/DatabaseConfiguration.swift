@@ -1,4 +1,5 @@
 import Logging
+import Tracing
 
 /// Options for opening a database.
 public struct DatabaseConfiguration: Sendable {
@@ -70,6 +71,14 @@ public struct DatabaseConfiguration: Sendable {
   /// The place of this copy; nil: see `CopyPlace`.
   package var copyPlace: [UInt8]?
   public var logger = Logger(label: "vecdb")
+  /// Gets a span for each opening, commit group, checkpoint, backup, restore, rebuild and slow search.
+  /// Default: the tracer that is active where the configuration is made, which is that of
+  /// `InstrumentationSystem` or of `withTracer`. Without one, nothing is measured for it.
+  public var tracer: any Tracer = InstrumentationSystem.tracer
+  /// Only searches that take at least this long get a span, since a span costs more than a search;
+  /// zero gives every search one. Default 10 ms.
+  public var slowSearch = Duration.milliseconds(10)
 
+  /// A configuration with the defaults.
   public init() {}
 }

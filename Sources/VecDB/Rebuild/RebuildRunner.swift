@@ -94,6 +94,7 @@ final class RebuildRunner: Companion {
       state.isStopped = true
       state.timer?.cancel()
       state.timer = nil
+      for job in state.jobs.values { job.leave() }
     }
   }
 
@@ -118,12 +119,15 @@ final class RebuildRunner: Companion {
         {
           jobs[runtime.id] = known
         } else {
-          let job = RebuildJob(runtime, rebuild)
+          let job = RebuildJob(runtime, rebuild, engine.tracing)
           runtime.latency.observe()
           jobs[runtime.id] = job
         }
       }
-      for (id, job) in state.jobs where jobs[id] !== job { job.runtime.latency.stopObserving() }
+      for (id, job) in state.jobs where jobs[id] !== job {
+        job.runtime.latency.stopObserving()
+        job.leave()
+      }
       state.jobs = jobs
     }
   }
@@ -367,7 +371,10 @@ final class RebuildRunner: Companion {
     guard refusals.isEmpty else {
       return job.live.withLock { $0.report?.refusals = refusals }
     }
-    if job.state?.phase == .grace { try checkpoint() }
+    if let state = job.state, state.phase == .grace {
+      job.serves(from: state.swapLSN)
+      try checkpoint()
+    }
   }
 
   private func end(_ job: RebuildJob, _ rebuild: RebuildState, _ reason: String) throws {

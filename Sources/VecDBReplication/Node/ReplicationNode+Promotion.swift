@@ -44,6 +44,18 @@ extension ReplicationNode {
   public func promote(
     planned: Bool = false, force: Bool = false, timeoutMilliseconds: Int = 3_000
   ) async throws -> PromotionReport {
+    try await DatabaseTracing(configuration, path: path).trace("promotion") { span in
+      let report = try await becomePrimary(planned, force, timeoutMilliseconds)
+      span?.note("vecdb.lsn", Int64(clamping: report.lsn))
+      span?.note("vecdb.promotion.epoch", Int64(clamping: report.newEpoch))
+      span?.note("vecdb.promotion.loss", report.loss)
+      return report
+    }
+  }
+
+  private func becomePrimary(
+    _ planned: Bool, _ force: Bool, _ timeoutMilliseconds: Int
+  ) async throws -> PromotionReport {
     let started = ContinuousClock.now
     guard role == .follower else {
       throw VecDBError(
