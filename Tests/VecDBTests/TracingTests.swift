@@ -11,6 +11,7 @@ import VecDB
       configuration.controlSocket = false
       configuration.logger.logLevel = .critical
       configuration.rebuildPolicy = .off
+      configuration.rebuildsInBackground = false
       return configuration
     }
   }
@@ -33,6 +34,10 @@ import VecDB
     }
   }
 
+  private static func step(_ database: Database) async throws -> Bool {
+    try await onThread { database.stepRebuilds() }
+  }
+
   @Test func operationsHaveSpans() async throws {
     let directory = try TemporaryDirectory()
     let tracer = InMemoryTracer()
@@ -44,11 +49,13 @@ import VecDB
     try await items.upsert(Self.records(2_000))
     _ = try items.search([Float](repeating: 0.5, count: 8), k: 5)
     try await database.checkpoint()
-    try await database.backup(to: directory.file("repository"))
+    _ = try await database.backup(
+      to: directory.file("repository"), options: BackupOptions(isLowPriority: false))
     var options = RebuildOptions(m: 12)
     options.gate.minimumRecall = 0
     options.gate.latencyFactor = 1_000_000
-    try await items.rebuild(options)
+    try await items.beginRebuild(options)
+    while try items.rebuildStatus().stage != .grace { _ = try await Self.step(database) }
     try await database.close()
     _ = try await Database.restore(
       from: directory.file("repository"), to: directory.file("copy"), configuration: configuration)

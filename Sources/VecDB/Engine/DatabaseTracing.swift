@@ -91,8 +91,8 @@ package struct DatabaseTracing: Sendable {
     let end = DefaultTracerClock.now
     let start = DefaultTracerClock.Timestamp(
       nanosecondsSinceEpoch: end.nanosecondsSinceEpoch - nanoseconds)
-    let span = tracer.startAnySpan(
-      "search \(collection)", at: start, context: .current ?? .topLevel, ofKind: .internal)
+    let span: any Span = tracer.startSpan(
+      "search \(collection)", context: .current ?? .topLevel, ofKind: .internal, at: start)
     describe(span, "search", collection)
     span.attributes["db.response.returned_rows"] = result.hits.count
     span.attributes["vecdb.search.k"] = k
@@ -116,7 +116,7 @@ package struct DatabaseTracing: Sendable {
     _ operation: String, _ collection: String?, _ parent: InstrumentationContext?,
     _ tracer: any Tracer
   ) -> any Span {
-    let span = tracer.startAnySpan(
+    let span: any Span = tracer.startSpan(
       collection.map { "\(operation) \($0)" } ?? operation, context: parent ?? .topLevel,
       ofKind: .internal)
     describe(span, operation, collection)

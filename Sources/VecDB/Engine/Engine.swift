@@ -36,6 +36,9 @@ final class Engine: @unchecked Sendable {
   let companions = Companions()
   var telemetry: Telemetry { shared.telemetry }
   let tracing: DatabaseTracing
+  /// A rebuild that cannot be ended although it costs too many slots.
+  let unboundRebuilds = RepeatedFailure(
+    "cannot end a rebuild that needs too many slots", level: .error)
   private let lock: any FileLock
   var clock: LogClock
   /// Milliseconds since 1970.
@@ -72,7 +75,7 @@ final class Engine: @unchecked Sendable {
   final class SharedState: Sendable {
     let catalog = Catalog()
     let figures = Guarded(Figures())
-    let telemetry = Telemetry()
+    let telemetry: Telemetry
     let lsn: Atomic<UInt64>
     let records: RecordStore
     /// Bytes of writes that wait for the writer.
@@ -83,7 +86,8 @@ final class Engine: @unchecked Sendable {
     let logMilliseconds = Atomic<Int64>(0)
     /// Whether nothing is written here but what is received from another node.
     let refusesWrites = Atomic(false)
-    init(lsn: UInt64, records: RecordStore) {
+    init(lsn: UInt64, records: RecordStore, _ configuration: DatabaseConfiguration) {
+      telemetry = Telemetry(configuration)
       self.lsn = Atomic(lsn)
       self.records = records
     }
@@ -108,7 +112,7 @@ final class Engine: @unchecked Sendable {
     self.clock = clock
     systemClock = configuration.clock ?? Self.nowMilliseconds
     syncer = LogSyncer(isBeside: fileSystem.sqliteVFSName == nil)
-    shared = SharedState(lsn: state.lsn, records: records)
+    shared = SharedState(lsn: state.lsn, records: records, configuration)
     shared.logMilliseconds.store(clock.lastMilliseconds, ordering: .relaxed)
     publish()
   }
@@ -128,7 +132,9 @@ final class Engine: @unchecked Sendable {
       try records.close()
       try log.close()
     } catch {
-      configuration.logger.error("closing failed: \(error)")
+      configuration.logger.error(
+        "cannot close the files",
+        metadata: ["path": "\(directory.path)", "error": "\(error)"])
     }
     lock.unlock()
   }
@@ -281,7 +287,9 @@ extension Engine {
     poison = error
     shared.poison.withLock { $0 = error }
     telemetry.poisoned()
-    configuration.logger.critical("\(error)")
+    configuration.logger.critical(
+      "a write failed, and no further one is accepted",
+      metadata: ["path": "\(directory.path)", "error": "\(error)"])
     return error
   }
 
