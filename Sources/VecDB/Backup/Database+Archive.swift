@@ -40,7 +40,8 @@ extension Database {
       switch outcome {
       case .failure(let failure):
         if waitsFor == nil {
-          engine.configuration.logger.error("archiving the log failed: \(failure)")
+          engine.configuration.logger.info(
+            "archiving the log waits", metadata: ["error": "\(failure)"])
           progress?(
             WorkProgress(
               stage: "archiving waits, and continues by itself: \(failure)", doneBytes: 0,

@@ -107,15 +107,19 @@ extension Database {
     from repository: String, to path: String, target: RestoreTarget, options: RestoreOptions,
     configuration: DatabaseConfiguration, fileSystem: any FileSystem, progress: ProgressHandler?
   ) async throws -> RestoreReport {
-    try await onCancellableBackground { cancellation in
-      try VecDBError.translating {
-        let source = try openSource(
-          repository, key: options.key ?? configuration.repositoryKey, fileSystem: fileSystem)
-        return try RestoreRun(
-          repository: source, path: path, files: fileSystem, options: options,
-          configuration: configuration, progress: progress, cancellation: cancellation
-        ).run(target)
+    try await DatabaseTracing(configuration, path: path).trace("restore") { span in
+      let report = try await onCancellableBackground { cancellation in
+        try VecDBError.translating {
+          let source = try openSource(
+            repository, key: options.key ?? configuration.repositoryKey, fileSystem: fileSystem)
+          return try RestoreRun(
+            repository: source, path: path, files: fileSystem, options: options,
+            configuration: configuration, progress: progress, cancellation: cancellation
+          ).run(target)
+        }
       }
+      span?.note("vecdb.lsn", Int64(clamping: report.lsn))
+      return report
     }
   }
 
@@ -154,7 +158,7 @@ extension Database {
     do {
       _ = try await Self.restore(
         from: repository, to: place, target: target, options: options,
-        configuration: DatabaseConfiguration(), fileSystem: files, progress: progress)
+        configuration: engine.configuration.alike, fileSystem: files, progress: progress)
       let copied = try await copyCollection(name, of: place, as: newName, progress)
       staging.discard()
       return copied
@@ -167,7 +171,7 @@ extension Database {
   private func copyCollection(
     _ name: String, of path: String, as newName: String, _ handler: ProgressHandler?
   ) async throws -> CollectionInfo {
-    var configuration = DatabaseConfiguration()
+    var configuration = engine.configuration.alike
     configuration.controlSocket = false
     configuration.createIfMissing = false
     configuration.checkpointOnClose = false
@@ -241,15 +245,17 @@ extension Database {
     key: (any RepositoryKey)? = nil, fileSystem files: any FileSystem, scratchDirectory: String,
     progress: ProgressHandler?
   ) async throws -> VerifyReport {
-    try await onCancellableBackground { cancellation in
+    // Made here, where the caller's logger is known.
+    let configuration = DatabaseConfiguration()
+    return try await onCancellableBackground { cancellation in
       try VecDBError.translating {
-        RestoreTrials.sweep(scratchDirectory, files)
+        RestoreTrials.sweep(scratchDirectory, files, configuration.logger)
         let source = try openSource(repository, key: key, fileSystem: files)
         let run = RepositoryVerification(source, progress: progress, cancellation: cancellation)
         var report = try run.run()
         let trials = RestoreTrials(
-          source, files: files, scratchDirectory: scratchDirectory, progress: progress,
-          cancellation: cancellation)
+          source, files: files, scratchDirectory: scratchDirectory, configuration: configuration,
+          progress: progress, cancellation: cancellation)
         if verification == .full, report.problems.isEmpty, report.restorePoints > 0 {
           try trials.restore(.latest, "the newest restore point", &report)
         }

@@ -117,7 +117,8 @@ extension Database {
       companions.add(server)
     } catch {
       engine.configuration.logger.warning(
-        "other processes cannot reach this database: \(VecDBError(wrapping: error))")
+        "other processes cannot reach this database",
+        metadata: ["path": "\(path)", "error": "\(VecDBError(wrapping: error))"])
     }
   }
 

@@ -1,4 +1,6 @@
 import Logging
+import Metrics
+import Tracing
 
 /// Options for opening a database.
 public struct DatabaseConfiguration: Sendable {
@@ -69,7 +71,36 @@ public struct DatabaseConfiguration: Sendable {
   package var clock: (@Sendable () -> Int64)?
   /// The place of this copy; nil: see `CopyPlace`.
   package var copyPlace: [UInt8]?
-  public var logger = Logger(label: "vecdb")
+  /// Gets what only the database can tell; what a call throws or returns is not logged. Messages are
+  /// constant, and what they are about is in the metadata. Default: `Logger.current` where the
+  /// configuration is made.
+  public var logger = Logger.current
+  /// Makes the metrics of the database; see <doc:MetricsReference>. Default: the factory that is
+  /// active where the configuration is made, which is that of `MetricsSystem` or of
+  /// `withMetricsFactory`.
+  public var metricsFactory: any MetricsFactory = MetricsSystem.factory
+  /// Names and values that every metric of the database carries, such as `("database", "photos")`
+  /// where a process has several databases open. Default: none.
+  public var metricsDimensions: [(String, String)] = []
+  /// Gets a span for each opening, commit group, checkpoint, backup, restore, rebuild and slow search.
+  /// Default: the tracer that is active where the configuration is made, which is that of
+  /// `InstrumentationSystem` or of `withTracer`. Without one, nothing is measured for it.
+  public var tracer: any Tracer = InstrumentationSystem.tracer
+  /// Only searches that take at least this long get a span, since a span costs more than a search;
+  /// zero gives every search one. Default 10 ms.
+  public var slowSearch = Duration.milliseconds(10)
 
+  /// A configuration with the defaults.
   public init() {}
+
+  /// The defaults, with the same logger, tracer and metrics.
+  package var alike: DatabaseConfiguration {
+    var other = DatabaseConfiguration()
+    other.logger = logger
+    other.tracer = tracer
+    other.slowSearch = slowSearch
+    other.metricsFactory = metricsFactory
+    other.metricsDimensions = metricsDimensions
+    return other
+  }
 }

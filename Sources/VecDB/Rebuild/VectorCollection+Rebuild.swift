@@ -242,8 +242,12 @@ extension VectorCollection {
         RebuildBatch.rollback(reason: reason).encode(runtime.header(state.number))
       ])
       engine.telemetry.rolledBack()
-      engine.configuration.logger.warning(
-        "'\(runtime.definition.name)' was rolled back to generation \(state.previous): \(reason)")
+      engine.configuration.logger.info(
+        "a rebuild was rolled back",
+        metadata: [
+          "collection": "\(runtime.definition.name)", "generation": "\(state.previous)",
+          "reason": "\(reason)",
+        ])
       return engine.receipt
     }
     database.returnSpaceOfRebuildInBackground()
@@ -272,7 +276,9 @@ extension Database {
     let logger = engine.configuration.logger
     DispatchQueue.global(qos: .utility).async {
       do { try runner.returnSpace() } catch {
-        logger.warning("a later checkpoint will free the space of a generation: \(error)")
+        logger.info(
+          "a later checkpoint will free the space of a generation",
+          metadata: ["error": "\(error)"])
       }
     }
   }

@@ -44,6 +44,18 @@ extension ReplicationNode {
   public func promote(
     planned: Bool = false, force: Bool = false, timeoutMilliseconds: Int = 3_000
   ) async throws -> PromotionReport {
+    try await DatabaseTracing(configuration, path: path).trace("promotion") { span in
+      let report = try await becomePrimary(planned, force, timeoutMilliseconds)
+      span?.note("vecdb.lsn", Int64(clamping: report.lsn))
+      span?.note("vecdb.promotion.epoch", Int64(clamping: report.newEpoch))
+      span?.note("vecdb.promotion.loss", report.loss)
+      return report
+    }
+  }
+
+  private func becomePrimary(
+    _ planned: Bool, _ force: Bool, _ timeoutMilliseconds: Int
+  ) async throws -> PromotionReport {
     let started = ContinuousClock.now
     guard role == .follower else {
       throw VecDBError(
@@ -86,7 +98,8 @@ extension ReplicationNode {
       var report = try await begin(opened, certificate, started: started)
       // Search goes on meanwhile; whoever promoted must know how good it is.
       do { report.findings = try await Self.findings(in: database) } catch {
-        options.logger.warning("cannot measure the recall of this copy: \(error)")
+        options.logger.info(
+          "cannot measure the recall of this copy", metadata: ["error": "\(error)"])
       }
       return report
     } catch {
@@ -172,9 +185,11 @@ extension ReplicationNode {
     report.acknowledgement =
       policy.isAsynchronous
       ? "asynchronous" : "waits for \(policy.needed) of \(policy.members.joined(separator: ", "))"
-    options.logger.notice(
-      "primary of epoch \(epoch.counter) from LSN \(certificate.position.lsn); loss: \(report.loss)"
-    )
+    options.logger.info(
+      "this node is the primary now",
+      metadata: [
+        "epoch": "\(epoch.counter)", "lsn": "\(certificate.position.lsn)", "loss": "\(report.loss)",
+      ])
     return report
   }
 
@@ -196,7 +211,10 @@ extension ReplicationNode {
         record.resumeIfFree(database.logIdentity)
         return true
       }
-    } catch { options.logger.error("cannot record that this node gave up an epoch: \(error)") }
+    } catch {
+      options.logger.error(
+        "cannot record that this node gave up an epoch", metadata: ["error": "\(error)"])
+    }
     for peer in options.peers {
       Task { [weak self, transport, options] in
         // Who is not reached now asks when it is back.
@@ -211,7 +229,9 @@ extension ReplicationNode {
             }
             return
           } catch {
-            options.logger.info("cannot tell \(peer) that this node gave up an epoch: \(error)")
+            options.logger.debug(
+              "cannot tell a peer that this node gave up an epoch",
+              metadata: ["peer": "\(peer)", "error": "\(error)"])
           }
         }
       }
@@ -276,11 +296,16 @@ extension ReplicationNode {
                   message, timeoutMilliseconds: timeoutMilliseconds)
                 guard case .promise(let promise) = answer else { return }
                 if let text = PeerNames.mismatch(promise.name, connection.certifiedNames) {
-                  options.logger.warning("the answer of \(peer) does not count: \(text)")
+                  options.logger.info(
+                    "an answer does not count",
+                    metadata: ["peer": "\(peer)", "reason": "\(text)"])
                 } else {
                   continuation.yield(promise)
                 }
-              } catch { options.logger.info("cannot ask \(peer): \(error)") }
+              } catch {
+                options.logger.debug(
+                  "cannot ask a peer", metadata: ["peer": "\(peer)", "error": "\(error)"])
+              }
             }
           }
         }

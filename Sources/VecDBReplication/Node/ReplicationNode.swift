@@ -36,6 +36,7 @@ public final class ReplicationNode: @unchecked Sendable {
   let generator = Guarded(SystemRandomNumberGenerator())
   /// Changes of the record go through it.
   let turnstile = Turnstile()
+  let unopened = RepeatedFailure("cannot open the database again", level: .error)
   /// What attempts to fetch a copy have left.
   let partial: PartialCopies
 
@@ -195,7 +196,9 @@ public final class ReplicationNode: @unchecked Sendable {
       partial.release()
       try await state.withLock({ $0.channel })?.close().get()
       try await closeDatabase()
-    } catch { options.logger.error("closing failed: \(error)") }
+    } catch {
+      options.logger.info("cannot close what did not start", metadata: ["error": "\(error)"])
+    }
   }
 
   /// Stops following and serving and closes the database.
@@ -207,7 +210,7 @@ public final class ReplicationNode: @unchecked Sendable {
     snapshot?.close()
     timer?.cancel()
     do { try await channel?.close().get() } catch {
-      options.logger.info("the listener was closed already")
+      options.logger.debug("the listener was closed already")
     }
     loop?.cancel()
     await loop?.value

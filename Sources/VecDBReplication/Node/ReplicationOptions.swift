@@ -83,7 +83,8 @@ public struct ReplicationOptions: Sendable {
   public var windowBytes = 32 << 20
   /// Connections that are served at a time.
   public var connectionsMaximum = 64
-  public var logger = Logger(label: "vecdb.replication")
+  /// Gets what only the node can tell. Default: `Logger.current` where the options are made.
+  public var logger = Logger.current
   package var limits = SessionLimits()
 
   public init(
