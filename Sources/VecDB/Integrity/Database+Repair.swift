@@ -14,7 +14,8 @@ public struct RepairReport: Sendable, Hashable, Codable {
   public var fetchedBytes: Int
   /// The check at the end; nil if the database could not be opened.
   public var check: CheckReport?
-  public var seconds: Double
+  public var duration: Duration { Duration(inSeconds: seconds) }
+  package var seconds: Double
 }
 
 extension Database {

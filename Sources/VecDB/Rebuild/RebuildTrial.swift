@@ -35,11 +35,13 @@ public struct RebuildTrialReport: Sendable, Hashable, Codable {
     public var isCurrent: Bool
     public var recall: Double
     /// Median time of a search, in microseconds.
-    public var microseconds: Double
+    public var searchTime: Duration { Duration(inSeconds: microseconds / 1e6) }
+    package var microseconds: Double
     /// Bytes of the index arrays.
     public var indexBytes: Int
     /// Time to build it, in seconds; 0 for the one that serves.
-    public var buildSeconds: Double
+    public var buildTime: Duration { Duration(inSeconds: buildSeconds) }
+    package var buildSeconds: Double
   }
 
   public var collection: String

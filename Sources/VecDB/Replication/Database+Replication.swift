@@ -202,9 +202,9 @@ extension Database {
   ///
   /// - Throws: `notReached` after the timeout, and says how far this copy is.
   public func waitUntilSearchable(
-    minimumLSN: UInt64, timeoutMilliseconds: Int = 5_000
+    minimumLSN: UInt64, timeout: Duration = .seconds(5)
   ) async throws {
-    let deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
+    let deadline = ContinuousClock.now + min(timeout, .seconds(1 << 40))
     while lsn < minimumLSN {
       try requireOpen()
       guard ContinuousClock.now < deadline else {

@@ -19,7 +19,7 @@ import VecDB
 /// | `/metrics` | Prometheus text |
 public final class StatusServer: Sendable {
   /// A follower that is further behind is not ready.
-  public static let defaultReadyLagSeconds = 10.0
+  public static let defaultReadyLag = Duration.seconds(10)
   private static let connectionsMaximum = 64
 
   private let channel: any Channel
@@ -30,7 +30,7 @@ public final class StatusServer: Sendable {
   public static func start(
     _ node: ReplicationNode, at address: NodeAddress,
     protection: StatusProtection = .loopback,
-    readyLagSeconds: Double = StatusServer.defaultReadyLagSeconds
+    readyLag: Duration = StatusServer.defaultReadyLag
   ) async throws -> StatusServer {
     try protection.require(address)
     let limiter = ConnectionLimiter(
@@ -51,7 +51,8 @@ public final class StatusServer: Sendable {
           try operations.addHandler(IdleStateHandler(allTimeout: .seconds(10)))
           try operations.configureHTTPServerPipeline(withErrorHandling: true)
           try operations.addHandler(
-            StatusHandler(node: node, protection: protection, readyLagSeconds: readyLagSeconds))
+            StatusHandler(
+              node: node, protection: protection, readyLagSeconds: readyLag.inSeconds))
         }
       }
       .bind(listening: address)
