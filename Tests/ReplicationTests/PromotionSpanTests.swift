@@ -18,7 +18,9 @@ import VecDBReplication
         configuration: withTracer(tracer) { Fixture.configuration })
       try await Fixture.eventually("the copy") { await Fixture.isEqual(primary, replica) }
       // The primary writes on, so nobody can say that nothing is lost.
-      await #expect(throws: VecDBError.self) { try await replica.promote(timeout: .milliseconds(300)) }
+      await #expect(throws: VecDBError.self) {
+        try await replica.promote(timeout: .milliseconds(300))
+      }
       let report = try await replica.promote(planned: true)
       let spans = tracer.finishedSpans.filter { $0.operationName == "promotion" }
       #expect(spans.count == 2)

@@ -218,9 +218,11 @@ extension Database {
     repository: String, keeping policy: RetentionPolicy, grace: Duration = .seconds(86_400),
     dryRun: Bool = false, force: Bool = false, key: (any RepositoryKey)? = nil
   ) async throws -> PruneReport {
-    try await prune(
-      repository: repository, keeping: policy, graceSeconds: grace.wholeSeconds, dryRun: dryRun,
-      force: force, key: key, nowMilliseconds: Engine.nowMilliseconds())
+    try await VecDBError.translating {
+      try await prune(
+        repository: repository, keeping: policy, graceSeconds: grace.wholeSeconds, dryRun: dryRun,
+        force: force, key: key, nowMilliseconds: Engine.nowMilliseconds())
+    }
   }
 
   private static func milliseconds(_ seconds: Int) -> Int64 {

@@ -279,7 +279,9 @@ final class RestoreRun {
 
   private func noteOmitted(_ frame: LogFrame, _ target: RestoreTarget) {
     if omitted.from == nil { omitted.from = frame.timeMilliseconds }
-    if case .time(let time) = target, frame.timeMilliseconds <= time.milliseconds { omitted.notLater += 1 }
+    if case .time(let time) = target, frame.timeMilliseconds <= time.milliseconds {
+      omitted.notLater += 1
+    }
   }
 
   /// Applies a batch; one of a collection that is not wanted only moves the position on.

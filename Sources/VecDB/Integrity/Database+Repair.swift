@@ -36,8 +36,10 @@ extension Database {
     at path: String, from repository: String? = nil,
     configuration: DatabaseConfiguration = DatabaseConfiguration()
   ) async throws -> RepairReport {
-    try await repair(
-      at: path, from: repository, fileSystem: PosixFileSystem(), configuration: configuration)
+    try await VecDBError.translating {
+      try await repair(
+        at: path, from: repository, fileSystem: PosixFileSystem(), configuration: configuration)
+    }
   }
 
   package static func repair(

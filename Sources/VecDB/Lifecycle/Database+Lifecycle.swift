@@ -21,17 +21,19 @@ extension Database {
   public static func open(
     at path: String, configuration: DatabaseConfiguration = DatabaseConfiguration()
   ) async throws -> Database {
-    let giveUp = ContinuousClock.now + BriefOwners.patience
-    return try await VecDBError.translating {
-      while true {
-        try Task.checkCancellation()
-        do {
-          return try await onOwnThread(
-            DatabaseTracing.carrying { try openNow(at: path, configuration: configuration) })
-        } catch let error as VecDBError
-          where error.code == .locked && BriefOwners.holds(error.message)
-          && ContinuousClock.now < giveUp
-        { try await Task.sleep(nanoseconds: BriefOwners.pauseNanoseconds) }
+    try await VecDBError.translating {
+      let giveUp = ContinuousClock.now + BriefOwners.patience
+      return try await VecDBError.translating {
+        while true {
+          try Task.checkCancellation()
+          do {
+            return try await onOwnThread(
+              DatabaseTracing.carrying { try openNow(at: path, configuration: configuration) })
+          } catch let error as VecDBError
+            where error.code == .locked && BriefOwners.holds(error.message)
+            && ContinuousClock.now < giveUp
+          { try await Task.sleep(nanoseconds: BriefOwners.pauseNanoseconds) }
+        }
       }
     }
   }
@@ -100,22 +102,24 @@ extension Database {
   /// ``DatabaseConfiguration/checkpointOnClose``), and closes the files. Further calls throw `closed`;
   /// closing twice is fine.
   public func close() async throws {
-    guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }
-    try await endWork()
-    let failure = Guarded<VecDBError?>(nil)
-    await writer.close { engine in
-      do {
-        engine.awaitCheckpoint()
-        if engine.poison == nil, engine.configuration.checkpointOnClose {
-          engine.maintainer.finish(engine, within: engine.configuration.maintenanceOnClose)
-          _ = try engine.checkpointNow()
+    try await VecDBError.translating {
+      guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }
+      try await endWork()
+      let failure = Guarded<VecDBError?>(nil)
+      await writer.close { engine in
+        do {
+          engine.awaitCheckpoint()
+          if engine.poison == nil, engine.configuration.checkpointOnClose {
+            engine.maintainer.finish(engine, within: engine.configuration.maintenanceOnClose)
+            _ = try engine.checkpointNow()
+          }
+        } catch {
+          failure.withLock { $0 = VecDBError(wrapping: error) }
         }
-      } catch {
-        failure.withLock { $0 = VecDBError(wrapping: error) }
+        engine.shutDown()
       }
-      engine.shutDown()
+      if let failure = failure.withLock({ $0 }) { throw failure }
     }
-    if let failure = failure.withLock({ $0 }) { throw failure }
   }
 
   /// Ends everything but searches, for a copy whose place another one is about to take: nothing in

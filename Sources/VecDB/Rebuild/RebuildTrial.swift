@@ -65,17 +65,19 @@ extension VectorCollection {
     _ alternatives: [RebuildAlternative], options: RebuildOptions = RebuildOptions(),
     progress: ProgressHandler? = nil
   ) async throws -> RebuildTrialReport {
-    try VecDBError.translating { try requireUsable() }
-    try options.requireValid(at: name)
-    let cancellation = Cancellation()
-    return try await withTaskCancellationHandler {
-      try await onBackground { [self] in
-        try RebuildTrial(
-          collection: runtime, options: options, cancellation: cancellation, progress: progress
-        ).run(alternatives)
+    try await VecDBError.translating {
+      try VecDBError.translating { try requireUsable() }
+      try options.requireValid(at: name)
+      let cancellation = Cancellation()
+      return try await withTaskCancellationHandler {
+        try await onBackground { [self] in
+          try RebuildTrial(
+            collection: runtime, options: options, cancellation: cancellation, progress: progress
+          ).run(alternatives)
+        }
+      } onCancel: {
+        cancellation.cancel()
       }
-    } onCancel: {
-      cancellation.cancel()
     }
   }
 }

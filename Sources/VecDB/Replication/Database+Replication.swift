@@ -204,15 +204,17 @@ extension Database {
   public func waitUntilSearchable(
     minimumLSN: UInt64, timeout: Duration = .seconds(5)
   ) async throws {
-    let deadline = ContinuousClock.now + min(timeout, .seconds(1 << 40))
-    while lsn < minimumLSN {
-      try requireOpen()
-      guard ContinuousClock.now < deadline else {
-        throw VecDBError(
-          .notReached, "LSN \(minimumLSN) is not searchable here yet; this copy is at LSN \(lsn)",
-          at: path, remedy: "Wait longer, or ask the primary.")
+    try await VecDBError.translating {
+      let deadline = ContinuousClock.now + min(timeout, .seconds(1 << 40))
+      while lsn < minimumLSN {
+        try requireOpen()
+        guard ContinuousClock.now < deadline else {
+          throw VecDBError(
+            .notReached, "LSN \(minimumLSN) is not searchable here yet; this copy is at LSN \(lsn)",
+            at: path, remedy: "Wait longer, or ask the primary.")
+        }
+        try await Task.sleep(nanoseconds: 1_000_000)
       }
-      try await Task.sleep(nanoseconds: 1_000_000)
     }
   }
 }

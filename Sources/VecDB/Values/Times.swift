@@ -7,7 +7,8 @@ extension Duration {
     let (seconds, attoseconds) = components
     let (product, overflows) = seconds.multipliedReportingOverflow(by: 1_000)
     guard !overflows else { return seconds < 0 ? .min : .max }
-    let rest = (attoseconds + (attoseconds < 0 ? -1 : 1) * 500_000_000_000_000) / 1_000_000_000_000_000
+    let rest =
+      (attoseconds + (attoseconds < 0 ? -1 : 1) * 500_000_000_000_000) / 1_000_000_000_000_000
     let (sum, tooFar) = product.addingReportingOverflow(rest)
     return tooFar ? (seconds < 0 ? .min : .max) : Int(clamping: sum)
   }

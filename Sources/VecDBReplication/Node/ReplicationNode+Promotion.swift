@@ -45,12 +45,14 @@ extension ReplicationNode {
   public func promote(
     planned: Bool = false, force: Bool = false, timeout: Duration = .seconds(3)
   ) async throws -> PromotionReport {
-    try await DatabaseTracing(configuration, path: path).trace("promotion") { span in
-      let report = try await becomePrimary(planned, force, timeout.wholeMilliseconds)
-      span?.note("vecdb.lsn", Int64(clamping: report.lsn))
-      span?.note("vecdb.promotion.epoch", Int64(clamping: report.newEpoch))
-      span?.note("vecdb.promotion.loss", report.loss)
-      return report
+    try await VecDBError.translating {
+      try await DatabaseTracing(configuration, path: path).trace("promotion") { span in
+        let report = try await becomePrimary(planned, force, timeout.wholeMilliseconds)
+        span?.note("vecdb.lsn", Int64(clamping: report.lsn))
+        span?.note("vecdb.promotion.epoch", Int64(clamping: report.newEpoch))
+        span?.note("vecdb.promotion.loss", report.loss)
+        return report
+      }
     }
   }
 
