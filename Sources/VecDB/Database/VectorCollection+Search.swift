@@ -59,7 +59,7 @@ extension VectorCollection {
   ) async throws -> SearchResult {
     try await VecDBError.translating {
       try await SearchThreads.shared.run(
-        DatabaseTracing.carrying { try self.search(vector.span, k: k, options: options) })
+        database.engine.tracing.carrying { try self.search(vector.span, k: k, options: options) })
     }
   }
 

@@ -21,19 +21,18 @@ extension Database {
   public static func open(
     at path: String, configuration: DatabaseConfiguration = DatabaseConfiguration()
   ) async throws -> Database {
-    try await VecDBError.translating {
-      let giveUp = ContinuousClock.now + BriefOwners.patience
-      return try await VecDBError.translating {
-        while true {
-          try Task.checkCancellation()
-          do {
-            return try await onOwnThread(
-              DatabaseTracing.carrying { try openNow(at: path, configuration: configuration) })
-          } catch let error as VecDBError
-            where error.code == .locked && BriefOwners.holds(error.message)
-            && ContinuousClock.now < giveUp
-          { try await Task.sleep(nanoseconds: BriefOwners.pauseNanoseconds) }
-        }
+    let giveUp = ContinuousClock.now + BriefOwners.patience
+    let tracing = DatabaseTracing(configuration, path: path)
+    return try await VecDBError.translating {
+      while true {
+        try Task.checkCancellation()
+        do {
+          return try await onOwnThread(
+            tracing.carrying { try openNow(at: path, configuration: configuration) })
+        } catch let error as VecDBError
+          where error.code == .locked && BriefOwners.holds(error.message)
+          && ContinuousClock.now < giveUp
+        { try await Task.sleep(nanoseconds: BriefOwners.pauseNanoseconds) }
       }
     }
   }

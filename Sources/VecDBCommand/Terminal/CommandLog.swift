@@ -5,7 +5,8 @@ import Logging
 enum CommandLog {
   static func logger(_ level: Logger.Level, of label: String = "vecdb") -> Logger {
     var logger = Logger(label: label) { StreamLogHandler.standardError(label: $0) }
-    logger.logLevel = EnvironmentOption.logLevel.value.flatMap(Logger.Level.init) ?? level
+    logger.logLevel =
+      EnvironmentOption.logLevel.value.flatMap { Logger.Level(rawValue: $0) } ?? level
     return logger
   }
 }
