@@ -98,7 +98,7 @@
       #expect(
         options.acknowledgement
           == AcknowledgementOptions(
-            replicas: ["b", "c"], needed: 2, maximumLag: 4, timeoutMilliseconds: 77,
+            replicas: ["b", "c"], needed: 2, maximumLag: 4, timeout: .milliseconds(77),
             degrades: true))
       let waiting = try ReplicationOptions(
         config: Self.reader([

@@ -111,7 +111,7 @@
         let service = DatabaseService(at: path + "/db", configuration: Self.configuration)
         let archive = ArchiveService(
           service,
-          options: ArchiveOptions(repository: path + "/repository", intervalMilliseconds: 3_600_000)
+          options: ArchiveOptions(repository: path + "/repository", interval: .seconds(3_600))
         )
         var logger = Logger(label: "services")
         logger.logLevel = .critical

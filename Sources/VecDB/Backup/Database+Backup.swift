@@ -18,13 +18,15 @@ extension Database {
     to repository: String, options: BackupOptions = BackupOptions(),
     progress: ProgressHandler? = nil
   ) async throws -> BackupReport {
-    try requireOpen()
-    return try await engine.tracing.trace("backup") { span in
-      let report = try await publish(to: repository, options, progress)
-      span?.note("vecdb.lsn", Int64(clamping: report.lsn))
-      span?.note("vecdb.backup.new_blocks", report.newBlocks)
-      span?.note("vecdb.backup.new_bytes", report.newBytes)
-      return report
+    try await VecDBError.translating {
+      try requireOpen()
+      return try await engine.tracing.trace("backup") { span in
+        let report = try await publish(to: repository, options, progress)
+        span?.note("vecdb.lsn", Int64(clamping: report.lsn))
+        span?.note("vecdb.backup.new_blocks", report.newBlocks)
+        span?.note("vecdb.backup.new_bytes", report.newBytes)
+        return report
+      }
     }
   }
 

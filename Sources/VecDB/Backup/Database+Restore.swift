@@ -72,9 +72,11 @@ extension Database {
     options: RestoreOptions, configuration: DatabaseConfiguration = DatabaseConfiguration(),
     progress: ProgressHandler? = nil
   ) async throws -> RestoreReport {
-    try await restore(
-      from: repository, to: path, target: target, options: options, configuration: configuration,
-      fileSystem: PosixFileSystem(), progress: progress)
+    try await VecDBError.translating {
+      try await restore(
+        from: repository, to: path, target: target, options: options, configuration: configuration,
+        fileSystem: PosixFileSystem(), progress: progress)
+    }
   }
 
   /// As above, with a stated verification and nothing else out of the ordinary.
@@ -84,11 +86,13 @@ extension Database {
     configuration: DatabaseConfiguration = DatabaseConfiguration(),
     progress: ProgressHandler? = nil
   ) async throws -> RestoreReport {
-    var options = RestoreOptions()
-    options.verification = verification
-    return try await restore(
-      from: repository, to: path, target: target, options: options, configuration: configuration,
-      progress: progress)
+    try await VecDBError.translating {
+      var options = RestoreOptions()
+      options.verification = verification
+      return try await restore(
+        from: repository, to: path, target: target, options: options, configuration: configuration,
+        progress: progress)
+    }
   }
 
   package static func restore(
@@ -139,32 +143,34 @@ extension Database {
     _ name: String, as newName: String, from repository: String, target: RestoreTarget = .latest,
     key: (any RepositoryKey)? = nil, progress: ProgressHandler? = nil
   ) async throws -> CollectionInfo {
-    try requireOpen()
-    guard catalog.find(newName) == nil else {
-      throw VecDBError(
-        .alreadyExists, "there is already a collection of that name", at: newName,
-        remedy: "Choose another name, or drop it first.")
-    }
-    let files = engine.fileSystem
-    let staging = try await onBackground { [path, engine] in
-      try VecDBError.translating {
-        try StagingDirectory(for: path, .collection, files, engine.configuration.logger)
+    try await VecDBError.translating {
+      try requireOpen()
+      guard catalog.find(newName) == nil else {
+        throw VecDBError(
+          .alreadyExists, "there is already a collection of that name", at: newName,
+          remedy: "Choose another name, or drop it first.")
       }
-    }
-    let place = staging.path + "/copy"
-    var options = RestoreOptions()
-    options.collections = [name]
-    options.key = key ?? engine.configuration.repositoryKey
-    do {
-      _ = try await Self.restore(
-        from: repository, to: place, target: target, options: options,
-        configuration: engine.configuration.alike, fileSystem: files, progress: progress)
-      let copied = try await copyCollection(name, of: place, as: newName, progress)
-      staging.discard()
-      return copied
-    } catch {
-      staging.discard()
-      throw error
+      let files = engine.fileSystem
+      let staging = try await onBackground { [path, engine] in
+        try VecDBError.translating {
+          try StagingDirectory(for: path, .collection, files, engine.configuration.logger)
+        }
+      }
+      let place = staging.path + "/copy"
+      var options = RestoreOptions()
+      options.collections = [name]
+      options.key = key ?? engine.configuration.repositoryKey
+      do {
+        _ = try await Self.restore(
+          from: repository, to: place, target: target, options: options,
+          configuration: engine.configuration.alike, fileSystem: files, progress: progress)
+        let copied = try await copyCollection(name, of: place, as: newName, progress)
+        staging.discard()
+        return copied
+      } catch {
+        staging.discard()
+        throw error
+      }
     }
   }
 
@@ -234,10 +240,13 @@ extension Database {
     repository: String, verification: RestoreVerification = .full, samples: Int = 0,
     key: (any RepositoryKey)? = nil, progress: ProgressHandler? = nil
   ) async throws -> VerifyReport {
-    try await verify(
-      repository: repository, verification: verification, samples: samples, key: key,
-      fileSystem: PosixFileSystem(), scratchDirectory: FileManager.default.temporaryDirectory.path,
-      progress: progress)
+    try await VecDBError.translating {
+      try await verify(
+        repository: repository, verification: verification, samples: samples, key: key,
+        fileSystem: PosixFileSystem(),
+        scratchDirectory: FileManager.default.temporaryDirectory.path,
+        progress: progress)
+    }
   }
 
   package static func verify(

@@ -57,8 +57,10 @@ extension VectorCollection {
   public func nearest(
     _ vector: [Float], k: Int = 10, options: SearchOptions = SearchOptions()
   ) async throws -> SearchResult {
-    try await SearchThreads.shared.run(
-      DatabaseTracing.carrying { try self.search(vector.span, k: k, options: options) })
+    try await VecDBError.translating {
+      try await SearchThreads.shared.run(
+        database.engine.tracing.carrying { try self.search(vector.span, k: k, options: options) })
+    }
   }
 
   private func answer(

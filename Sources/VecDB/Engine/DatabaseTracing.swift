@@ -105,10 +105,10 @@ package struct DatabaseTracing: Sendable {
   }
 
   /// Runs `body`, on whatever thread, with the caller's span as the present one.
-  package static func carrying<Value>(
+  func carrying<Value>(
     _ body: @escaping @Sendable () throws -> Value
   ) -> @Sendable () throws -> Value {
-    guard let caller = InstrumentationContext.current else { return body }
+    guard let caller else { return body }
     return { try InstrumentationContext.$current.withValue(caller, operation: body) }
   }
 

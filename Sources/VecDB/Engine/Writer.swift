@@ -152,13 +152,4 @@ final class Writer: Sendable {
 extension VecDBError {
   static let databaseClosed = VecDBError(
     .closed, "the database is closed", remedy: "Open it again.")
-
-  /// Runs `body` and turns errors of the modules below into `VecDBError`.
-  package static func translating<Value>(_ body: () throws -> Value) throws -> Value {
-    do {
-      return try body()
-    } catch {
-      throw VecDBError(wrapping: error)
-    }
-  }
 }

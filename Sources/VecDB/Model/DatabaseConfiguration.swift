@@ -13,7 +13,11 @@ public struct DatabaseConfiguration: Sendable {
   /// long. If writing a checkpoint takes more than a quarter of this time, the limit is four times
   /// the writing time, but at most four times this value: otherwise a large import would mostly
   /// write checkpoints. Default 500 ms.
-  public var checkpointReplayMilliseconds = 500
+  public var checkpointReplay: Duration {
+    get { .milliseconds(checkpointReplayMilliseconds) }
+    set { checkpointReplayMilliseconds = newValue.wholeMilliseconds }
+  }
+  package var checkpointReplayMilliseconds = 500
   /// vecdb starts a checkpoint when the log since the last one has this many bytes. Default 256
   /// MiB.
   public var checkpointLogBytes = 256 << 20
@@ -23,7 +27,11 @@ public struct DatabaseConfiguration: Sendable {
   /// Default 64 MiB.
   public var writeQueueBytes = 64 << 20
   /// How long a write waits for room in the queue before it fails with `overloaded`. Default 30 s.
-  public var writeQueueTimeoutMilliseconds = 30_000
+  public var writeQueueTimeout: Duration {
+    get { .milliseconds(writeQueueTimeoutMilliseconds) }
+    set { writeQueueTimeoutMilliseconds = newValue.wholeMilliseconds }
+  }
+  package var writeQueueTimeoutMilliseconds = 30_000
   /// Size at which the log begins a new segment. Default 64 MiB.
   public var logSegmentBytes = 64 << 20
   /// Listen on `control.sock` in the database's directory, so that `vecdb backup`, `checkpoint`,
@@ -61,7 +69,11 @@ public struct DatabaseConfiguration: Sendable {
   /// turns the scrub off. It runs at the lowest priority. Default 16 MiB, about 2 % of a core.
   public var scrubBytesPerSecond: Int? = 16 << 20
   /// A pass of the scrub begins at least this long after the last one began. Default a day.
-  public var scrubIntervalSeconds = 86_400
+  public var scrubInterval: Duration {
+    get { .seconds(scrubIntervalSeconds) }
+    set { scrubIntervalSeconds = newValue.wholeSeconds }
+  }
+  package var scrubIntervalSeconds = 86_400
   /// Numbers of dead slots at which vecdb ends a rebuild, and its grace period; nil: see
   /// `RebuildBound`.
   package var rebuildDeadSlots: Int?

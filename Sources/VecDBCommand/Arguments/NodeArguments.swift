@@ -139,7 +139,7 @@ struct AcknowledgementArguments: ParsableArguments {
     return replicas.map {
       AcknowledgementOptions(
         replicas: $0.split(separator: ",").map(String.init), needed: needed, maximumLag: maxLag,
-        timeoutMilliseconds: ackTimeout, degrades: onTimeout == .degrade)
+        timeout: .milliseconds(ackTimeout), degrades: onTimeout == .degrade)
     }
   }
 }

@@ -20,7 +20,8 @@ public struct PromotionReport: Sendable, Hashable, Codable {
   public var chain: String
   /// The nodes that bound themselves to the new epoch, beside this one.
   public var heard: [String]
-  public var seconds: Double
+  public var duration: Duration { Duration(inSeconds: seconds) }
+  package var seconds: Double
   /// When the new primary acknowledges writes; nil from a node of an older version.
   public var acknowledgement: String?
   /// Indexes that find too little, a sentence each; see ``CollectionHealth/finding``. Measured after
@@ -42,14 +43,16 @@ extension ReplicationNode {
   /// - Throws: `notReached` if another node has more, naming it, if it cannot be proven that
   ///   nothing is lost, or if a higher epoch is known.
   public func promote(
-    planned: Bool = false, force: Bool = false, timeoutMilliseconds: Int = 3_000
+    planned: Bool = false, force: Bool = false, timeout: Duration = .seconds(3)
   ) async throws -> PromotionReport {
-    try await DatabaseTracing(configuration, path: path).trace("promotion") { span in
-      let report = try await becomePrimary(planned, force, timeoutMilliseconds)
-      span?.note("vecdb.lsn", Int64(clamping: report.lsn))
-      span?.note("vecdb.promotion.epoch", Int64(clamping: report.newEpoch))
-      span?.note("vecdb.promotion.loss", report.loss)
-      return report
+    try await VecDBError.translating {
+      try await DatabaseTracing(configuration, path: path).trace("promotion") { span in
+        let report = try await becomePrimary(planned, force, timeout.wholeMilliseconds)
+        span?.note("vecdb.lsn", Int64(clamping: report.lsn))
+        span?.note("vecdb.promotion.epoch", Int64(clamping: report.newEpoch))
+        span?.note("vecdb.promotion.loss", report.loss)
+        return report
+      }
     }
   }
 
