@@ -71,6 +71,7 @@ let package = Package(
     .library(name: "VecDBReplicationTLS", targets: ["VecDBReplicationTLS"]),
     .library(name: "VecDBConfiguration", targets: ["VecDBConfiguration"]),
     .library(name: "VecDBService", targets: ["VecDBService"]),
+    .library(name: "VecDBObjectStore", targets: ["VecDBObjectStore"]),
   ],
   traits: [
     .trait(
@@ -85,6 +86,9 @@ let package = Package(
     .trait(
       name: "TLS",
       description: "TLS between nodes: VecDBReplicationTLS, and the command's --tls-cert."),
+    .trait(
+      name: "S3",
+      description: "Repositories in object stores, s3://bucket/prefix, by VecDBObjectStore."),
   ],
   dependencies: exampleDependencies + [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -96,6 +100,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
   ],
   targets: kernelTargets + fuzzTargets + exampleTargets + [
     .systemLibrary(
@@ -168,10 +173,22 @@ let package = Package(
           name: "ServiceLifecycle", package: "swift-service-lifecycle",
           condition: .when(traits: ["Service"])),
       ]),
+    // Without the trait it has no client, so that nobody compiles BoringSSL for it.
+    .target(
+      name: "VecDBObjectStore",
+      dependencies: [
+        "VecDB", "VecDBBlockStore", "VecDBFiles", "VecDBBytes",
+        .product(name: "NIOCore", package: "swift-nio", condition: .when(traits: ["S3"])),
+        .product(name: "NIOPosix", package: "swift-nio", condition: .when(traits: ["S3"])),
+        .product(name: "NIOHTTP1", package: "swift-nio", condition: .when(traits: ["S3"])),
+        .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["S3"])),
+        .product(
+          name: "AsyncHTTPClient", package: "async-http-client", condition: .when(traits: ["S3"])),
+      ]),
     .executableTarget(
       name: "VecDBCommand",
       dependencies: [
-        "VecDBBytes", "VecDB", "VecDBReplication",
+        "VecDBBytes", "VecDB", "VecDBReplication", "VecDBObjectStore",
         .target(name: "VecDBEncryption", condition: .when(traits: ["Encryption"])),
         .target(name: "VecDBReplicationTLS", condition: .when(traits: ["TLS"])),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -190,6 +207,9 @@ let package = Package(
     .target(
       name: "VecDBSimulatedDisk", dependencies: ["CVecDBSQLite", "VecDBFiles", "VecDBBytes"],
       path: "Tests/SimulatedDisk"),
+    .target(
+      name: "VecDBSimulatedBucket", dependencies: ["VecDBBlockStore", "VecDBFiles", "VecDBBytes"],
+      path: "Tests/SimulatedBucket"),
     .executableTarget(
       name: "crash-workload",
       dependencies: ["VecDB", "VecDBBlockStore", "VecDBFiles", "VecDBBytes"],
@@ -211,12 +231,15 @@ let package = Package(
       ]),
     .testTarget(
       name: "BlockStoreTests",
-      dependencies: ["VecDBFiles", "VecDBBytes", "VecDBBlockStore", "VecDBSimulatedDisk"]),
+      dependencies: [
+        "VecDBFiles", "VecDBBytes", "VecDBBlockStore", "VecDBSimulatedDisk", "VecDBSimulatedBucket",
+      ]),
     .testTarget(
       name: "VecDBTests",
       dependencies: [
         "VecDB", "VecDBIndex", "VecDBBlockStore", "VecDBLogStore", "VecDBThreads", "VecDBFiles",
-        "VecDBBytes", "VecDBSimulatedDisk", "VecDBShapes",
+        "VecDBBytes", "VecDBObjectStore", "VecDBSimulatedDisk", "VecDBSimulatedBucket",
+        "VecDBShapes",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "InMemoryLogging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
@@ -226,6 +249,9 @@ let package = Package(
       ]),
     .testTarget(
       name: "VecDBEncryptionTests", dependencies: ["VecDBBytes", "VecDBEncryption", "VecDB"]),
+    .testTarget(
+      name: "ObjectStoreTests",
+      dependencies: ["VecDBObjectStore", "VecDB", "VecDBBlockStore", "VecDBFiles", "VecDBBytes"]),
     .testTarget(
       name: "ReplicationProtocolTests",
       dependencies: ["VecDBLogStore", "VecDBBytes", "VecDBReplicationProtocol"]),
@@ -273,7 +299,8 @@ if Context.environment["VECDB_CONCURRENCY"] != nil {
   let isNeeded: Set = [
     "VecDBKernelsAVX2", "VecDBKernelsAVX512", "CVecDBSQLite", "CVecDBShims", "VecDBBytes",
     "VecDBFiles", "VecDBThreads", "VecDBKernels", "VecDBIndex", "VecDBLogStore",
-    "VecDBBlockStore", "VecDB", "VecDBShapes", "VecDBSimulatedDisk", "VectorIndexTests",
+    "VecDBBlockStore", "VecDB", "VecDBObjectStore", "VecDBShapes", "VecDBSimulatedDisk",
+    "VecDBSimulatedBucket", "VectorIndexTests",
     "VecDBTests",
   ]
   package.targets.removeAll { !isNeeded.contains($0.name) }

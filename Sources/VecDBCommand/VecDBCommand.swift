@@ -2,6 +2,7 @@ import ArgumentParser
 import Glibc
 import Logging
 import VecDB
+import VecDBObjectStore
 
 /// The `vecdb` command: administration of vecdb databases from a shell.
 @main
@@ -28,13 +29,15 @@ struct VecDBCommand: AsyncParsableCommand {
     subcommands: [
       Create.self, Import.self, Query.self, Get.self, Delete.self, Drop.self, Export.self,
       Stats.self, Check.self, Checkpoint.self, Rebuild.self, Mark.self, Backup.self, Archive.self,
-      Backups.self, Verify.self, Restore.self, Prune.self, Key.self, Bench.self, Serve.self,
+      Backups.self, Copy.self, Verify.self, Restore.self, Prune.self, Key.self, Bench.self,
+      Serve.self,
       Replica.self, Status.self, Promote.self, Rejoin.self, Drill.self,
     ])
 
   /// Parses and runs, with the exit codes of this command rather than those of ArgumentParser.
   static func main() async {
     StandardStreams.occupy()
+    Repository.enableS3()
     var status: ExitStatus
     do {
       // A task of its own, which a signal can cancel.

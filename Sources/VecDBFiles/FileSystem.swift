@@ -90,7 +90,14 @@ extension FileHandle {
 }
 
 package protocol FileLock: AnyObject, Sendable {
+  /// Throws `.locked` if it is not held any more. A lock that ends by time is renewed by this, so that
+  /// whoever holds it asks before each thing that it does.
+  func check() throws
   func unlock()
+}
+
+extension FileLock {
+  package func check() throws {}
 }
 
 extension FileSystem {

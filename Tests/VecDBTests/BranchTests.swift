@@ -7,7 +7,7 @@ import VecDBLogStore
 
 /// A database that was set back to a snapshot of its directory, and copies of one database: what a
 /// repository has is decided by the chain of the log, not by names and numbers.
-@Suite struct BranchTests {
+@Suite(.inEveryKindOfRepository) struct BranchTests {
   static func open(_ path: String, place: [UInt8]? = nil) async throws -> Database {
     var configuration = DatabaseConfiguration()
     configuration.copyPlace = place

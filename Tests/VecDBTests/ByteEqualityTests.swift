@@ -5,7 +5,7 @@ import VecDBBytes
 
 /// Strings are equal if their bytes are: `é` as one code point and as two are two names, for marks,
 /// fields, keys and collections alike, whatever Swift's strings say.
-@Suite struct ByteEqualityTests {
+@Suite(.inEveryKindOfRepository) struct ByteEqualityTests {
   private static let one = "caf\u{e9}"
   private static let two = "cafe\u{301}"
 

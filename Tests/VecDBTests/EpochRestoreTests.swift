@@ -5,7 +5,7 @@ import VecDBLogStore
 
 /// Two lines of one history in one repository: a primary that went on alone, and its replica that was
 /// promoted from an earlier point. And copies, which are databases of their own.
-@Suite struct EpochRestoreTests {
+@Suite(.inEveryKindOfRepository) struct EpochRestoreTests {
   private static func open(_ path: String) async throws -> Database {
     var configuration = DatabaseConfiguration()
     configuration.controlSocket = false

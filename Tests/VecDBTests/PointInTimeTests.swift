@@ -4,7 +4,7 @@ import VecDB
 
 /// Every moment of a history can be restored: what comes out is what an oracle knows of that LSN,
 /// record by record and bit by bit, and its digest is the original's.
-@Suite struct PointInTimeTests {
+@Suite(.inEveryKindOfRepository) struct PointInTimeTests {
   typealias Contents = [String: [String: VectorRecord]]
 
   /// What was true after each LSN.

@@ -5,7 +5,7 @@ import VecDBBlockStore
 import VecDBFiles
 
 /// Pruning a repository: what the policy keeps restores, and nothing else stays.
-@Suite struct RetentionTests {
+@Suite(.inEveryKindOfRepository) struct RetentionTests {
   private static let day: Int64 = 86_400_000
 
   /// A repository of churned backups with some marks, and the data digest at each LSN that matters.

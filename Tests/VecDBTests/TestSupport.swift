@@ -15,7 +15,14 @@ final class TemporaryDirectory: Sendable {
 
   deinit { try? FileManager.default.removeItem(atPath: path) }
 
-  func file(_ name: String) -> String { path + "/" + name }
+  /// A file in it; for a name that begins with `repo`, a repository of the kind that the suite is run
+  /// with, see `RepositoryKind`.
+  func file(_ name: String) -> String {
+    guard name.hasPrefix("repo"),
+      let address = RepositoryKind.address(String(path.split(separator: "/").last ?? ""), name)
+    else { return path + "/" + name }
+    return address
+  }
 }
 
 /// SplitMix64 (Steele et al., 2014): the same numbers from the same seed everywhere.

@@ -32,6 +32,8 @@ final class Archiver: Companion {
     var problem: String?
     var failures = 0
     var hasArchived = false
+    /// Whoever may not delete leaves small pieces small.
+    var mayDelete = true
     var isStopped = false
   }
 
@@ -140,7 +142,9 @@ final class Archiver: Companion {
     let known = cached.flatMap { $0.epoch == engine.log.identity.currentEpoch ? $0 : nil }
     var published = LogArchive.Published()
     var branch: BranchReport?
+    var requests: RepositoryRequests?
     if known.map({ engine.holds.hold(of: $0.id)?.lsn != last }) ?? true {
+      let before = known?.store.requests ?? RequestCounts()
       let usable = try known.flatMap { try hasOthers(in: $0) ? nil : $0 }
       let repository = try usable ?? open(database)
       if usable == nil { branch = repository.branch }
@@ -157,17 +161,33 @@ final class Archiver: Companion {
       try engine.holds.note(
         repository.id, at: repositoryPath, through: try engine.log.position(at: last),
         durably: usable == nil)
-      try consolidate(archive, published)
+      if repository.store.isRemote {
+        do { try consolidateIfAllowed(archive, published) } catch let error as StoreError
+          where error.kind == .invalidArgument
+        {
+          state.withLock { $0.mayDelete = false }
+        }
+      } else {
+        try consolidate(archive, published)
+      }
+      // Those since the repository was opened, in this pass or before it.
+      let start = usable == nil ? RequestCounts() : before
+      if let made = repository.store.requests {
+        requests = RepositoryRequests(made - start)
+        engine.telemetry.requested(made - start)
+      }
     }
     state.withLock { $0.hasArchived = true }
     return ArchiveReport(
       repository: repositoryPath, lsn: last, frames: published.frames, bytes: published.bytes,
       seconds: started.elapsedSeconds,
-      branch: branch)
+      branch: branch, requests: requests)
   }
 
   /// Whether somebody else writes to the repository too: then histories must be compared again.
   private func hasOthers(in repository: OwnRepository) throws -> Bool {
+    try repository.store.refresh(.epochs)
+    try repository.store.refresh(.log(epoch: repository.epoch.counter))
     if let newest = try repository.store.claimedEpochs().last,
       newest.counter > repository.epoch.counter
     {
@@ -194,6 +214,12 @@ final class Archiver: Companion {
       state.smallBytes = 0
     }
     return repository
+  }
+
+  private func consolidateIfAllowed(
+    _ archive: LogArchive, _ published: LogArchive.Published
+  ) throws {
+    if state.withLock({ $0.mayDelete }) { try consolidate(archive, published) }
   }
 
   private func consolidate(_ archive: LogArchive, _ published: LogArchive.Published) throws {

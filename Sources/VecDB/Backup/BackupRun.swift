@@ -65,6 +65,10 @@ struct BackupRun: Sendable {
       let left = RepositoryVerification(repository, progress: nil, cancellation: cancellation)
       report.remainingProblems = try left.run().problems
     }
+    if let made = repository.requests {
+      report.requests = RepositoryRequests(made)
+      engine.telemetry.requested(made)
+    }
     report.seconds = Self.seconds(since: started)
     return report
   }
@@ -199,6 +203,7 @@ struct BackupRun: Sendable {
   private mutating func lookAgain(_ manifest: Manifest) throws {
     let whole = report
     var index = manifest
+    try repository.refresh()
     // Its blocks are in no pack: they are cut from the file again.
     index.records = nil
     _ = try publishBlocks(of: index, to: try RenewingRepository(repository))

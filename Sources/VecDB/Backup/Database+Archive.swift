@@ -1,6 +1,7 @@
 import Dispatch
 import FoundationEssentials
 import Glibc
+import VecDBBlockStore
 import VecDBFiles
 import VecDBLogStore
 import VecDBThreads
@@ -105,7 +106,9 @@ extension Database {
 
 extension Database {
   /// A path that means the same whatever the working directory.
-  static func absolute(_ path: String) -> String { URL(fileURLWithPath: path).path }
+  static func absolute(_ path: String) -> String {
+    RepositoryPlace.isRemote(path) ? path : URL(fileURLWithPath: path).path
+  }
 }
 
 extension Engine {

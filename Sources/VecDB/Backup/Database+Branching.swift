@@ -37,10 +37,11 @@ extension Database {
   func openRepository(_ path: String, key: (any RepositoryKey)?) throws -> OwnRepository {
     try VecDBError.translating {
       let absolute = Self.absolute(path)
-      try requireApart(absolute)
-      try requireKnownIsThere(absolute)
+      let place = try RepositoryPlace(path, fileSystem: engine.fileSystem)
+      if !place.isRemote { try requireApart(absolute) }
+      try requireKnownIsThere(absolute, place)
       let store = try StoredRepository.openOrCreate(
-        path, databaseID: engine.log.identity.databaseID.number, fileSystem: engine.fileSystem,
+        place, databaseID: engine.log.identity.databaseID.number,
         encryption: RepositoryEncryption(key ?? engine.configuration.repositoryKey))
       let id = try store.identity()
       var branch: BranchReport?
@@ -68,14 +69,15 @@ extension Database {
 
   /// An empty place where a repository was is more likely a mount that is missing than a wish for a
   /// new one.
-  private func requireKnownIsThere(_ path: String) throws {
+  private func requireKnownIsThere(_ path: String, _ place: RepositoryPlace) throws {
     guard let hold = engine.holds.all.first(where: { $0.repository == path }),
-      try !engine.fileSystem.exists(path + "/repository")
+      try !place.hasRepository()
     else { return }
     throw VecDBError(
       .notFound,
       "the repository that has this database up to LSN \(hold.lsn) is not there any more", at: path,
-      remedy: "Mount its file system. If you removed the repository on purpose, run "
+      remedy: (place.isRemote ? "Check the address. " : "Mount its file system. ")
+        + "If you removed the repository on purpose, run "
         + "`vecdb archive DB REPO --forget`; the next backup then creates a new one.")
   }
 

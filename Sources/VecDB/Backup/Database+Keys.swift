@@ -12,18 +12,25 @@ extension Database {
     of repository: String, from old: any RepositoryKey, to new: any RepositoryKey
   ) throws {
     try VecDBError.translating {
-      let store = DirectoryStore(repository, fileSystem: PosixFileSystem())
+      let place = try RepositoryPlace(repository, fileSystem: PosixFileSystem())
+      let store = place.store
       // Proves that there is a repository, and that the old key opens it.
-      let opened = try openSource(repository, key: old)
+      let opened = try StoredRepository.open(place, encryption: RepositoryEncryption(old))
       let keys = try StoredRepository.keys(in: store)
-      let place = store.place("keys")
-      let rewrapped = try new.rewrap(keys, openedBy: old, at: place)
+      let rewrapped = try new.rewrap(keys, openedBy: old, at: store.place("keys"))
       guard try opened.isOpened(by: RepositoryEncryption(new), keys: rewrapped) else {
         throw VecDBError(
           .verificationFailed, "the new key would not open the repository", at: repository,
           remedy: "Nothing was changed.")
       }
       try StoredRepository.replaceKeys(in: store, with: rewrapped)
+      guard store.retainedObjects == 0 else {
+        throw VecDBError(
+          .locked,
+          "the new key is in place, but the store keeps what the old key opens under a lock",
+          at: store.place("keys"),
+          remedy: "Keep the old key secret until that lock ends and the object is deleted.")
+      }
     }
   }
 }

@@ -52,7 +52,7 @@ extension Database {
     _ path: String, key: (any RepositoryKey)?, fileSystem: any FileSystem = PosixFileSystem()
   ) throws -> StoredRepository {
     try StoredRepository.open(
-      path, fileSystem: fileSystem, encryption: RepositoryEncryption(key))
+      RepositoryPlace(path, fileSystem: fileSystem), encryption: RepositoryEncryption(key))
   }
 
   /// Restores a state into a new directory, proves it, and only then gives it its name.
@@ -116,10 +116,12 @@ extension Database {
         try VecDBError.translating {
           let source = try openSource(
             repository, key: options.key ?? configuration.repositoryKey, fileSystem: fileSystem)
-          return try RestoreRun(
+          var report = try RestoreRun(
             repository: source, path: path, files: fileSystem, options: options,
             configuration: configuration, progress: progress, cancellation: cancellation
           ).run(target)
+          report.requests = source.requests.map { RepositoryRequests($0) }
+          return report
         }
       }
       span?.note("vecdb.lsn", Int64(clamping: report.lsn))
@@ -269,6 +271,7 @@ extension Database {
           try trials.restore(.latest, "the newest restore point", &report)
         }
         if samples > 0 { try trials.sample(samples, &report) }
+        report.requests = source.requests.map { RepositoryRequests($0) }
         return report
       }
     }

@@ -11,7 +11,7 @@ import VecDBThreads
 ///
 /// Killed at any moment it leaves a valid repository: what is to be kept is never touched, and what
 /// is left over is taken by the next prune.
-struct PruneRun {
+package struct PruneRun {
   /// Backups rely on nothing being deleted sooner than this after it was condemned.
   static let shortestGraceSeconds = 3_600
 
@@ -22,7 +22,19 @@ struct PruneRun {
   let force: Bool
   let nowMilliseconds: Int64
 
-  func run() throws -> PruneReport {
+  package init(
+    repository: StoredRepository, policy: RetentionPolicy, graceMilliseconds: Int64, dryRun: Bool,
+    force: Bool, nowMilliseconds: Int64
+  ) {
+    self.repository = repository
+    self.policy = policy
+    self.graceMilliseconds = graceMilliseconds
+    self.dryRun = dryRun
+    self.force = force
+    self.nowMilliseconds = nowMilliseconds
+  }
+
+  package func run() throws -> PruneReport {
     let started = DispatchTime.now()
     guard !policy.isEmpty else {
       throw VecDBError(
@@ -34,8 +46,10 @@ struct PruneRun {
         .invalidArgument, "a grace of \(graceMilliseconds / 1000) s could break a running backup",
         remedy: "Use at least an hour, or --force if no backup is running.")
     }
-    let lock = try repository.lockForPruning(owner: "process \(getpid())")
+    let lock = try repository.lockForPruning(owner: Self.owner)
     defer { lock.unlock() }
+    // What others did before the lock was taken.
+    try repository.refresh()
     let (points, damaged) = try readPoints()
     let history = RepositoryHistory(
       entries: points.map(\.entry), pieces: try repository.logPieces(),
@@ -45,19 +59,28 @@ struct PruneRun {
     let kept = plan.points.filter { !$0.reasons.isEmpty }.map(\.point.entry)
     // Before anything is removed: a list that cannot be read would make its blocks look unneeded.
     var needed = Set<Digest>()
-    for entry in kept { needed.formUnion(try blocks(of: entry, known: needed)) }
+    for entry in kept {
+      try lock.check()
+      needed.formUnion(try blocks(of: entry, known: needed))
+    }
     var report = PruneReport(
       repository: repository.location, dryRun: dryRun, restorePoints: Self.describe(plan),
       damagedRestorePoints: damaged.map(\.lsn), marks: plan.keptMarks,
       droppedMarks: plan.droppedMarks, logPiecesRemoved: plan.removedPieces.count,
-      blocksCondemned: 0, blocksDeleted: 0, bytesDeleted: 0, blocksWaiting: 0, seconds: 0)
+      blocksCondemned: 0, blocksDeleted: 0, bytesDeleted: 0, blocksWaiting: 0, retainedObjects: 0,
+      seconds: 0)
     if !dryRun {
       let removed = plan.points.filter(\.reasons.isEmpty).map(\.point.entry) + damaged
       var taken = Publications(points: removed, log: plan.removedPieces)
       if force { taken.formUnion(try repository.missing()) }
       try repository.notePruned(taken)
-      for entry in removed { try repository.deleteManifest(entry) }
+      var retained = Set<ManifestEntry>()
+      for entry in removed {
+        try lock.check()
+        if try !repository.deleteManifest(entry) { retained.insert(entry) }
+      }
       for piece in plan.removedPieces {
+        try lock.check()
         do { try repository.deleteLog(piece) } catch let error as StoreError
           where error.kind == .notFound
         {
@@ -66,15 +89,25 @@ struct PruneRun {
         }
       }
       // A backup may have finished meanwhile.
+      try lock.check()
+      try repository.refresh()
       let known = Set(kept)
       for entry in try repository.manifests() where !known.contains(entry) {
-        needed.formUnion(try blocks(of: entry, known: needed))
+        try lock.check()
+        do { needed.formUnion(try blocks(of: entry, known: needed)) } catch let error as StoreError
+          where retained.contains(entry) && damaged.contains(entry) && error.kind == .corrupt
+        {
+          // Nothing can be restored from it, and the place does not let it go.
+          continue
+        }
       }
       _ = try repository.removeTemporaries(
         olderThanMilliseconds: nowMilliseconds
           - (force ? graceMilliseconds : max(graceMilliseconds, 86_400_000)))
     }
-    try collect(needed, &report)
+    try collect(needed, lock, &report)
+    report.retainedObjects = repository.retainedObjects
+    report.requests = repository.requests.map { RepositoryRequests($0) }
     report.seconds =
       started.elapsedSeconds
     return report
@@ -105,20 +138,30 @@ struct PruneRun {
   /// that they are kept as differences to.
   private func blocks(of entry: ManifestEntry, known: Set<Digest> = []) throws -> Set<Digest> {
     var names = Set<Digest>()
-    for (_, array) in try repository.getManifest(entry).namedArrays {
-      for hash in [array.list] + (try repository.list(of: array).hashes) {
+    let arrays = try repository.getManifest(entry).namedArrays.map(\.array)
+    let lists = try Parallel.map(arrays, threads: repository.requestsAtOnce) { [repository] in
+      try repository.list(of: $0).hashes
+    }
+    var fresh: [Digest] = []
+    for (array, hashes) in zip(arrays, lists) {
+      for hash in [array.list] + hashes {
         let name = repository.storedName(of: hash)
-        guard !known.contains(name), names.insert(name).inserted else { continue }
-        for base in try repository.bases(of: hash) {
-          names.insert(repository.storedName(of: base))
-        }
+        if !known.contains(name), names.insert(name).inserted { fresh.append(hash) }
       }
     }
+    let bases = try Parallel.map(fresh, threads: repository.requestsAtOnce) { [repository] in
+      try repository.bases(of: $0)
+    }
+    for base in bases.joined() { names.insert(repository.storedName(of: base)) }
     return names
   }
 
   /// Deletes what was condemned long enough ago, and condemns what is not needed any more.
-  private func collect(_ needed: Set<Digest>, _ report: inout PruneReport) throws {
+  private func collect(
+    _ needed: Set<Digest>, _ lock: any FileLock, _ report: inout PruneReport
+  ) throws {
+    // The clock of the place, which is the same for all that prune it.
+    let nowMilliseconds = nowMilliseconds &+ repository.clockOffsetMilliseconds
     var waiting: [CondemnedBlock] = []
     var decided = needed
     let condemned = try repository.condemnedBlocks()
@@ -133,7 +176,13 @@ struct PruneRun {
       if nowMilliseconds - max(0, block.condemnedMilliseconds) < graceMilliseconds {
         waiting.append(block)
       } else {
-        if !dryRun { try repository.deleteBlock(block.hash) }
+        if !dryRun {
+          try lock.check()
+          guard try repository.deleteBlock(block.hash) else {
+            waiting.append(block)
+            continue
+          }
+        }
         report.blocksDeleted += 1
         report.bytesDeleted += info.sizeBytes
       }
@@ -148,9 +197,19 @@ struct PruneRun {
     }
     report.blocksWaiting = waiting.count
     // A repository without any room left can be pruned as long as there is nothing new to say.
+    try lock.check()
     if !dryRun, Set(waiting) != Set(condemned) {
       try repository.replaceCondemnedBlocks(with: waiting)
     }
+  }
+
+  /// Who prunes, as whoever finds the place locked is told.
+  private static var owner: String {
+    var name = [CChar](repeating: 0, count: 256)
+    guard gethostname(&name, name.count - 1) == 0 else { return "process \(getpid())" }
+    let text = String(
+      decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return "process \(getpid()) on \(text)"
   }
 
   private static func describe(_ plan: RetentionPlan) -> [PruneReport.RestorePoint] {
@@ -192,8 +251,13 @@ public struct PruneReport: Sendable, Hashable, Codable {
   public var bytesDeleted: Int
   /// Blocks that a later prune will delete.
   public var blocksWaiting: Int
+  /// Objects that the store kept although they were to be deleted, since a lock protects them. A
+  /// later prune deletes them. 0 in a directory.
+  public var retainedObjects: Int
   public var duration: Duration { Duration(inSeconds: seconds) }
   package var seconds: Double
+  /// What was asked of the object store; nil for a repository in a directory.
+  public var requests: RepositoryRequests?
 }
 
 extension Database {

@@ -15,7 +15,10 @@ import VecDBThreads
 /// the list when it begins. What it relies on can therefore go only if it was on that list, or if
 /// the backup has been running for as long as the grace. In both cases `needsAnotherLook`, and the
 /// backup goes over all blocks again: before its manifest is published, and once more after it.
-final class RenewingRepository: Sendable {
+///
+/// In a bucket, what is written in place of a condemned block has another name, which no prune that saw
+/// the old one deletes. There only the time makes another look necessary.
+package final class RenewingRepository: Sendable {
   private let base: StoredRepository
   /// By stored name, with the time of modification that a block had when it was condemned.
   private let condemned: [Digest: Int64]
@@ -23,6 +26,10 @@ final class RenewingRepository: Sendable {
   private let limiter: BackupLimiter?
   private let isRepairing: Bool
   private let repaired = Atomic(0)
+
+  package convenience init(_ base: StoredRepository) throws {
+    try self.init(base, limiter: nil, isRepairing: false)
+  }
 
   init(
     _ base: StoredRepository, limiter: BackupLimiter? = nil, isRepairing: Bool = false
@@ -35,9 +42,12 @@ final class RenewingRepository: Sendable {
       uniquingKeysWith: { first, _ in first })
   }
 
-  func needsAnotherLook() throws -> Bool {
-    let seconds = begun.elapsedNanoseconds / 1_000_000_000
-    if !condemned.isEmpty || seconds > UInt64(PruneRun.shortestGraceSeconds / 4) { return true }
+  /// Whether the backup must go over all blocks again before it publishes its manifest, and after.
+  package func needsAnotherLook() throws -> Bool {
+    let age = max(Int64(clamping: begun.elapsedNanoseconds / 1_000_000), base.listAgeMilliseconds)
+    if age > Int64(PruneRun.shortestGraceSeconds) * 1_000 / 4 { return true }
+    if base.isRemote { return false }
+    if !condemned.isEmpty { return true }
     return try !base.condemnedBlocks().isEmpty
   }
 
@@ -83,19 +93,20 @@ final class RenewingRepository: Sendable {
 }
 
 extension RenewingRepository: Repository {
-  var databaseID: UInt128 { base.databaseID }
-  var location: String { base.location }
+  package var databaseID: UInt128 { base.databaseID }
+  package var location: String { base.location }
+  package var requestsAtOnce: Int { base.requestsAtOnce }
 
-  func hasBlock(_ hash: Digest, lengthBytes: Int) throws -> Bool {
+  package func hasBlock(_ hash: Digest, lengthBytes: Int) throws -> Bool {
     guard try base.hasBlock(hash, lengthBytes: lengthBytes) else { return false }
     return try !mustRenew(hash)
   }
 
-  func putBlock(_ hash: Digest, _ bytes: UnsafeRawBufferPointer) throws -> Bool {
+  package func putBlock(_ hash: Digest, _ bytes: UnsafeRawBufferPointer) throws -> Bool {
     try putBlock(hash, bytes, basedOn: nil) > 0
   }
 
-  func putBlock(
+  package func putBlock(
     _ hash: Digest, _ bytes: UnsafeRawBufferPointer, basedOn other: Digest?
   ) throws -> Int {
     guard try !base.hasBlock(hash, lengthBytes: bytes.count) else {
@@ -112,25 +123,34 @@ extension RenewingRepository: Repository {
     return sent
   }
 
-  func bases(of hash: Digest) throws -> [Digest] { try base.bases(of: hash) }
-  func storedName(of hash: Digest) -> Digest { base.storedName(of: hash) }
-  func checkSpareForm(of hash: Digest) throws { try base.checkSpareForm(of: hash) }
+  package func bases(of hash: Digest) throws -> [Digest] { try base.bases(of: hash) }
+  package func storedName(of hash: Digest) -> Digest { base.storedName(of: hash) }
+  package func checkSpareForm(of hash: Digest) throws { try base.checkSpareForm(of: hash) }
 
-  func getBlock(_ hash: Digest) throws -> [UInt8] { try base.getBlock(hash) }
-  func blocks() throws -> [Digest] { try base.blocks() }
-  func deleteBlock(_ stored: Digest) throws { try base.deleteBlock(stored) }
-  func synchronize() throws { try base.synchronize() }
-  func putManifest(_ manifest: Manifest) throws { try base.putManifest(manifest) }
-  func manifests() throws -> [ManifestEntry] { try base.manifests() }
-  func getManifest(_ entry: ManifestEntry) throws -> Manifest { try base.getManifest(entry) }
-  func deleteManifest(_ entry: ManifestEntry) throws { try base.deleteManifest(entry) }
-  func putLog(_ piece: LogPiece, _ bytes: [UInt8]) throws { try base.putLog(piece, bytes) }
-  func replaceLog(_ piece: LogPiece, _ bytes: [UInt8]) throws { try base.replaceLog(piece, bytes) }
-  func logPieces() throws -> [LogPiece] { try base.logPieces() }
-  func getLog(_ piece: LogPiece) throws -> [UInt8] { try base.getLog(piece) }
-  func deleteLog(_ piece: LogPiece) throws { try base.deleteLog(piece) }
-  func claimEpoch(_ claim: EpochClaim) throws {
+  package func getBlock(_ hash: Digest) throws -> [UInt8] { try base.getBlock(hash) }
+  package func blocks() throws -> [Digest] { try base.blocks() }
+  @discardableResult
+  package func deleteBlock(_ stored: Digest) throws -> Bool { try base.deleteBlock(stored) }
+  package func synchronize() throws { try base.synchronize() }
+  package func putManifest(_ manifest: Manifest) throws { try base.putManifest(manifest) }
+  package func manifests() throws -> [ManifestEntry] { try base.manifests() }
+  package func getManifest(_ entry: ManifestEntry) throws -> Manifest {
+    try base.getManifest(entry)
+  }
+  @discardableResult
+  package func deleteManifest(_ entry: ManifestEntry) throws -> Bool {
+    try base.deleteManifest(entry)
+  }
+  package func putLog(_ piece: LogPiece, _ bytes: [UInt8]) throws { try base.putLog(piece, bytes) }
+  package func replaceLog(_ piece: LogPiece, _ bytes: [UInt8]) throws {
+    try base.replaceLog(piece, bytes)
+  }
+  package func logPieces() throws -> [LogPiece] { try base.logPieces() }
+  package func getLog(_ piece: LogPiece) throws -> [UInt8] { try base.getLog(piece) }
+  @discardableResult
+  package func deleteLog(_ piece: LogPiece) throws -> Bool { try base.deleteLog(piece) }
+  package func claimEpoch(_ claim: EpochClaim) throws {
     try base.claimEpoch(claim)
   }
-  func claimedEpochs() throws -> [EpochClaim] { try base.claimedEpochs() }
+  package func claimedEpochs() throws -> [EpochClaim] { try base.claimedEpochs() }
 }

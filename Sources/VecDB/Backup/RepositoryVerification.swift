@@ -37,6 +37,7 @@ final class RepositoryVerification {
     try cancellation.check()
     verifyEpochs(found.soundManifests)
     verifyPresence()
+    report.requests = repository.requests.map { RepositoryRequests($0) }
     report.seconds =
       started.elapsedSeconds
     return report
@@ -79,10 +80,12 @@ final class RepositoryVerification {
     progress.begin("verifying the log")
     do {
       var previous: (epoch: UInt64, position: LogPosition)?
-      for range in try repository.logPieces() {
+      let pieces = try repository.logPieces()
+      let ahead = LogReadAhead(pieces, in: repository)
+      for range in pieces {
         try cancellation.check()
         do {
-          let log = try ArchivedLog.read(range, in: repository)
+          let log = try ahead.next()
           if let before = previous, before.epoch == range.epochCounter,
             before.position.lsn == log.start.lsn, before.position != log.start
           {

@@ -251,9 +251,10 @@ final class RestoreRun {
   ) throws -> LogIdentity? {
     progress.begin("replaying the log")
     var identity: LogIdentity?
+    let ahead = LogReadAhead(plan.log.map(\.piece), in: repository)
     stretches: for stretch in plan.log {
       let place = ArchivedLog.place(stretch.piece, repository)
-      let log = try ArchivedLog.read(stretch.piece, in: repository)
+      let log = try ahead.next()
       bytesFetched += log.frames.reduce(0) { $0 + $1.payload.count }
       var changes: [RecordChange] = []
       var isDone = false

@@ -1,6 +1,7 @@
 import Dispatch
 import FoundationEssentials
 import Glibc
+import VecDBBlockStore
 import VecDBFiles
 import VecDBThreads
 
@@ -203,7 +204,8 @@ extension ControlRequest {
   /// The owner has a working directory of its own.
   fileprivate var absoluteRepository: String {
     get throws {
-      guard let repository, repository.hasPrefix("/") else {
+      guard let repository, repository.hasPrefix("/") || RepositoryPlace.isRemote(repository)
+      else {
         throw VecDBError(
           .invalidArgument, "a repository on the control socket needs an absolute path")
       }

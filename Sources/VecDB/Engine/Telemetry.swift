@@ -2,6 +2,7 @@ import Dispatch
 import Glibc
 import Metrics
 import Synchronization
+import VecDBBlockStore
 import VecDBBytes
 import VecDBThreads
 
@@ -35,6 +36,12 @@ final class Telemetry: Sendable {
   private let corruptions: Counter
   private let scrubbed: Counter
   private let scrubPasses: Counter
+  private let puts: Counter
+  private let gets: Counter
+  private let lists: Counter
+  private let deletes: Counter
+  private let sentBytes: Counter
+  private let receivedBytes: Counter
 
   /// Metrics go to the configuration's factory, with its dimensions.
   init(_ configuration: DatabaseConfiguration) {
@@ -42,8 +49,11 @@ final class Telemetry: Sendable {
     let factory = configuration.metricsFactory
     self.dimensions = dimensions
     self.factory = factory
-    func counter(_ label: String) -> Counter {
-      Counter(label: label, dimensions: dimensions, factory: factory)
+    func counter(_ label: String, _ own: [(String, String)] = []) -> Counter {
+      Counter(label: label, dimensions: dimensions + own, factory: factory)
+    }
+    func requests(_ kind: String) -> Counter {
+      counter("vecdb_repository_requests_total", [("kind", kind)])
     }
     func recorder(_ label: String) -> Recorder {
       Recorder(label: label, dimensions: dimensions, aggregate: true, factory: factory)
@@ -73,6 +83,12 @@ final class Telemetry: Sendable {
     corruptions = counter("vecdb_corruption_found_total")
     scrubbed = counter("vecdb_scrub_bytes_total")
     scrubPasses = counter("vecdb_scrub_passes_total")
+    puts = requests("put")
+    gets = requests("get")
+    lists = requests("list")
+    deletes = requests("delete")
+    sentBytes = counter("vecdb_repository_sent_bytes_total")
+    receivedBytes = counter("vecdb_repository_received_bytes_total")
   }
 
   private func gauge(_ label: String, of collection: String) -> Gauge {
@@ -150,6 +166,18 @@ final class Telemetry: Sendable {
   func poisoned() {
     poisonings.increment()
     activity.withLock { $0.poisonings += 1 }
+  }
+
+  // MARK: Repositories
+
+  /// A backup or a pass of the archive has asked this of an object store.
+  func requested(_ counts: RequestCounts) {
+    puts.increment(by: counts.puts)
+    gets.increment(by: counts.gets)
+    lists.increment(by: counts.lists)
+    deletes.increment(by: counts.deletes)
+    sentBytes.increment(by: counts.bytesSent)
+    receivedBytes.increment(by: counts.bytesReceived)
   }
 
   // MARK: Rebuilds

@@ -27,6 +27,8 @@ public struct ArchiveReport: Sendable, Hashable, Codable {
   package var seconds: Double
   /// Set if the repository had another history, so that the database began a new epoch.
   public var branch: BranchReport?
+  /// What was asked of the object store; nil for a repository in a directory.
+  public var requests: RepositoryRequests?
 }
 
 /// How much of a database's log a repository has.

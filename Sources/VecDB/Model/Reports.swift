@@ -34,6 +34,8 @@ public struct BackupReport: Sendable, Hashable, Codable {
   package var seconds: Double
   /// Set if the repository had another history, so that the database began a new epoch.
   public var branch: BranchReport?
+  /// What was asked of the object store; nil for a repository in a directory.
+  public var requests: RepositoryRequests?
 }
 
 /// Recall measured with canary queries: deterministic perturbations of live records, searched
@@ -164,6 +166,8 @@ public struct RestoreReport: Sendable, Hashable, Codable {
   /// copy lacks writes after that moment, because they were never backed up.
   public var newest: Date? { newestMilliseconds.map { Date(milliseconds: $0) } }
   package var newestMilliseconds: Int64?
+  /// What was asked of the object store; nil for a repository in a directory.
+  public var requests: RepositoryRequests?
 }
 
 /// What a verification of a repository found.
@@ -183,6 +187,8 @@ public struct VerifyReport: Sendable, Hashable, Codable {
   public var findings: [String] = []
   public var duration: Duration { Duration(inSeconds: seconds) }
   package var seconds: Double
+  /// What was asked of the object store; nil for a repository in a directory.
+  public var requests: RepositoryRequests?
 }
 
 /// The findings of a check.

@@ -9,11 +9,16 @@ package protocol BlockSource: Sendable {
   /// Words by which messages name the source.
   var location: String { get }
 
+  /// How many reads are worth making at the same time; 0 where that is not what takes the time.
+  var requestsAtOnce: Int { get }
+
   /// The bytes of a block, compared with its hash. Throws `.notFound` or `.corrupt`.
   func getBlock(_ hash: Digest) throws -> [UInt8]
 }
 
 extension BlockSource {
+  package var requestsAtOnce: Int { 0 }
+
   /// The block list of an array, proven by its hash.
   package func list(of array: ArrayManifest) throws -> BlockList {
     let list = try BlockList(

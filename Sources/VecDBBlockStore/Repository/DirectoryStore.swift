@@ -114,13 +114,15 @@ package final class DirectoryStore: ObjectStore {
     try fileSystem.syncDirectory(directoryName(path))
   }
 
-  package func delete(_ name: String, durably: Bool) throws {
+  @discardableResult
+  package func delete(_ name: String, durably: Bool) throws -> Bool {
     let path = place(name)
     guard try fileSystem.exists(path) else {
       throw StoreError(.notFound, "there is no such object", at: path)
     }
     try fileSystem.remove(path)
     if durably { try fileSystem.syncDirectory(directoryName(path)) }
+    return true
   }
 
   package func lock(_ name: String, owner: String) throws -> any FileLock {

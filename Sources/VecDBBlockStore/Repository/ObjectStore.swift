@@ -23,7 +23,8 @@ package protocol ObjectStore: Sendable {
   /// The conditional put: throws `.alreadyExists` if there is an object of that name. Durable on
   /// return.
   func create(_ name: String, _ bytes: [UInt8]) throws
-  /// Puts an object, in place of another if there is one. Durable on return.
+  /// Puts an object, in place of another if there is one. Durable on return. A remote place throws
+  /// `.alreadyExists` if somebody else did so since it was listed.
   func replace(_ name: String, _ bytes: UnsafeRawBufferPointer) throws
   /// Puts an object whose name stands for its content, in place of another if there is one; durable
   /// and visible after `flush`, perhaps before. False if the same one is being put already.
@@ -34,12 +35,41 @@ package protocol ObjectStore: Sendable {
   /// put into these folders. After an error nothing more is taken.
   func flush(_ folders: [String]) throws
   /// Throws `.notFound` if it is not there. Durable on return if so asked; an object that is there
-  /// again after a crash must do no harm otherwise.
-  func delete(_ name: String, durably: Bool) throws
+  /// again after a crash must do no harm otherwise. False if the place keeps it under a lock.
+  @discardableResult
+  func delete(_ name: String, durably: Bool) throws -> Bool
 
   /// Takes a lock that ends with the handle or the process; throws `.locked`, naming its owner.
   func lock(_ name: String, owner: String) throws -> any FileLock
   /// Clears up what processes that died left unfinished, last written before that moment in
   /// milliseconds since 1970. Returns how many objects.
   func removeUnfinished(olderThanMilliseconds limit: Int64) throws -> Int
+
+  // MARK: What a place that is reached by requests does otherwise
+
+  /// Whether it is reached by requests. Then `info` and `names` tell what a list told, and nothing is
+  /// put in place of something else: who deletes an object deletes the one that it has listed.
+  var isRemote: Bool { get }
+  /// How many requests are worth making at the same time; 0 where that is not what takes the time.
+  var requestsAtOnce: Int { get }
+  /// What was asked of it; nil if it is not reached by requests.
+  var requests: RequestCounts? { get }
+  /// Its clock less that of this machine.
+  var clockOffsetMilliseconds: Int64 { get }
+  /// How long ago all of it was listed, in milliseconds; 0 where nothing is remembered.
+  var listAgeMilliseconds: Int64 { get }
+  /// How many objects it kept under a lock although they were to be deleted.
+  var retainedObjects: Int { get }
+  /// Lists anew what names with these beginnings there are; all for an empty one.
+  func refresh(_ prefixes: [String]) throws
+}
+
+extension ObjectStore {
+  package var isRemote: Bool { false }
+  package var requestsAtOnce: Int { 0 }
+  package var requests: RequestCounts? { nil }
+  package var clockOffsetMilliseconds: Int64 { 0 }
+  package var listAgeMilliseconds: Int64 { 0 }
+  package var retainedObjects: Int { 0 }
+  package func refresh(_ prefixes: [String]) throws {}
 }

@@ -59,8 +59,9 @@ package protocol Repository: BlockSource {
   func storedName(of hash: Digest) -> Digest
   /// The stored names of all blocks, ascending.
   func blocks() throws -> [Digest]
-  /// Deletes a block by its stored name.
-  func deleteBlock(_ stored: Digest) throws
+  /// Deletes a block by its stored name. False if the place keeps it under a lock.
+  @discardableResult
+  func deleteBlock(_ stored: Digest) throws -> Bool
 
   /// Returns when all blocks put so far are durable under their names.
   func synchronize() throws
@@ -71,7 +72,9 @@ package protocol Repository: BlockSource {
   /// All manifests, ascending.
   func manifests() throws -> [ManifestEntry]
   func getManifest(_ entry: ManifestEntry) throws -> Manifest
-  func deleteManifest(_ entry: ManifestEntry) throws
+  /// False if the place keeps it under a lock.
+  @discardableResult
+  func deleteManifest(_ entry: ManifestEntry) throws -> Bool
 
   /// Publishes a piece of the log; durable on return. No effect if the same bytes are there under
   /// the same name; `.alreadyExists` if others are.
@@ -82,7 +85,9 @@ package protocol Repository: BlockSource {
   func logPieces() throws -> [LogPiece]
   /// The bytes of a piece as they were put. They carry checks of their own, which the caller makes.
   func getLog(_ piece: LogPiece) throws -> [UInt8]
-  func deleteLog(_ piece: LogPiece) throws
+  /// False if the place keeps it under a lock.
+  @discardableResult
+  func deleteLog(_ piece: LogPiece) throws -> Bool
 
   /// Takes an epoch counter for an epoch, once and for all; no effect if its id has it already.
   /// Throws `.alreadyExists`, naming the holder, if another epoch has it.

@@ -5,34 +5,49 @@ import VecDBFiles
 ///
 /// Layout, little-endian: magic `VDBREPO\0`, version u32, database id u128, CRC-32C of these 28
 /// bytes u32. Version 1 is a plain repository, version 2 an encrypted one: a program that does not
-/// know of encryption refuses it.
+/// know of encryption refuses it. Versions 3 and 4, plain and encrypted, stand in an object store and
+/// also hold the repository's identity u128 before the checksum: one request less.
 struct RepositoryMarker: Equatable {
   static let magic = Array("VDBREPO\0".utf8)
   static let plainVersion: UInt32 = 1
   static let encryptedVersion: UInt32 = 2
+  static let identifiedVersion: UInt32 = 3
+  static let identifiedEncryptedVersion: UInt32 = 4
   static let name = "repository"
 
   var databaseID: UInt128
   var isEncrypted: Bool
+  /// Nil if it is in an object of its own.
+  var identity: UInt128?
 
   func encode() -> [UInt8] {
-    let version = isEncrypted ? Self.encryptedVersion : Self.plainVersion
-    return SealedRecord.encode(magic: Self.magic, version: version) { $0.write(databaseID) }
+    guard let identity else {
+      let version = isEncrypted ? Self.encryptedVersion : Self.plainVersion
+      return SealedRecord.encode(magic: Self.magic, version: version) { $0.write(databaseID) }
+    }
+    let version = isEncrypted ? Self.identifiedEncryptedVersion : Self.identifiedVersion
+    return SealedRecord.encode(magic: Self.magic, version: version) {
+      $0.write(databaseID)
+      $0.write(identity)
+    }
   }
 
-  init(databaseID: UInt128, isEncrypted: Bool) {
+  init(databaseID: UInt128, isEncrypted: Bool, identity: UInt128? = nil) {
     self.databaseID = databaseID
     self.isEncrypted = isEncrypted
+    self.identity = identity
   }
 
   init(decoding bytes: [UInt8], at path: String) throws {
     self = try SealedRecord.decode(
-      bytes, magic: Self.magic, versions: Self.plainVersion...Self.encryptedVersion,
+      bytes, magic: Self.magic, versions: Self.plainVersion...Self.identifiedEncryptedVersion,
       what: "repository marker", at: path
     ) { version, reader in
       RepositoryMarker(
         databaseID: try reader.read(UInt128.self, "database id"),
-        isEncrypted: version == Self.encryptedVersion)
+        isEncrypted: [Self.encryptedVersion, Self.identifiedEncryptedVersion].contains(version),
+        identity: version >= Self.identifiedVersion
+          ? try reader.read(UInt128.self, "identity") : nil)
     }
   }
 }

@@ -1,5 +1,6 @@
 import VecDBBytes
 import VecDBFiles
+import VecDBThreads
 
 /// Proves a repository: every manifest, every list, every block that they name.
 package struct RepositoryVerifier: Sendable {
@@ -77,6 +78,20 @@ package struct RepositoryVerifier: Sendable {
     [.corrupt, .notFound, .limitExceeded, .unknownVersion].contains(error.kind)
   }
 
+  /// What is wrong with a block; nil if it is sound.
+  private static func failure(
+    of hash: Digest, _ lengthBytes: Int, _ repository: any Repository
+  ) throws -> StoreError? {
+    do {
+      let bytes = try repository.getBlock(hash)
+      try repository.checkSpareForm(of: hash)
+      guard bytes.count != lengthBytes else { return nil }
+      return StoreError(
+        .corrupt, "the block has \(bytes.count) bytes",
+        at: "\(repository.location), block \(hash)", remedy: Remedy.repository)
+    } catch let error as StoreError where isDamage(error) { return error }
+  }
+
   private func verify(
     _ array: ArrayManifest, description: String, collection: String?,
     _ checked: inout Checked, _ report: inout Report, _ done: inout VerifyProgress,
@@ -92,19 +107,18 @@ package struct RepositoryVerifier: Sendable {
       return
     }
     checked.blocks.insert(array.list)
+    let batch = max(1, repository.requestsAtOnce)
     done.totalBytes += array.lengthBytes
     for (index, hash) in list.hashes.enumerated() {
-      if checked.blocks.insert(hash).inserted {
-        do {
-          let bytes = try repository.getBlock(hash)
-          try repository.checkSpareForm(of: hash)
-          if bytes.count != list.blockLengthBytes(index) {
-            checked.failures[hash] = StoreError(
-              .corrupt, "the block has \(bytes.count) bytes",
-              at: "\(repository.location), block \(hash)", remedy: Remedy.repository)
-          }
-        } catch let error as StoreError where Self.isDamage(error) {
-          checked.failures[hash] = error
+      if index % batch == 0 {
+        let fresh = (index..<min(index + batch, list.hashes.count)).filter {
+          checked.blocks.insert(list.hashes[$0]).inserted
+        }
+        let found = try Parallel.map(fresh, threads: batch) { [repository] in
+          try Self.failure(of: list.hashes[$0], list.blockLengthBytes($0), repository)
+        }
+        for (index, failure) in zip(fresh, found) {
+          checked.failures[list.hashes[index]] = failure
         }
       }
       done.doneBytes += list.blockLengthBytes(index)

@@ -56,7 +56,16 @@ extension StoredRepository {
 
   // MARK: Reading
 
-  package func getBlock(_ hash: Digest) throws -> [UInt8] { try resolve(hash).bytes }
+  package func getBlock(_ hash: Digest) throws -> [UInt8] {
+    do { return try resolve(hash).bytes } catch let error as StoreError
+      where error.kind == .notFound && store.isRemote
+    {
+      // It may be kept in another form since it was listed.
+      let stored = storedName(of: hash)
+      try store.refresh([blockName(stored), deltaName(stored)])
+      return try resolve(hash).bytes
+    }
+  }
 
   package func bases(of hash: Digest) throws -> [Digest] {
     var chain: [Digest] = []
@@ -143,15 +152,18 @@ extension StoredRepository {
     return all.sorted()
   }
 
-  package func deleteBlock(_ stored: Digest) throws {
-    var isGone = false
+  @discardableResult
+  package func deleteBlock(_ stored: Digest) throws -> Bool {
+    var wasThere = false
+    var isGone = true
     for name in [deltaName(stored), blockName(stored)] where try store.info(name) != nil {
-      try store.delete(name, durably: false)
-      isGone = true
+      if try !store.delete(name, durably: false) { isGone = false }
+      wasThere = true
     }
-    guard isGone else {
+    guard wasThere else {
       throw StoreError(.notFound, "there is no such block", at: store.place(blockName(stored)))
     }
+    return isGone
   }
 
   /// Size and time of a block under its stored name; nil if it is not there.
@@ -163,7 +175,14 @@ extension StoredRepository {
   /// shows that it is needed, or since what is there is damaged. Durable on return.
   package func renewBlock(_ hash: Digest, _ bytes: UnsafeRawBufferPointer) throws {
     let stored = storedName(of: hash)
-    try replace(blockName(stored), bytes)
+    do { try replace(blockName(stored), bytes) } catch let error as StoreError
+      where error.kind == .alreadyExists
+    {
+      // Another backup renewed it since this one has listed it.
+      return
+    }
+    // A prune takes it away: somebody may be reading it.
+    if store.isRemote { return }
     if try store.info(deltaName(stored)) != nil {
       try store.delete(deltaName(stored), durably: true)
     }

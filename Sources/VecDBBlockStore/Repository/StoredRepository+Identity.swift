@@ -30,6 +30,7 @@ extension StoredRepository {
   /// The id as it is there now; nil if there is none, which is so of an older repository, and where
   /// the repository has gone from under its path.
   package func storedIdentity() throws -> UInt128? {
+    if let identity = marker.identity { return identity }
     guard try store.info(RepositoryIdentity.name) != nil else { return nil }
     return try SealedRecord.decode(
       try get(RepositoryIdentity.name, maximumBytes: 4096), magic: RepositoryIdentity.magic,

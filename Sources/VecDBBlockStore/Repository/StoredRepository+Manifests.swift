@@ -9,6 +9,8 @@ extension StoredRepository {
   private static let epochsFolder = "epochs"
   private static let claimLimitBytes = 16 << 20
 
+  static func folder(ofLog epoch: UInt64) -> String { logFolder + "/" + fixedWidth(epoch) + "/" }
+
   private func name(_ entry: ManifestEntry) -> String {
     "\(Self.manifestsFolder)/\(fixedWidth(entry.epochCounter))/\(fixedWidth(entry.lsn))"
   }
@@ -63,7 +65,8 @@ extension StoredRepository {
     return manifest
   }
 
-  package func deleteManifest(_ entry: ManifestEntry) throws {
+  @discardableResult
+  package func deleteManifest(_ entry: ManifestEntry) throws -> Bool {
     try store.delete(name(entry), durably: true)
   }
 
@@ -114,7 +117,8 @@ extension StoredRepository {
     try store.info(name(piece))?.sizeBytes ?? 0
   }
 
-  package func deleteLog(_ piece: LogPiece) throws {
+  @discardableResult
+  package func deleteLog(_ piece: LogPiece) throws -> Bool {
     try store.delete(name(piece), durably: true)
   }
 

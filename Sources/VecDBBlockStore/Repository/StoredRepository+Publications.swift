@@ -143,6 +143,19 @@ extension StoredRepository {
   /// Notes that what is there now, of these epochs, is to be there. Called by whoever has just put
   /// something there.
   package func notePublished(epochs: Set<UInt64>) throws {
+    for attempt in 1... {
+      do { return try notePublishedOnce(epochs: epochs) } catch let error as StoreError
+        where error.kind == .alreadyExists && attempt < Self.noteAttempts
+      {
+        // Somebody else has noted something meanwhile, which is to stay.
+        continue
+      }
+    }
+  }
+
+  private static let noteAttempts = 16
+
+  private func notePublishedOnce(epochs: Set<UInt64>) throws {
     let contents = try contents()
     let pruned = try readable(Self.prunedName)
     for epoch in epochs.sorted() {
@@ -174,7 +187,10 @@ extension StoredRepository {
     }
     var missing = try look()
     // Others may have published, put together or pruned meanwhile; then it is not missing twice.
-    for _ in 0..<2 where !missing.isEmpty { missing.formIntersection(try look()) }
+    for _ in 0..<2 where !missing.isEmpty {
+      try refresh()
+      missing.formIntersection(try look())
+    }
     return missing
   }
 

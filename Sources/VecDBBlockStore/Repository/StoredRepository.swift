@@ -15,8 +15,9 @@ import VecDBFiles
 ///
 /// In an encrypted one all but `repository` and `keys` is encrypted, and blocks have keyed names.
 package final class StoredRepository: Repository {
-  package let databaseID: UInt128
+  package var databaseID: UInt128 { marker.databaseID }
   let store: any ObjectStore
+  let marker: RepositoryMarker
   let cipher: (any ObjectCipher)?
 
   package var location: String { store.location }
@@ -25,9 +26,10 @@ package final class StoredRepository: Repository {
   static let keysName = "keys"
   private static let smallObjectBytes = 64 << 10
 
-  private init(_ store: any ObjectStore, databaseID: UInt128, cipher: (any ObjectCipher)?) {
+  private init(_ store: any ObjectStore, _ marker: RepositoryMarker, _ cipher: (any ObjectCipher)?)
+  {
     self.store = store
-    self.databaseID = databaseID
+    self.marker = marker
     self.cipher = cipher
   }
 
@@ -52,9 +54,11 @@ package final class StoredRepository: Repository {
       }
       return cipher
     }
-    let marker = RepositoryMarker(databaseID: databaseID, isEncrypted: cipher != nil)
+    let marker = RepositoryMarker(
+      databaseID: databaseID, isEncrypted: cipher != nil,
+      identity: store.isRemote ? UInt128.random(in: 1...UInt128.max) : nil)
     try store.create(RepositoryMarker.name, marker.encode())
-    return StoredRepository(store, databaseID: databaseID, cipher: cipher)
+    return StoredRepository(store, marker, cipher)
   }
 
   /// Opens a repository. Throws `.notFound` if there is none; `.invalidArgument` for an encrypted one
@@ -64,16 +68,20 @@ package final class StoredRepository: Repository {
   ) throws -> StoredRepository {
     let place = store.place(RepositoryMarker.name)
     guard try store.info(RepositoryMarker.name) != nil else {
+      let what =
+        store.isRemote
+        ? "there is no backup repository: the bucket has no object 'repository' under this prefix"
+        : "the directory is not a backup repository: it has no file 'repository'"
       throw StoreError(
-        .notFound, "the directory is not a backup repository: it has no file 'repository'",
-        at: store.location,
-        remedy: "Check the path; `vecdb backup DB REPO` makes a repository.")
+        .notFound, what, at: store.location,
+        remedy: "Check the \(store.isRemote ? "address" : "path"); `vecdb backup DB REPO` makes a "
+          + "repository.")
     }
     let marker = try RepositoryMarker(
       decoding: try store.get(RepositoryMarker.name, maximumBytes: 4096), at: place)
     switch (marker.isEncrypted, encryption) {
     case (false, nil):
-      return StoredRepository(store, databaseID: marker.databaseID, cipher: nil)
+      return StoredRepository(store, marker, nil)
     case (false, .some):
       throw StoreError(
         .invalidArgument, "the repository is not encrypted, but you gave a key",
@@ -86,8 +94,7 @@ package final class StoredRepository: Repository {
     case (true, .some(let source)):
       let keys = try store.get(keysName, maximumBytes: smallObjectBytes)
       return StoredRepository(
-        store, databaseID: marker.databaseID,
-        cipher: try source.openCipher(keys: keys, at: store.place(keysName)))
+        store, marker, try source.openCipher(keys: keys, at: store.place(keysName)))
     }
   }
 
@@ -111,6 +118,28 @@ package final class StoredRepository: Repository {
   package func removeTemporaries(olderThanMilliseconds limit: Int64) throws -> Int {
     try store.removeUnfinished(olderThanMilliseconds: limit)
   }
+
+  /// Lists anew what is there; no effect where it is looked up anyway.
+  package func refresh(_ part: Part = .all) throws {
+    switch part {
+    case .all: try store.refresh([""])
+    case .log(let epoch): try store.refresh([Self.folder(ofLog: epoch)])
+    case .epochs: try store.refresh(["epochs/"])
+    case .manifests: try store.refresh(["manifests/"])
+    }
+  }
+
+  package enum Part: Sendable {
+    case all, epochs, manifests
+    case log(epoch: UInt64)
+  }
+
+  package var isRemote: Bool { store.isRemote }
+  package var requestsAtOnce: Int { store.requestsAtOnce }
+  package var requests: RequestCounts? { store.requests }
+  package var clockOffsetMilliseconds: Int64 { store.clockOffsetMilliseconds }
+  package var listAgeMilliseconds: Int64 { store.listAgeMilliseconds }
+  package var retainedObjects: Int { store.retainedObjects }
 
   /// Takes the lock that allows one prune at a time.
   package func lockForPruning(owner: String) throws -> any FileLock {
@@ -143,78 +172,5 @@ package final class StoredRepository: Repository {
   private func sealed(_ bytes: [UInt8], as name: String) throws -> [UInt8] {
     guard let cipher else { return bytes }
     return try bytes.withUnsafeBytes { try cipher.seal($0, as: name) }
-  }
-}
-
-// MARK: In a directory
-
-extension StoredRepository {
-  /// Makes a new repository in a directory that is missing or empty. Throws `.alreadyExists` for
-  /// anything else.
-  package static func create(
-    _ path: String, databaseID: UInt128, fileSystem: any FileSystem,
-    encryption: (any ObjectCipherSource)? = nil
-  ) throws -> StoredRepository {
-    if let info = try fileSystem.info(path) {
-      guard info.isDirectory else {
-        throw StoreError(
-          .alreadyExists, "a repository must be a directory; this is a file", at: path,
-          remedy: "Name another place.")
-      }
-      // What a process that died left of making one does not count.
-      // Neither does what `mkfs` puts into the root of a file system.
-      let beginnings = [RepositoryMarker.name + ".", keysName, "lost+found"]
-      guard
-        try fileSystem.list(path).allSatisfy({ name in beginnings.contains { name.hasPrefix($0) } })
-      else {
-        throw StoreError(
-          .alreadyExists, "the directory is not empty and is not a repository made by vecdb",
-          at: path, remedy: "Name an empty or a new directory.")
-      }
-    }
-    try fileSystem.createDirectory(path)
-    return try create(
-      in: DirectoryStore(path, fileSystem: fileSystem), databaseID: databaseID,
-      encryption: encryption)
-  }
-
-  /// Opens a repository; `.notFound` if there is none at that path.
-  package static func open(
-    _ path: String, fileSystem: any FileSystem, encryption: (any ObjectCipherSource)? = nil
-  ) throws -> StoredRepository {
-    guard let info = try fileSystem.info(path), info.isDirectory else {
-      throw StoreError(
-        .notFound, "there is no backup repository", at: path,
-        remedy: "Check the path; `vecdb backup DB REPO` makes a repository.")
-    }
-    return try open(in: DirectoryStore(path, fileSystem: fileSystem), encryption: encryption)
-  }
-
-  /// Opens the repository of a database, or makes it. Throws `.invalidArgument` if it holds
-  /// another database's backups.
-  package static func openOrCreate(
-    _ path: String, databaseID: UInt128, fileSystem: any FileSystem,
-    encryption: (any ObjectCipherSource)? = nil
-  ) throws -> StoredRepository {
-    guard try fileSystem.exists(path + "/" + RepositoryMarker.name) else {
-      do {
-        return try create(
-          path, databaseID: databaseID, fileSystem: fileSystem, encryption: encryption)
-      } catch let error as StoreError where error.kind == .alreadyExists {
-        // Another backup may have been faster.
-        guard try fileSystem.exists(path + "/" + RepositoryMarker.name) else { throw error }
-        return try openOrCreate(
-          path, databaseID: databaseID, fileSystem: fileSystem, encryption: encryption)
-      }
-    }
-    let repository = try open(path, fileSystem: fileSystem, encryption: encryption)
-    guard repository.databaseID == databaseID else {
-      throw StoreError(
-        .invalidArgument, "the repository holds backups of another database", at: path,
-        remedy:
-          "Back this database up to a repository of its own. A copy that you restored from this "
-          + "repository can use it only if you restored with --continue.")
-    }
-    return repository
   }
 }

@@ -73,7 +73,7 @@ package struct BlockTransfer: Sendable {
     let bases = Bases(previous, in: repository, notice)
     let items = try Self.items(of: manifest, bases: bases) { try store.list(of: $0) }
     let buffers = BlockBuffers()
-    return try run(items) { item in
+    return try run(items, threads: threads(for: repository)) { item in
       if try repository.hasBlock(item.hash, lengthBytes: item.lengthBytes) { return 0 }
       return try buffers.withBuffer(item.lengthBytes) { buffer in
         try store.read(item.hash, into: buffer)
@@ -102,7 +102,7 @@ package struct BlockTransfer: Sendable {
     }
     let buffers = BlockBuffers()
     var progress = try run(
-      items,
+      items, threads: threads(for: repository),
       indexed: { index, item in
         try buffers.withBuffer(item.lengthBytes) { buffer in
           let read = try handle.read(at: index * blockSizeBytes, into: buffer)
@@ -141,7 +141,7 @@ package struct BlockTransfer: Sendable {
     done.totalBytes = items.reduce(0) { $0 + $1.lengthBytes }
     let wanted = items.filter { !writer.has($0.hash) }
     let nearby = nearby
-    let ahead = try FetchAhead(wanted, threads: threads) { item in
+    let ahead = try FetchAhead(wanted, threads: threads(for: source)) { item in
       if let bytes = nearby?(item.hash), bytes.count == item.lengthBytes { return (bytes, 0) }
       let bytes = try Self.fetch(item, from: source)
       return (bytes, bytes.count)
@@ -181,7 +181,7 @@ package struct BlockTransfer: Sendable {
     }
     let nearby = nearby
     let progress = try run(
-      items,
+      items, threads: threads(for: source),
       indexed: { index, item in
         let own = nearby?(item.hash)
         let bytes = try own ?? Self.fetch(item, from: source)
@@ -198,7 +198,7 @@ package struct BlockTransfer: Sendable {
     return progress
   }
 
-  private static func fetch(_ item: Item, from source: any BlockSource) throws -> [UInt8] {
+  static func fetch(_ item: Item, from source: any BlockSource) throws -> [UInt8] {
     let bytes: [UInt8]
     do { bytes = try source.getBlock(item.hash) } catch var error as StoreError {
       error.message = "\(item.description): \(error.message)"
@@ -279,16 +279,21 @@ package struct BlockTransfer: Sendable {
     }
   }
 
-  private func run(
-    _ items: [Item], _ move: @escaping @Sendable (Item) throws -> Int
-  ) throws -> TransferProgress {
-    try run(items, indexed: { try move($1) })
+  /// Where each block takes a request, many are under way at the same time.
+  func threads(for source: any BlockSource) -> Int {
+    max(threads, source.requestsAtOnce)
   }
 
-  /// Moves every item on `threads` threads; `move` returns how many bytes had to be sent. The first
+  func run(
+    _ items: [Item], threads: Int, _ move: @escaping @Sendable (Item) throws -> Int
+  ) throws -> TransferProgress {
+    try run(items, threads: threads, indexed: { try move($1) })
+  }
+
+  /// Moves every item on so many threads; `move` returns how many bytes had to be sent. The first
   /// error stops all threads and is thrown.
   private func run(
-    _ items: [Item], indexed move: @escaping @Sendable (Int, Item) throws -> Int
+    _ items: [Item], threads: Int, indexed move: @escaping @Sendable (Int, Item) throws -> Int
   ) throws -> TransferProgress {
     struct Shared {
       var progress = TransferProgress()
@@ -321,8 +326,8 @@ package struct BlockTransfer: Sendable {
       }
     }
     let count = min(threads, items.count)
-    if isLowPriority {
-      try LowPriorityThread.perform(count, work)
+    if isLowPriority || threads > self.threads {
+      try LowPriorityThread.perform(count, yields: isLowPriority, work)
     } else {
       DispatchQueue.concurrentPerform(iterations: count) { _ in work() }
     }

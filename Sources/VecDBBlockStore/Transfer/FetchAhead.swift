@@ -19,6 +19,8 @@ final class FetchAhead: Sendable {
 
   /// So many blocks for each thread are enough to bridge the moments in which the disk is busy.
   private static let windowPerThread = 8
+  /// Of many threads each waits for a request.
+  private static let windowLimit = 64
 
   private let state = Guarded(State())
   private let room: DispatchSemaphore
@@ -34,7 +36,8 @@ final class FetchAhead: Sendable {
   ) throws {
     self.items = items
     self.threads = min(threads, items.count)
-    let window = self.threads * Self.windowPerThread
+    let window = max(
+      self.threads, min(self.threads * Self.windowPerThread, Self.windowLimit))
     room = DispatchSemaphore(value: 0)
     for _ in 0..<window { room.signal() }
     for started in 0..<self.threads {

@@ -16,7 +16,7 @@ struct Archive: AsyncParsableCommand {
       """)
 
   @OptionGroup var target: DatabaseArgument
-  @Argument(help: "The repository's directory.", completion: .directory)
+  @Argument(help: "The repository: a directory, or s3://bucket/prefix.", completion: .directory)
   var repository: String
   @Option(help: "Repeat, with this much time between two passes: 5s, 1m.")
   var every: TimeSpan?
@@ -74,6 +74,7 @@ struct Archive: AsyncParsableCommand {
       Output.line(
         "archived up to LSN \(report.lsn): \(Format.count(report.frames, "log frame", "log frames")), "
           + "\(Format.bytes(report.bytes)) sent in \(Format.seconds(report.seconds))")
+      if let requests = report.requests { Output.line(requests.sentence) }
       if let branch = report.branch { Output.line(branch.sentence) }
     }
   }

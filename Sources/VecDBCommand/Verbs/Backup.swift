@@ -5,19 +5,21 @@ struct Backup: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Back a database up to a repository.",
     discussion: """
-      The repository is a directory; the command creates it if it is missing. A backup sends only \
-      the data that the repository lacks, so every backup after the first is incremental. Yet each \
-      is a full restore point. If another process has the database open, that process makes the \
+      The repository is a directory, or a prefix of a bucket: s3://bucket/prefix. The command \
+      creates a directory that is missing, but no bucket. A backup sends only the data that the \
+      repository lacks, so every backup after the first is incremental. Yet each is a full restore \
+      point. If another process has the database open, that process makes the \
       backup while it goes on serving. The backup ends if you end this command.
 
       EXAMPLE
         vecdb backup photos.vecdb /backup/photos
         vecdb backup photos.vecdb /backup/photos --limit 50MB
         vecdb backup photos.vecdb /backup/photos --repair
+        vecdb backup photos.vecdb "s3://backups/photos?region=eu-central-1"
       """)
 
   @OptionGroup var target: DatabaseArgument
-  @Argument(help: "The repository's directory.", completion: .directory)
+  @Argument(help: "The repository: a directory, or s3://bucket/prefix.", completion: .directory)
   var repository: String
   @Option(help: "Send at most this many bytes a second: 500kB, 50MB, 1GB.")
   var limit: ByteCount?
@@ -55,6 +57,7 @@ struct Backup: AsyncParsableCommand {
           + "(\(Format.count(report.newBlocks, "block", "blocks")), "
           + "\(Format.count(report.logFrames, "log frame", "log frames"))) in \(Format.seconds(report.seconds)); the restore point has "
           + "\(Format.bytes(report.totalBytes))")
+      if let requests = report.requests { Output.line(requests.sentence) }
       if let branch = report.branch { Output.line(branch.sentence) }
       if report.repairedBlocks > 0 {
         Output.line("repaired \(Format.count(report.repairedBlocks)) damaged blocks")
@@ -90,6 +93,16 @@ extension BranchReport {
     "the repository has another history after LSN \(commonLSN), up to LSN \(otherLSN): either this "
       + "copy was set back, or an application writes to another copy. This copy continues in epoch "
       + "\(epoch)"
+  }
+}
+
+extension RepositoryRequests {
+  /// What the store charges for, as the summary of each run names it.
+  var sentence: String {
+    "requests: \(Format.count(puts, "put", "puts")), \(Format.count(gets, "get", "gets")), "
+      + "\(Format.count(lists, "list", "lists")), \(Format.count(deletes, "delete", "deletes"))"
+      + (repeats > 0 ? " (\(Format.count(repeats)) of them repeated)" : "")
+      + "; \(Format.bytes(bytesSent)) sent, \(Format.bytes(bytesReceived)) received"
   }
 }
 

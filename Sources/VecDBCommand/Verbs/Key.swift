@@ -48,7 +48,7 @@ struct Key: AsyncParsableCommand {
           vecdb key change /backup/photos --key-file photos.key --new-key-file photos-2.key
         """)
 
-    @Argument(help: "The repository's directory.", completion: .directory)
+    @Argument(help: "The repository: a directory, or s3://bucket/prefix.", completion: .directory)
     var repository: String
     @OptionGroup var key: KeyOptions
     @Option(help: "The key file that opens the repository from now on.", completion: .file())

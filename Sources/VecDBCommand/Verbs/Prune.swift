@@ -14,7 +14,7 @@ struct Prune: AsyncParsableCommand {
         vecdb prune /backup/photos --keep-within 7d --keep-daily 30 --keep-monthly 12
       """)
 
-  @Argument(help: "The repository's directory.", completion: .directory)
+  @Argument(help: "The repository: a directory, or s3://bucket/prefix.", completion: .directory)
   var repository: String
   @Option(help: "Keep this many of the newest restore points, and the log after them.")
   var keepLast = 0
@@ -71,6 +71,12 @@ struct Prune: AsyncParsableCommand {
         + "\(Format.count(report.blocksDeleted)) blocks deleted "
         + "(\(Format.bytes(report.bytesDeleted))), \(Format.count(report.blocksWaiting)) wait"
         + (dryRun ? "; nothing was changed: dry run" : ""))
+    if report.retainedObjects > 0 {
+      Output.line(
+        "\(Format.count(report.retainedObjects, "object", "objects")) retained: the store keeps them "
+          + "under a lock, and a later prune deletes them")
+    }
+    if let requests = report.requests { Output.line(requests.sentence) }
   }
 }
 

@@ -25,7 +25,7 @@ struct Restore: AsyncParsableCommand {
         vecdb restore /backup/photos photos.vecdb --collection images --into images_before
       """)
 
-  @Argument(help: "The repository's directory.", completion: .directory)
+  @Argument(help: "The repository: a directory, or s3://bucket/prefix.", completion: .directory)
   var repository: String
   @Argument(help: "The database directory to create.", completion: .directory)
   var database: String
@@ -138,6 +138,7 @@ struct Restore: AsyncParsableCommand {
         + "proof \(Format.seconds(report.verifySeconds)); "
         + "\(Format.count(report.lsn - report.manifestLSN, "batch", "batches")) replayed)")
     Output.line("data digest \(report.dataDigest)")
+    if let requests = report.requests { Output.line(requests.sentence) }
     if report.omittedBatches > 0 {
       let wrong =
         report.omittedNotLater > 0

@@ -11,7 +11,7 @@ struct Verify: AsyncParsableCommand {
         vecdb verify /backup/photos
       """)
 
-  @Argument(help: "The repository's directory.", completion: .directory)
+  @Argument(help: "The repository: a directory, or s3://bucket/prefix.", completion: .directory)
   var repository: String
   @Option(
     name: [.customLong("verify"), .customLong("verification")],
@@ -47,6 +47,7 @@ struct Verify: AsyncParsableCommand {
           + (report.sampledLSNs.isEmpty
             ? "" : "LSNs \(report.sampledLSNs.map(String.init).joined(separator: ", ")) restored: ")
           + (report.problems.isEmpty ? "good" : "\(report.problems.count) problems"))
+      if let requests = report.requests { Output.line(requests.sentence) }
     }
     guard report.problems.isEmpty else {
       throw CorruptionFound(
