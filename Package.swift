@@ -25,7 +25,10 @@ let fuzzTargets: [Target] =
   ? []
   : [
     .executableTarget(
-      name: "fuzz", dependencies: ["VecDB", "VecDBLogStore", "VecDBBlockStore", "VecDBIndex"],
+      name: "fuzz",
+      dependencies: [
+        "VecDB", "VecDBLogStore", "VecDBBlockStore", "VecDBIndex", "VecDBObjectStore",
+      ],
       path: "Tests/Fuzz", swiftSettings: [.unsafeFlags(["-parse-as-library"])],
       // gold gives up on libFuzzer's archive.
       linkerSettings: [.unsafeFlags(["-use-ld=lld"])])

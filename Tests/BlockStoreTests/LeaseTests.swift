@@ -98,6 +98,31 @@ import VecDBSimulatedBucket
     }
   }
 
+  /// The bytes of a lease are those that are documented, and other versions are refused.
+  @Test func theFormatOfALease() throws {
+    func lease(version: UInt8) -> [UInt8] {
+      var bytes = Array("VDBLEAS\0".utf8) + [version, 0, 0, 0]
+      bytes += [UInt8](repeating: 7, count: 16)
+      bytes += [0xE0, 0x93, 0x04, 0, 0, 0, 0, 0, 0]
+      bytes += [5, 0, 0, 0] + Array("owner".utf8) + [1, 0, 0, 0] + Array("p".utf8)
+      let sum = CRC32C.checksum(bytes)
+      return bytes + (0..<4).map { UInt8(truncatingIfNeeded: sum >> UInt32(8 * $0)) }
+    }
+    let one = try repository()
+    let name = "prune.lock.00000000000000000004"
+    bucket.set(name, lease(version: 1), at: clocks.time.withLock { $0 })
+    do { _ = try one.lockForPruning(owner: "first") } catch let error as StoreError {
+      #expect(error.kind == .locked && error.message.contains("owner"))
+      #expect(error.remedy.contains("541 s"))
+    }
+    bucket.set(name, lease(version: 2), at: clocks.time.withLock { $0 })
+    #expect(kind { _ = try one.lockForPruning(owner: "first") } == .unknownVersion)
+    clocks.pass(541_000)
+    bucket.set(name, lease(version: 1), at: 1_790_000_000_000)
+    try one.lockForPruning(owner: "first").unlock()
+    #expect(leases.map { $0 } == ["prune.lock.00000000000000000006"])
+  }
+
   @Test func damagedLeasesAreRefused() throws {
     let one = try repository()
     bucket.set(

@@ -70,6 +70,16 @@ extension FuzzTarget {
       return [Array(line.utf8), canonical]
     case .control:
       return [try ControlFrame.encode(ControlRequest(.stats))]
+    case .xml:
+      return [
+        "<?xml version='1.0'?><ListBucketResult xmlns='x'><IsTruncated>false</IsTruncated><Contents>"
+          + "<Key>a&amp;b</Key><Size>1</Size><LastModified>2026-12-01T07:56:28.000Z</LastModified>"
+          + "</Contents></ListBucketResult>",
+        "<Error><Code>A</Code><Message>&#x41;</Message></Error>",
+        "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>"
+          + "<AccessKeyId>a</AccessKeyId><SecretAccessKey>b</SecretAccessKey></Credentials>"
+          + "</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>",
+      ].map { Array($0.utf8) }
     case .encoding:
       // One for each kind, and choices enough.
       return (0..<8).map { kind in [kind] + (0..<200).map { UInt8(truncatingIfNeeded: $0 * 37) } }

@@ -2,6 +2,7 @@ import Glibc
 import VecDBBlockStore
 import VecDBBytes
 import VecDBLogStore
+import VecDBObjectStore
 
 @testable import VecDB
 
@@ -25,6 +26,8 @@ enum FuzzTarget: String, CaseIterable {
   /// Batches of every kind and size, made from the input and written: what is let into the log reads
   /// back, and is the same.
   case encoding
+  /// Documents of object stores.
+  case xml
 
   func run(_ bytes: UnsafeRawBufferPointer) {
     switch self {
@@ -55,6 +58,11 @@ enum FuzzTarget: String, CaseIterable {
           _ = try ControlFrame.decode(ControlRequest.self, body)
         }
       }
+    case .xml:
+      attempt { _ = try XMLReader.read(Array(bytes)) }
+      attempt { _ = try ListDocument(Array(bytes)) }
+      attempt { _ = try WebIdentityDocument(Array(bytes)) }
+      _ = ErrorDocument(Array(bytes))
     case .encoding:
       let fault = BatchEncoding(Array(bytes)).fault
       precondition(fault == nil, fault ?? "")

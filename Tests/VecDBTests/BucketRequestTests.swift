@@ -153,7 +153,7 @@ import VecDBSimulatedBucket
     }
     try await database.close()
     bucket.change {
-      $0.lockedPrefixes = ["manifests/", "blocks/", "log/", "deltas/", "prune.lock"]
+      $0.lockedPrefixes = ["manifests/", "log/"]
     }
     var policy = RetentionPolicy()
     policy.keepLast = 1

@@ -77,7 +77,7 @@ struct BucketCatalogue: Sendable {
   }
 
   /// All names with their objects.
-  func forEach(_ body: (String, Entry) throws -> Void) rethrows {
+  func visit(_ body: (String, Entry) throws -> Void) rethrows {
     for (folder, entries) in folders {
       for (last, entry) in entries { try body(folder.isEmpty ? last : folder + "/" + last, entry) }
     }
@@ -112,7 +112,7 @@ struct BucketCatalogue: Sendable {
   mutating func replace(prefix: String, since: UInt64, with objects: [BucketPage.Object]) {
     var own: [(String, Version)] = []
     var stale: [(String, UInt64)] = []
-    forEach { name, entry in
+    visit { name, entry in
       guard name.hasPrefix(prefix) else { return }
       for version in entry.versions {
         if version.step > since { own.append((name, version)) }

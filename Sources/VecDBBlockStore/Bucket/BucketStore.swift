@@ -114,7 +114,7 @@ package final class BucketStore: ObjectStore {
     try load()
     return catalogue.withLock { catalogue in
       var isEmpty = true
-      catalogue.forEach { name, _ in
+      catalogue.visit { name, _ in
         if !beginnings.contains(where: { name.hasPrefix($0) }) { isEmpty = false }
       }
       return isEmpty
@@ -268,7 +268,7 @@ package final class BucketStore: ObjectStore {
     try load()
     var leftovers: [(name: String, number: UInt64)] = []
     catalogue.withLock { catalogue in
-      catalogue.forEach { name, entry in
+      catalogue.visit { name, entry in
         guard name != BucketLease.name else { return }
         for version in entry.versions.dropLast() { leftovers.append((name, version.number)) }
         let newest = entry.newest

@@ -3,15 +3,22 @@ import VecDBFiles
 
 /// What both kinds of machines answer with.
 private struct CredentialsAnswer: Decodable {
-  var AccessKeyId: String
-  var SecretAccessKey: String
-  var Token: String?
-  var Expiration: String?
+  var accessKeyID: String
+  var secretAccessKey: String
+  var token: String?
+  var expiration: String?
+
+  enum CodingKeys: String, CodingKey {
+    case accessKeyID = "AccessKeyId"
+    case secretAccessKey = "SecretAccessKey"
+    case token = "Token"
+    case expiration = "Expiration"
+  }
 
   var credentials: Credentials {
     Credentials(
-      accessKeyID: AccessKeyId, secretKey: SecretAccessKey, sessionToken: Token,
-      expiresMilliseconds: Expiration.flatMap(StoreTime.iso8601))
+      accessKeyID: accessKeyID, secretKey: secretAccessKey, sessionToken: token,
+      expiresMilliseconds: expiration.flatMap(StoreTime.iso8601))
   }
 
   static func read(_ bytes: [UInt8], from place: String) throws -> Credentials {
