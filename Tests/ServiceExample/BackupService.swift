@@ -11,7 +11,7 @@ struct BackupService: Service {
   let logger: Logger
 
   func run() async throws {
-    try await cancelWhenGracefulShutdown {
+    await cancelWhenGracefulShutdown {
       while true {
         do {
           let report = try await database.database.backup(to: repository)

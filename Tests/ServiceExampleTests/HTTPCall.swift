@@ -41,7 +41,7 @@ struct HTTPCall {
     var sent = 0
     while sent < request.count {
       let count = request.withUnsafeBytes {
-        send(descriptor, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL.rawValue))
+        send(descriptor, $0.baseAddress! + sent, $0.count - sent, Int32(MSG_NOSIGNAL))
       }
       guard count > 0 else { throw Failure(description: "sending ended: errno \(errno)") }
       sent += count

@@ -46,7 +46,7 @@ final class RunningService {
     } catch { return [] }
   }
 
-  func terminate() { process.terminate() }
+  var processID: Int32 { process.processIdentifier }
 
   /// The exit status, or -1 after a signal.
   func wait() -> Int32 {

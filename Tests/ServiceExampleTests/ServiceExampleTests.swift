@@ -72,7 +72,7 @@ import VecDBBytes
       environment: [
         "PHOTOS_DATABASE": directory + "/photos.vecdb", "PHOTOS_PORT": "0",
         "PHOTOS_REPOSITORY": directory + "/repository", "PHOTOS_BACKUP_SECONDS": "1",
-        "PHOTOS_DIMENSIONS": "\(dimensions)", "PHOTOS_REPORT": directory + "/report",
+        "PHOTOS_DIMENSIONS": "\(Self.dimensions)", "PHOTOS_REPORT": directory + "/report",
         "PHOTOS_LOG_LEVEL": "debug", "VECDB_SLOW_SEARCH_MILLISECONDS": "0",
         "VECDB_CONTROL_SOCKET": "false",
       ])
@@ -90,6 +90,7 @@ import VecDBBytes
 
     // Told to stop in the middle of writes.
     let isTold = Guarded(false)
+    let processID = service.processID
     let second = await Self.write(to: port) { count in
       if count >= 50,
         isTold.withLock({ told in
@@ -97,7 +98,7 @@ import VecDBBytes
           return !told
         })
       {
-        service.terminate()
+        kill(processID, SIGTERM)
       }
       return false
     }
