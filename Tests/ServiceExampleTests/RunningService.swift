@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 /// The example in a process of its own.
@@ -34,8 +35,13 @@ final class RunningService {
     }
   }
 
+  /// A service that a failed test leaves behind ends with it.
+  deinit {
+    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+  }
+
   private static func port(in line: String) -> Int? {
-    guard line.contains(" listening "), let place = line.range(of: "port=") else { return nil }
+    guard line.hasSuffix(" listening"), let place = line.range(of: "port=") else { return nil }
     return Int(line[place.upperBound...].prefix { $0.isNumber })
   }
 
@@ -44,6 +50,17 @@ final class RunningService {
       return try String(contentsOfFile: log, encoding: .utf8).split(separator: "\n").map(
         String.init)
     } catch { return [] }
+  }
+
+  /// Waits until the log has it.
+  func waitForLine(_ isWanted: (String) -> Bool) throws {
+    let deadline = Date() + 60
+    while !lines.contains(where: isWanted) {
+      guard Date() < deadline, process.isRunning else {
+        throw HTTPCall.Failure(description: "it is not in the log: \(lines.suffix(10))")
+      }
+      usleep(10_000)
+    }
   }
 
   var processID: Int32 { process.processIdentifier }

@@ -29,6 +29,11 @@ import VecDBBytes
     var timers: [String: Int]
   }
 
+  private static func lsn(in line: String) -> Int {
+    guard let place = line.range(of: "lsn=") else { return 0 }
+    return Int(line[place.upperBound...].prefix { $0.isNumber }) ?? 0
+  }
+
   private static func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) async {
     await withTaskGroup(of: Void.self) { tasks in
       for number in 0..<count {
@@ -45,12 +50,12 @@ import VecDBBytes
   }
 
   /// Writes from several connections until the service ends; returns the keys that were acknowledged.
-  private static func write(to port: Int, until isEnough: @escaping @Sendable (Int) -> Bool) async
-    -> Set<String>
-  {
+  private static func write(
+    to port: Int, from start: Int, until isEnough: @escaping @Sendable (Int) -> Bool
+  ) async -> Set<String> {
     let acknowledged = Guarded<Set<String>>([])
     await onThreads(4) { writer in
-      var number = writer
+      var number = start + writer
       while !isEnough(acknowledged.withLock { $0.count }) {
         do {
           let call = try HTTPCall("PUT", "/photos/p\(number)", body(number), port: port)
@@ -77,21 +82,25 @@ import VecDBBytes
         "VECDB_CONTROL_SOCKET": "false",
       ])
     let port = service.port
-    while try HTTPCall("GET", "/ready", port: port).status != 200 { usleep(10_000) }
+    let deadline = Date() + 60
+    while try HTTPCall("GET", "/ready", port: port).status != 200 {
+      try #require(Date() < deadline, "the service is not ready")
+      usleep(10_000)
+    }
 
-    let first = await Self.write(to: port) { $0 >= 100 }
+    let first = await Self.write(to: port, from: 0) { $0 >= 100 }
     #expect(first.count >= 100)
     let found = try HTTPCall(
       "POST", "/search", "{\"vector\":\(Self.vector(42)),\"k\":1}", port: port)
     #expect(found.status == 200 && found.body.contains("\"p42\""), "\(found)")
     let refused = try HTTPCall("POST", "/search", "{\"vector\":[1],\"k\":1}", port: port)
     #expect(refused.status == 400 && refused.body.contains("dimensions"), "\(refused)")
-    while !service.lines.contains(where: { $0.contains("backed up") }) { usleep(10_000) }
+    try service.waitForLine { $0.hasSuffix("backed up") && Self.lsn(in: $0) > 50 }
 
     // Told to stop in the middle of writes.
     let isTold = Guarded(false)
     let processID = service.processID
-    let second = await Self.write(to: port) { count in
+    let second = await Self.write(to: port, from: 100_000) { count in
       if count >= 50,
         isTold.withLock({ told in
           defer { told = true }
