@@ -206,7 +206,7 @@
           options: options("c", try lying("a", as: "c"), port: real.peers[0].port),
           configuration: configuration)
         let error = await #expect(throws: VecDBError.self) {
-          try await replica.promote(timeoutMilliseconds: 1_000)
+          try await replica.promote(timeout: .seconds(1))
         }
         #expect(error?.message.contains("not certain") == true)
         try await replica.stop()
