@@ -233,7 +233,7 @@ import VecDBSimulatedBucket
     _ = try PruneRun(
       repository: try StoredRepository.open(in: BucketStore(BucketHandle(world.bucket))),
       policy: policy, graceMilliseconds: grace, dryRun: false, force: false,
-      nowMilliseconds: world.interleaving.now + 2 * grace
+      nowMilliseconds: world.interleaving.now + 48 * grace
     ).run()
     #expect(world.problems.withLock { $0 } == [], "seed \(seed)")
     try proveContents(world, seed, before.count)
