@@ -308,7 +308,7 @@ if Context.environment["VECDB_CONCURRENCY"] != nil {
   ]
   package.targets.removeAll { !isNeeded.contains($0.name) }
   for target in package.targets where target.name == "VecDBTests" {
-    target.sources = ["ConcurrencyTests.swift", "TestSupport.swift"]
+    target.sources = ["ConcurrencyTests.swift", "RepositoryKinds.swift", "TestSupport.swift"]
   }
   package.products.removeAll { $0.name != "VecDB" }
 }
