@@ -3,7 +3,7 @@ import Testing
 import VecDB
 
 /// Log that goes to a repository all the time, and trimming that waits for it.
-@Suite(.inEveryKindOfRepository) struct ArchiveTests {
+@Suite struct ArchiveTests {
   private static func configuration(archive: ArchiveOptions? = nil) -> DatabaseConfiguration {
     var configuration = DatabaseConfiguration()
     configuration.logSegmentBytes = 128 << 10

@@ -3,7 +3,7 @@ import Testing
 import VecDB
 
 /// What a repository has of a history that a newer one left behind is listed, and can be restored.
-@Suite(.inEveryKindOfRepository) struct EndedHistoryTests {
+@Suite struct EndedHistoryTests {
   private static func restored(
     _ site: BranchTests.Site, _ target: RestoreTarget, epoch: UInt64?
   ) async throws -> String {
