@@ -34,6 +34,36 @@ let fuzzTargets: [Target] =
       linkerSettings: [.unsafeFlags(["-use-ld=lld"])])
   ]
 
+// The example of a service needs an HTTP server, which nobody else shall fetch or compile; scripts/test
+// asks for it, with the traits Service and Configuration.
+let hasExample = Context.environment["VECDB_EXAMPLE"] != nil
+let exampleDependencies: [Package.Dependency] =
+  hasExample
+  ? [
+    .package(
+      url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: [])
+  ] : []
+let exampleTargets: [Target] =
+  hasExample
+  ? [
+    .executableTarget(
+      name: "service-example",
+      dependencies: [
+        "VecDBService", "VecDBConfiguration", "VecDB",
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Configuration", package: "swift-configuration"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "MetricsTestKit", package: "swift-metrics"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
+        .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
+      ],
+      path: "Tests/ServiceExample"),
+    .testTarget(
+      name: "ServiceExampleTests", dependencies: ["service-example", "VecDB", "VecDBBytes"]),
+  ] : []
+
 let package = Package(
   name: "vecdb",
   products: [
@@ -42,12 +72,20 @@ let package = Package(
     .executable(name: "vecdb", targets: ["VecDBCommand"]),
     .library(name: "VecDBEncryption", targets: ["VecDBEncryption"]),
     .library(name: "VecDBReplicationTLS", targets: ["VecDBReplicationTLS"]),
+    .library(name: "VecDBConfiguration", targets: ["VecDBConfiguration"]),
+    .library(name: "VecDBService", targets: ["VecDBService"]),
     .library(name: "VecDBObjectStore", targets: ["VecDBObjectStore"]),
   ],
   traits: [
     .trait(
+      name: "Configuration",
+      description: "VecDBConfiguration: options of databases and nodes from swift-configuration."),
+    .trait(
       name: "Encryption",
       description: "Encrypted backup repositories: VecDBEncryption, and the command's --key-file."),
+    .trait(
+      name: "Service",
+      description: "VecDBService: databases, nodes and archives for swift-service-lifecycle."),
     .trait(
       name: "TLS",
       description: "TLS between nodes: VecDBReplicationTLS, and the command's --tls-cert."),
@@ -55,16 +93,19 @@ let package = Package(
       name: "S3",
       description: "Repositories in object stores, s3://bucket/prefix, by VecDBObjectStore."),
   ],
-  dependencies: [
+  dependencies: exampleDependencies + [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
   ],
-  targets: kernelTargets + fuzzTargets + [
+  targets: kernelTargets + fuzzTargets + exampleTargets + [
     .systemLibrary(
       name: "CVecDBSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(name: "CVecDBShims"),
@@ -83,6 +124,7 @@ let package = Package(
         "VecDBBytes",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
       ]),
     // Empty without the trait, so that nobody compiles BoringSSL who does not encrypt.
     .target(
@@ -114,6 +156,25 @@ let package = Package(
         "VecDBReplication", "VecDB", "VecDBBytes",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["TLS"])),
+      ]),
+    .target(
+      name: "VecDBConfiguration",
+      dependencies: [
+        "VecDBReplication", "VecDB",
+        .target(name: "VecDBEncryption", condition: .when(traits: ["Encryption"])),
+        .target(name: "VecDBReplicationTLS", condition: .when(traits: ["TLS"])),
+        .product(
+          name: "Configuration", package: "swift-configuration",
+          condition: .when(traits: ["Configuration"])),
+      ]),
+    // Empty without the trait, so that its dependency is fetched only where it is used.
+    .target(
+      name: "VecDBService",
+      dependencies: [
+        "VecDBReplication", "VecDB", "VecDBBytes",
+        .product(
+          name: "ServiceLifecycle", package: "swift-service-lifecycle",
+          condition: .when(traits: ["Service"])),
       ]),
     // Without the trait it has no client, so that nobody compiles BoringSSL for it.
     .target(
@@ -183,6 +244,11 @@ let package = Package(
         "VecDBBytes", "VecDBObjectStore", "VecDBSimulatedDisk", "VecDBSimulatedBucket",
         "VecDBShapes",
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "InMemoryLogging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "MetricsTestKit", package: "swift-metrics"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
+        .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
       ]),
     .testTarget(
       name: "VecDBEncryptionTests", dependencies: ["VecDBBytes", "VecDBEncryption", "VecDB"]),
@@ -198,12 +264,51 @@ let package = Package(
         "VecDBReplication", "VecDBReplicationProtocol", "VecDB", "VecDBBytes",
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Tracing", package: "swift-distributed-tracing"),
+        .product(name: "InMemoryTracing", package: "swift-distributed-tracing"),
       ]),
     .testTarget(
       name: "ReplicationTLSTests",
       dependencies: ["VecDBReplicationTLS", "VecDBReplication", "VecDB"],
       exclude: ["Certificates"]),
+    .testTarget(
+      name: "VecDBConfigurationTests",
+      dependencies: [
+        "VecDBConfiguration", "VecDBReplication", "VecDB",
+        .product(
+          name: "Configuration", package: "swift-configuration",
+          condition: .when(traits: ["Configuration"])),
+      ]),
+    .testTarget(
+      name: "VecDBServiceTests",
+      dependencies: [
+        "VecDBService", "VecDBReplication", "VecDB",
+        .product(name: "Logging", package: "swift-log"),
+        .product(
+          name: "ServiceLifecycle", package: "swift-service-lifecycle",
+          condition: .when(traits: ["Service"])),
+        .product(
+          name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle",
+          condition: .when(traits: ["Service"])),
+      ]),
     .testTarget(name: "CommandTests", dependencies: ["VecDB", "VecDBCommand", "VecDBShapes"]),
   ],
   swiftLanguageModes: [.v6]
 )
+
+// Under the thread sanitizer only the suites whose tests run writers beside readers are of use;
+// scripts/test asks for them alone, since a second build of everything takes minutes.
+if Context.environment["VECDB_CONCURRENCY"] != nil {
+  let isNeeded: Set = [
+    "VecDBKernelsAVX2", "VecDBKernelsAVX512", "CVecDBSQLite", "CVecDBShims", "VecDBBytes",
+    "VecDBFiles", "VecDBThreads", "VecDBKernels", "VecDBIndex", "VecDBLogStore",
+    "VecDBBlockStore", "VecDB", "VecDBObjectStore", "VecDBShapes", "VecDBSimulatedDisk",
+    "VecDBSimulatedBucket", "VectorIndexTests",
+    "VecDBTests",
+  ]
+  package.targets.removeAll { !isNeeded.contains($0.name) }
+  for target in package.targets where target.name == "VecDBTests" {
+    target.sources = ["ConcurrencyTests.swift", "RepositoryKinds.swift", "TestSupport.swift"]
+  }
+  package.products.removeAll { $0.name != "VecDB" }
+}

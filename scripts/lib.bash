@@ -23,6 +23,19 @@ json_number() { sed -n "s/.*\"$2\":\(-\{0,1\}[0-9][0-9.eE+-]*\).*/\1/p" <<<"$1" 
 # The text of field $2 in the JSON object $1; the first match counts.
 json_text() { grep -o "\"$2\":\"[^\"]*\"" <<<"$1" | head -n 1 | cut -d '"' -f 4; }
 
+# built_modules FOLDER: sets `modules` to the compiler's flags that find the modules built there.
+built_modules() {
+  modules=(-I "$1/Modules" -I "$root/Sources/CVecDBShims" -I "$root/Sources/CVecDBSQLite")
+  local map
+  # The modules of dependencies written in C.
+  while IFS= read -r map; do
+    modules+=(-Xcc "-fmodule-map-file=$map")
+  done < <(
+    find -L "$1" -maxdepth 2 -path '*.build/module.modulemap'
+    find -L "$root/.build/checkouts" -path '*/Sources/*/include/module.modulemap'
+  )
+}
+
 # Installs what building needs, if it is missing and apt is there.
 install_needs() {
   local missing=()

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import Logging
 import VecDB
 import VecDBObjectStore
 
@@ -42,11 +43,14 @@ struct VecDBCommand: AsyncParsableCommand {
       // A task of its own, which a signal can cancel.
       let work = Task {
         try requireText()
-        var command = try parseAsRoot()
-        if var asynchronous = command as? any AsyncParsableCommand {
-          try await asynchronous.run()
-        } else {
-          try command.run()
+        // What a database has to say comes from its library without an address of its own.
+        try await withLogger(CommandLog.logger(.warning)) { _ in
+          var command = try parseAsRoot()
+          if var asynchronous = command as? any AsyncParsableCommand {
+            try await asynchronous.run()
+          } else {
+            try command.run()
+          }
         }
       }
       Interruption.work.withLock { $0 = work }

@@ -22,8 +22,16 @@ package struct ReplicaSession: Sendable {
     case rewind(LogPosition, LogIdentity)
     case bootstrap(LogIdentity)
     /// Tell whoever looks after the node; it goes on trying.
-    case alarm(String)
+    case alarm(Concern, String)
     case close(String)
+  }
+
+  /// What an alarm is about.
+  package enum Concern: Sendable, Hashable {
+    /// The primary lost log that this node can no longer give back.
+    case giveBack
+    /// The peer does not let this node follow.
+    case peer
   }
 
   package enum State: Sendable, Hashable {
@@ -131,6 +139,7 @@ package struct ReplicaSession: Sendable {
     return [
       .send(.pullRefused(text)),
       .alarm(
+        .giveBack,
         "the primary ends at LSN \(position.lsn) and this node at \(history.end.lsn) of the same "
           + "epoch, but \(text): promote this node to keep the batches that the primary lost"),
       .close("the primary is behind, and \(text)"),
@@ -151,7 +160,7 @@ package struct ReplicaSession: Sendable {
   private mutating func foreign() -> [Action] {
     state = .closed
     let text = "the node at the other end belongs to another database"
-    return [.send(.refuse(.init(.foreignDatabase, text))), .alarm(text), .close(text)]
+    return [.send(.refuse(.init(.foreignDatabase, text))), .alarm(.peer, text), .close(text)]
   }
 
   private mutating func take(_ data: Message.Data, _ now: UInt64) -> [Action] {
@@ -230,7 +239,7 @@ package struct ReplicaSession: Sendable {
         || refusal.text == Message.Refusal.hasNothing)
     let text = "the primary refuses: \(refusal.text)"
     switch refusal.reason {
-    case .foreignDatabase: return [.alarm(text), .close(text)]
+    case .foreignDatabase: return [.alarm(.peer, text), .close(text)]
     // What a bad line damaged is no reason to wake anybody.
     case .protocolViolation: return [.close(text)]
     case .staleEpoch, .notServing, .overloaded, .notAllowed:

@@ -61,6 +61,7 @@
       let chain = try reading(files.certificate, "certificate") {
         try NIOSSLCertificate.fromPEMFile($0)
       }
+      try requireSecret(files.key)
       let key = try reading(files.key, "private key") {
         try NIOSSLPrivateKey(file: $0, format: .pem)
       }
@@ -91,6 +92,16 @@
           .invalidArgument, "cannot use the certificate and the key: \(error)",
           at: files.certificate, remedy: "Give the key that belongs to the certificate.")
       }
+    }
+
+    /// Refuses a key that every user of the machine may read.
+    private static func requireSecret(_ path: String) throws {
+      var found = stat()
+      guard stat(path, &found) == 0, found.st_mode & S_IROTH != 0 else { return }
+      throw VecDBError(
+        .invalidArgument, "every user of this machine may read the private key", at: path,
+        remedy: "Run `chmod 600` on it (in Kubernetes, give the volume a defaultMode of 0400). "
+          + "Make a new key and certificate if others may have read it.")
     }
 
     private static func reading<Value>(

@@ -12,8 +12,8 @@
     ///   - files: This node's certificate and key, and the authority.
     ///   - names: The names of the nodes that may connect, and be connected to. Whoever has one of
     ///     them is trusted with everything that a node of that name may do.
-    /// - Throws: `invalidArgument` if a file cannot be read, the key is not that of the certificate,
-    ///   or there is no name.
+    /// - Throws: `invalidArgument` if a file cannot be read, every user may read the key, the key is
+    ///   not that of the certificate, or there is no name.
     public static func tls(
       _ files: CertificateFiles, allowing names: [String]
     ) throws -> TransportSecurity {

@@ -213,7 +213,9 @@ import Testing
       _ = try? holder.wait()
     }
     // What needs the database for itself is refused; what the owner can do, it does.
-    let result = try Command.run("create", database, "d", "--dimensions", "2", "--metric", "l2")
+    let repository = folder.path("repository")
+    #expect(try Command.run("backup", database, repository).status == 0)
+    let result = try Command.run("check", database, "--repair", "--from", repository)
     #expect(result.status == 1)
     #expect(result.errors.contains("\(holder.processID)"))
     #expect(try Command.run("delete", database, "c", "0").status == 0)

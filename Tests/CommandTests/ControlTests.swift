@@ -45,14 +45,17 @@ import VecDB
     #expect(query.status == 0, "\(query.errors)")
     let missing = try await run("get", path, "items", "no such key")
     #expect(missing.status == 1)
-    // Verbs that need the database to themselves still say who has it.
-    let refused = try await run("export", path, "items")
-    #expect(refused.status == 1 && refused.errors.contains("process"))
+    let export = try await run("export", path, "items")
+    #expect(export.status == 0, "\(export.errors)")
+    // Verbs that need the database to themselves say who has it.
+    let refused = try await run("check", path, "--repair", "--from", repository)
+    #expect(refused.status == 1 && refused.errors.contains("process"), "\(refused.errors)")
 
     try await database.close()
     #expect(!FileManager.default.fileExists(atPath: path + "/control.sock"))
     let alone = try await run("stats", path, "--json")
     #expect(try await run("get", path, "items", "k1").output == get.output)
+    #expect(try await run("export", path, "items").output == export.output)
     #expect(
       try await run("query", path, "items", "--key", "k1", "-k", "3", "--json").output
         == query.output)

@@ -158,7 +158,7 @@ struct ChurnRun {
     var retention = RetentionPolicy()
     retention.keepLast = 3
     _ = try await Database.prune(
-      repository: directory + "/repository", keeping: retention, graceSeconds: 0, force: true)
+      repository: directory + "/repository", keeping: retention, grace: .zero, force: true)
   }
 
   private func comeAndGo(_ database: Database, _ generator: inout SplitMix64) async throws {

@@ -159,9 +159,9 @@ extension ClusterRun {
         hangUp(connection, by: node)
         for other in nodes[node].served.keys.sorted() { hangUp(other, by: node) }
         fetch(node)
-      case .alarm(let text):
+      case .alarm(let concern, let text):
         note("\(node) alarms: \(text)")
-        if text.contains("promote this node") { nodes[node].isStranded = isMending }
+        if concern == .giveBack { nodes[node].isStranded = isMending }
       case .close: hangUp(connection, by: node)
       }
     }

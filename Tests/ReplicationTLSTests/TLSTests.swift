@@ -10,6 +10,8 @@
     private func files(_ name: String) -> CertificateFiles {
       let directory =
         URL(fileURLWithPath: #filePath).deletingLastPathComponent().path + "/Certificates"
+      // A checkout lets everybody read them.
+      chmod("\(directory)/\(name).key", 0o600)
       return CertificateFiles(
         certificate: "\(directory)/\(name).pem", key: "\(directory)/\(name).key",
         authority: "\(directory)/authority.pem")
@@ -204,7 +206,7 @@
           options: options("c", try lying("a", as: "c"), port: real.peers[0].port),
           configuration: configuration)
         let error = await #expect(throws: VecDBError.self) {
-          try await replica.promote(timeoutMilliseconds: 1_000)
+          try await replica.promote(timeout: .seconds(1))
         }
         #expect(error?.message.contains("not certain") == true)
         try await replica.stop()
@@ -246,6 +248,7 @@
           try Data(contentsOf: URL(fileURLWithPath: from))
             .write(to: URL(fileURLWithPath: to), options: .atomic)
         }
+        chmod(own.key, 0o600)
       }
       try take("expired")
       try await withPrimary(.tls(files("a"), allowing: ["b"])) { primary, place in
@@ -273,6 +276,24 @@
       }
       #expect(error?.location == "/does/not/exist.key")
       #expect(throws: VecDBError.self) { try TransportSecurity.tls(files("a"), allowing: []) }
+    }
+
+    @Test func aKeyThatEveryUserMayReadIsRefused() throws {
+      let key = NSTemporaryDirectory() + "vecdb-tls-\(UUID().uuidString).key"
+      defer { try? FileManager.default.removeItem(atPath: key) }
+      var own = files("a")
+      try FileManager.default.copyItem(atPath: own.key, toPath: key)
+      own.key = key
+      for mode in [0o600, 0o440] as [mode_t] {
+        chmod(key, mode)
+        #expect(throws: Never.self) { try TransportSecurity.tls(own, allowing: ["b"]) }
+      }
+      chmod(key, 0o604)
+      let error = #expect(throws: VecDBError.self) {
+        try TransportSecurity.tls(own, allowing: ["b"])
+      }
+      #expect(error?.location == key)
+      #expect(error?.remedy.contains("chmod") == true)
     }
   }
 #endif

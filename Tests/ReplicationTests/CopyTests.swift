@@ -85,7 +85,7 @@ import VecDBReplication
       try await Fixture.write(3_000, to: a)
       // Nobody hears a, and b goes on without what it wrote.
       let alone = try await Fixture.follow(directory + "/b", Fixture.options("b", peers: [1]))
-      _ = try await alone.promote(force: true, timeoutMilliseconds: 300)
+      _ = try await alone.promote(force: true, timeout: .milliseconds(300))
       try await Fixture.write(3_001, to: alone)
       let searching = Searching(a)
       link.lead(to: alone.listeningPort)

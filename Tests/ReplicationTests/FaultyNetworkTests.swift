@@ -46,7 +46,7 @@ import VecDBReplication
           NodeAddress(host: "127.0.0.1", port: links[$0].port)
         }, security: .insecureLoopback)
       options.acknowledgement = AcknowledgementOptions(
-        replicas: Self.names.filter { $0 != name }, timeoutMilliseconds: 700)
+        replicas: Self.names.filter { $0 != name }, timeout: .milliseconds(700))
       options.limits.heartbeatMilliseconds = 100
       options.limits.silenceMilliseconds = 600
       options.limits.helloMilliseconds = 600
@@ -135,7 +135,7 @@ import VecDBReplication
     try await eventually("a promotion") {
       for node in cluster.nodes.dropFirst() {
         do {
-          let report = try await node.promote(timeoutMilliseconds: 1_000)
+          let report = try await node.promote(timeout: .seconds(1))
           #expect(report.loss == "none")
           return true
         } catch {

@@ -19,7 +19,7 @@ import VecDBReplication
       peers: peers.compactMap { $0 }.map { NodeAddress(host: "127.0.0.1", port: $0) },
       security: .insecureLoopback,
       acknowledgement: replicas.isEmpty
-        ? nil : AcknowledgementOptions(replicas: replicas, timeoutMilliseconds: 2_000))
+        ? nil : AcknowledgementOptions(replicas: replicas, timeout: .seconds(2)))
     options.logger.logLevel = .critical
     return options
   }

@@ -17,7 +17,7 @@ enum NodeFixture {
       peers: peers.compactMap { $0 }.map { NodeAddress(host: "127.0.0.1", port: $0) },
       security: .insecureLoopback,
       acknowledgement: replicas.isEmpty
-        ? nil : AcknowledgementOptions(replicas: replicas, timeoutMilliseconds: 2_000))
+        ? nil : AcknowledgementOptions(replicas: replicas, timeout: .seconds(2)))
     options.logger.logLevel = .critical
     options.startPatienceMilliseconds = 1_000
     return options

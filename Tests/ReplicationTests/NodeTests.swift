@@ -31,7 +31,7 @@ import VecDBReplication
       try await pair(directory) { primary, replica, link in
         link.change { $0 = .init(isCut: true) }
         await #expect(throws: VecDBError.self) {
-          try await replica.promote(timeoutMilliseconds: 500)
+          try await replica.promote(timeout: .milliseconds(500))
         }
         let refused = await replica.status()
         #expect(refused.highestEpoch == 1)
@@ -237,7 +237,7 @@ import VecDBReplication
         directory + "/b", Fixture.options("b", peers: [primary.listeningPort, silent.port]))
       try await Fixture.eventually("following") { await replica.status().isConnected }
       let began = ContinuousClock.now
-      let report = try await replica.promote(timeoutMilliseconds: 20_000)
+      let report = try await replica.promote(timeout: .seconds(20))
       #expect(report.loss == "none")
       #expect(ContinuousClock.now - began < .seconds(5))
       try await replica.stop()
@@ -293,7 +293,7 @@ import VecDBReplication
       try await a.stop()
       let astray = try await Fixture.follow(
         directory + "/a", Fixture.options("a", peers: [try await Fixture.freePort()], port: port))
-      let report = try await b.promote(force: true, timeoutMilliseconds: 1_000)
+      let report = try await b.promote(force: true, timeout: .seconds(1))
       #expect(report.heard == [])
       #expect(report.loss == "unbounded")
       try await astray.stop()

@@ -16,7 +16,7 @@ import VecDBReplication
     var options = ReplicationOptions(
       name: "node", listen: NodeAddress(host: "127.0.0.1", port: 0), peers: [],
       security: .insecureLoopback,
-      acknowledgement: AcknowledgementOptions(replicas: [name], timeoutMilliseconds: timeout))
+      acknowledgement: AcknowledgementOptions(replicas: [name], timeout: .milliseconds(timeout)))
     options.logger.logLevel = .critical
     let refused = options
     await #expect(throws: VecDBError.self) {

@@ -117,9 +117,9 @@
       var policy = RetentionPolicy()
       policy.keepLast = 1
       _ = try await Database.prune(
-        repository: repository, keeping: policy, graceSeconds: 0, force: true, key: key)
+        repository: repository, keeping: policy, grace: .zero, force: true, key: key)
       _ = try await Database.prune(
-        repository: repository, keeping: policy, graceSeconds: 0, force: true, key: key)
+        repository: repository, keeping: policy, grace: .zero, force: true, key: key)
       #expect(try await Database.verify(repository: repository, key: key).problems == [])
 
       // Without it, or with another one, it is refused, and nothing is written.

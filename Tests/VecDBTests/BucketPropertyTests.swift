@@ -227,6 +227,14 @@ import VecDBSimulatedBucket
       }
     }
     world.interleaving.run([calm])
+    // What a failed request left behind the last of them goes with the next.
+    var policy = RetentionPolicy()
+    policy.keepLast = 2
+    _ = try PruneRun(
+      repository: try StoredRepository.open(in: BucketStore(BucketHandle(world.bucket))),
+      policy: policy, graceMilliseconds: grace, dryRun: false, force: false,
+      nowMilliseconds: world.interleaving.now + 48 * grace
+    ).run()
     #expect(world.problems.withLock { $0 } == [], "seed \(seed)")
     try proveContents(world, seed, before.count)
   }

@@ -89,9 +89,9 @@ import VecDB
       policy.keepLast = number
       policy.keepDaily = number
       _ = try? await Database.prune(
-        repository: repository, keeping: policy, graceSeconds: number, dryRun: true)
+        repository: repository, keeping: policy, grace: .seconds(number), dryRun: true)
       _ = try? await database.waitUntilSearchable(
-        minimumLSN: database.lsn, timeoutMilliseconds: number)
+        minimumLSN: database.lsn, timeout: .milliseconds(number))
     }
     let remote = try #require(try RemoteDatabase(path: path))
     #expect(try await remote.status().lsn == database.lsn)

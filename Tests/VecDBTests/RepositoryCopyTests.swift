@@ -53,8 +53,9 @@ import VecDBSimulatedBucket
   }
 
   /// Broken off after any number of requests it leaves a valid repository, and the next one goes on.
-  @Test(arguments: [3, 9, 14, 20, 33, 50])
-  func brokenOffAndTakenUp(after requests: Int) async throws {
+  @Test(arguments: [3, 9, 14, 20, 33, 50]) func brokenOffAndTakenUp(after requests: Int)
+    async throws
+  {
     let directory = try TemporaryDirectory()
     let digests = try await Self.make(directory)
     let name = "broken-\(requests)"

@@ -150,7 +150,7 @@ import VecDBFiles
     policy.keepLast = 1
     await expectError(.invalidArgument) {
       _ = try await Database.prune(
-        repository: fixture.repository, keeping: policy, graceSeconds: 60)
+        repository: fixture.repository, keeping: policy, grace: .seconds(60))
     }
     let source = try StoredRepository.open(fixture.repository, fileSystem: PosixFileSystem())
     let lock = try source.lockForPruning(owner: "a test")

@@ -32,6 +32,16 @@ import VecDBShapes
     try compare(built, with: drifted, "\(name) rebuilt")
   }
 
+  /// A vector with more copies than a row has places leads to others all the same.
+  @Test func copiesDoNotFillTheRowsOfEachOther() throws {
+    let data = ShapeData(try CodeFitTests.shape("duplicates"), queries: 200)
+    let index = try CodeFitTests.index(data.base, metric: .dot)
+    let recall = try Peer.truth(data.base, data.queries, .dot).recall { query in
+      try index.search(query, k: 10, ef: 64).hits.map { Int($0.slot) }
+    }
+    #expect(recall >= 0.995)
+  }
+
   /// The truth by brute force in double, and what a textbook finds of it.
   private struct Peer {
     let queries: [[Float]]
@@ -42,9 +52,21 @@ import VecDBShapes
     var recall = 0.0
 
     init(_ data: [[Float]], _ queries: [[Float]], _ metric: IndexParameters.Metric) {
+      self = Self.truth(data, queries, metric)
+      let textbook = TextbookHNSW(data, metric: metric, degree: 16, efConstruction: 64)
+      recall = self.recall { textbook.search($0, k: 10, ef: 64) }
+    }
+
+    private init(queries: [[Float]], metric: IndexParameters.Metric) {
       self.queries = queries
       self.metric = metric
-      let textbook = TextbookHNSW(data, metric: metric, degree: 16, efConstruction: 64)
+    }
+
+    /// Without a textbook's recall.
+    static func truth(
+      _ data: [[Float]], _ queries: [[Float]], _ metric: IndexParameters.Metric
+    ) -> Peer {
+      var peer = Peer(queries: queries, metric: metric)
       func length(_ vector: [Float]) -> Double {
         vector.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
       }
@@ -58,10 +80,10 @@ import VecDBShapes
           case .dot: length(query) * longest * 1e-6
           case .cosine: 1e-6
           }
-        distances.append(all)
-        limits.append(worst + max(abs(worst) * 1e-5, lost))
+        peer.distances.append(all)
+        peer.limits.append(worst + max(abs(worst) * 1e-5, lost))
       }
-      recall = self.recall { textbook.search($0, k: 10, ef: 64) }
+      return peer
     }
 
     func recall(_ search: ([Float]) throws -> [Int]) rethrows -> Double {

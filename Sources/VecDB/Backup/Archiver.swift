@@ -20,6 +20,7 @@ final class Archiver: Companion {
   /// Passes come one after the other.
   private let queue = DispatchQueue(label: "vecdb.archive")
   private let wake = DispatchSemaphore(value: 0)
+  private let failing = RepeatedFailure("cannot archive the log", level: .error)
 
   private struct State {
     var repository: OwnRepository?
@@ -98,6 +99,7 @@ final class Archiver: Companion {
   private func passNoting(_ database: Database) -> Int {
     do {
       _ = try pass(database)
+      failing.isOver(database.engine.configuration.logger)
       return state.withLock { state in
         state.problem = nil
         state.failures = 0
@@ -106,9 +108,7 @@ final class Archiver: Companion {
     } catch {
       let failure = VecDBError(wrapping: error)
       return state.withLock { state in
-        if state.failures == 0 {
-          database.engine.configuration.logger.error("archiving the log failed: \(failure)")
-        }
+        failing.note(failure, database.engine.configuration.logger)
         state.problem = "\(failure)"
         state.failures += 1
         // Opened anew, since it takes nothing more after a failure.

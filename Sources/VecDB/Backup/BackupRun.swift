@@ -175,7 +175,9 @@ struct BackupRun: Sendable {
     }
     transfer.isLowPriority = options.isLowPriority
     let logger = engine.configuration.logger
-    transfer.notice = { logger.warning("backup: \($0)") }
+    transfer.notice = {
+      logger.info("a backup met an obstacle", metadata: ["notice": "\($0)"])
+    }
     let previous = try newestReadableManifest()
     progress.begin("copying blocks")
     add(try transfer.publish(manifest, from: engine.blocks, to: target, previous: previous))

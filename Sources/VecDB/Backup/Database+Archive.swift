@@ -15,10 +15,12 @@ extension Database {
   /// - Throws: as ``backup(to:options:progress:)``.
   @discardableResult
   public func archive(to repository: String) async throws -> ArchiveReport {
-    try requireOpen()
-    let archiver = Archiver(ArchiveOptions(repository: repository), key: nil)
-    return try await onBackground { [self] in
-      try VecDBError.translating { try archiver.pass(self) }
+    try await VecDBError.translating {
+      try requireOpen()
+      let archiver = Archiver(ArchiveOptions(repository: repository), key: nil)
+      return try await onBackground { [self] in
+        try VecDBError.translating { try archiver.pass(self) }
+      }
     }
   }
 
@@ -41,7 +43,8 @@ extension Database {
       switch outcome {
       case .failure(let failure):
         if waitsFor == nil {
-          engine.configuration.logger.error("archiving the log failed: \(failure)")
+          engine.configuration.logger.info(
+            "archiving the log waits", metadata: ["error": "\(failure)"])
           progress?(
             WorkProgress(
               stage: "archiving waits, and continues by itself: \(failure)", doneBytes: 0,
@@ -72,15 +75,17 @@ extension Database {
 
   /// Stops keeping log for a repository that is not used any more. Throws `notFound`.
   public func forgetArchive(_ repository: String) async throws {
-    try requireOpen()
-    let engine = engine
-    let isKnown = try await onBackground {
-      try VecDBError.translating { try engine.holds.forget(Database.absolute(repository)) }
-    }
-    guard isKnown else {
-      throw VecDBError(
-        .notFound, "the database keeps no log for this repository", at: repository,
-        remedy: "`vecdb stats` lists the repositories for which the database keeps log.")
+    try await VecDBError.translating {
+      try requireOpen()
+      let engine = engine
+      let isKnown = try await onBackground {
+        try VecDBError.translating { try engine.holds.forget(Database.absolute(repository)) }
+      }
+      guard isKnown else {
+        throw VecDBError(
+          .notFound, "the database keeps no log for this repository", at: repository,
+          remedy: "`vecdb stats` lists the repositories for which the database keeps log.")
+      }
     }
   }
 

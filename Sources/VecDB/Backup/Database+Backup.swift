@@ -18,7 +18,21 @@ extension Database {
     to repository: String, options: BackupOptions = BackupOptions(),
     progress: ProgressHandler? = nil
   ) async throws -> BackupReport {
-    try requireOpen()
+    try await VecDBError.translating {
+      try requireOpen()
+      return try await engine.tracing.trace("backup") { span in
+        let report = try await publish(to: repository, options, progress)
+        span?.note("vecdb.lsn", Int64(clamping: report.lsn))
+        span?.note("vecdb.backup.new_blocks", report.newBlocks)
+        span?.note("vecdb.backup.new_bytes", report.newBytes)
+        return report
+      }
+    }
+  }
+
+  private func publish(
+    to repository: String, _ options: BackupOptions, _ progress: ProgressHandler?
+  ) async throws -> BackupReport {
     let (target, held) = try await openAndHold(repository, key: options.key)
     do {
       let cancellation = Cancellation()

@@ -185,11 +185,11 @@ extension Database {
   ) throws -> BranchReport {
     let opened = try openOwnEpoch(current, above: counter)
     engine.configuration.logger.warning(
-      """
-      \(location) has another history of epoch \(current.counter): up to LSN \(common) it is this \
-      one's, and it goes on to LSN \(end). This copy of the database was set back, or another one is \
-      written to. It goes on in epoch \(opened), under which it is backed up from now on.
-      """)
+      "the repository has another history of this epoch; the database continues in a new epoch",
+      metadata: [
+        "repository": "\(location)", "epoch": "\(current.counter)", "commonLSN": "\(common)",
+        "otherLSN": "\(end)", "newEpoch": "\(opened)",
+      ])
     return BranchReport(commonLSN: common, otherLSN: end, epoch: opened)
   }
 

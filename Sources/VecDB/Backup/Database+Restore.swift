@@ -72,9 +72,11 @@ extension Database {
     options: RestoreOptions, configuration: DatabaseConfiguration = DatabaseConfiguration(),
     progress: ProgressHandler? = nil
   ) async throws -> RestoreReport {
-    try await restore(
-      from: repository, to: path, target: target, options: options, configuration: configuration,
-      fileSystem: PosixFileSystem(), progress: progress)
+    try await VecDBError.translating {
+      try await restore(
+        from: repository, to: path, target: target, options: options, configuration: configuration,
+        fileSystem: PosixFileSystem(), progress: progress)
+    }
   }
 
   /// As above, with a stated verification and nothing else out of the ordinary.
@@ -84,11 +86,13 @@ extension Database {
     configuration: DatabaseConfiguration = DatabaseConfiguration(),
     progress: ProgressHandler? = nil
   ) async throws -> RestoreReport {
-    var options = RestoreOptions()
-    options.verification = verification
-    return try await restore(
-      from: repository, to: path, target: target, options: options, configuration: configuration,
-      progress: progress)
+    try await VecDBError.translating {
+      var options = RestoreOptions()
+      options.verification = verification
+      return try await restore(
+        from: repository, to: path, target: target, options: options, configuration: configuration,
+        progress: progress)
+    }
   }
 
   package static func restore(
@@ -107,17 +111,21 @@ extension Database {
     from repository: String, to path: String, target: RestoreTarget, options: RestoreOptions,
     configuration: DatabaseConfiguration, fileSystem: any FileSystem, progress: ProgressHandler?
   ) async throws -> RestoreReport {
-    try await onCancellableBackground { cancellation in
-      try VecDBError.translating {
-        let source = try openSource(
-          repository, key: options.key ?? configuration.repositoryKey, fileSystem: fileSystem)
-        var report = try RestoreRun(
-          repository: source, path: path, files: fileSystem, options: options,
-          configuration: configuration, progress: progress, cancellation: cancellation
-        ).run(target)
-        report.requests = source.requests.map { RepositoryRequests($0) }
-        return report
+    try await DatabaseTracing(configuration, path: path).trace("restore") { span in
+      let report = try await onCancellableBackground { cancellation in
+        try VecDBError.translating {
+          let source = try openSource(
+            repository, key: options.key ?? configuration.repositoryKey, fileSystem: fileSystem)
+          var report = try RestoreRun(
+            repository: source, path: path, files: fileSystem, options: options,
+            configuration: configuration, progress: progress, cancellation: cancellation
+          ).run(target)
+          report.requests = source.requests.map { RepositoryRequests($0) }
+          return report
+        }
       }
+      span?.note("vecdb.lsn", Int64(clamping: report.lsn))
+      return report
     }
   }
 
@@ -137,39 +145,41 @@ extension Database {
     _ name: String, as newName: String, from repository: String, target: RestoreTarget = .latest,
     key: (any RepositoryKey)? = nil, progress: ProgressHandler? = nil
   ) async throws -> CollectionInfo {
-    try requireOpen()
-    guard catalog.find(newName) == nil else {
-      throw VecDBError(
-        .alreadyExists, "there is already a collection of that name", at: newName,
-        remedy: "Choose another name, or drop it first.")
-    }
-    let files = engine.fileSystem
-    let staging = try await onBackground { [path, engine] in
-      try VecDBError.translating {
-        try StagingDirectory(for: path, .collection, files, engine.configuration.logger)
+    try await VecDBError.translating {
+      try requireOpen()
+      guard catalog.find(newName) == nil else {
+        throw VecDBError(
+          .alreadyExists, "there is already a collection of that name", at: newName,
+          remedy: "Choose another name, or drop it first.")
       }
-    }
-    let place = staging.path + "/copy"
-    var options = RestoreOptions()
-    options.collections = [name]
-    options.key = key ?? engine.configuration.repositoryKey
-    do {
-      _ = try await Self.restore(
-        from: repository, to: place, target: target, options: options,
-        configuration: DatabaseConfiguration(), fileSystem: files, progress: progress)
-      let copied = try await copyCollection(name, of: place, as: newName, progress)
-      staging.discard()
-      return copied
-    } catch {
-      staging.discard()
-      throw error
+      let files = engine.fileSystem
+      let staging = try await onBackground { [path, engine] in
+        try VecDBError.translating {
+          try StagingDirectory(for: path, .collection, files, engine.configuration.logger)
+        }
+      }
+      let place = staging.path + "/copy"
+      var options = RestoreOptions()
+      options.collections = [name]
+      options.key = key ?? engine.configuration.repositoryKey
+      do {
+        _ = try await Self.restore(
+          from: repository, to: place, target: target, options: options,
+          configuration: engine.configuration.alike, fileSystem: files, progress: progress)
+        let copied = try await copyCollection(name, of: place, as: newName, progress)
+        staging.discard()
+        return copied
+      } catch {
+        staging.discard()
+        throw error
+      }
     }
   }
 
   private func copyCollection(
     _ name: String, of path: String, as newName: String, _ handler: ProgressHandler?
   ) async throws -> CollectionInfo {
-    var configuration = DatabaseConfiguration()
+    var configuration = engine.configuration.alike
     configuration.controlSocket = false
     configuration.createIfMissing = false
     configuration.checkpointOnClose = false
@@ -232,10 +242,13 @@ extension Database {
     repository: String, verification: RestoreVerification = .full, samples: Int = 0,
     key: (any RepositoryKey)? = nil, progress: ProgressHandler? = nil
   ) async throws -> VerifyReport {
-    try await verify(
-      repository: repository, verification: verification, samples: samples, key: key,
-      fileSystem: PosixFileSystem(), scratchDirectory: FileManager.default.temporaryDirectory.path,
-      progress: progress)
+    try await VecDBError.translating {
+      try await verify(
+        repository: repository, verification: verification, samples: samples, key: key,
+        fileSystem: PosixFileSystem(),
+        scratchDirectory: FileManager.default.temporaryDirectory.path,
+        progress: progress)
+    }
   }
 
   package static func verify(
@@ -243,15 +256,17 @@ extension Database {
     key: (any RepositoryKey)? = nil, fileSystem files: any FileSystem, scratchDirectory: String,
     progress: ProgressHandler?
   ) async throws -> VerifyReport {
-    try await onCancellableBackground { cancellation in
+    // Made here, where the caller's logger is known.
+    let configuration = DatabaseConfiguration()
+    return try await onCancellableBackground { cancellation in
       try VecDBError.translating {
-        RestoreTrials.sweep(scratchDirectory, files)
+        RestoreTrials.sweep(scratchDirectory, files, configuration.logger)
         let source = try openSource(repository, key: key, fileSystem: files)
         let run = RepositoryVerification(source, progress: progress, cancellation: cancellation)
         var report = try run.run()
         let trials = RestoreTrials(
-          source, files: files, scratchDirectory: scratchDirectory, progress: progress,
-          cancellation: cancellation)
+          source, files: files, scratchDirectory: scratchDirectory, configuration: configuration,
+          progress: progress, cancellation: cancellation)
         if verification == .full, report.problems.isEmpty, report.restorePoints > 0 {
           try trials.restore(.latest, "the newest restore point", &report)
         }

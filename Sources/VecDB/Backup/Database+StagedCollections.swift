@@ -78,7 +78,8 @@ extension Database {
         do {
           _ = try engine.write(left.map { BatchPayload.encodeDrop(collection: $0.id) })
         } catch {
-          engine.configuration.logger.warning("an unfinished collection remains: \(error)")
+          engine.configuration.logger.warning(
+            "an unfinished collection remains", metadata: ["error": "\(error)"])
         }
       }, sizeBytes: 0)
   }

@@ -14,6 +14,10 @@ extension OlderCopy {
     for repository: any Repository, _ options: RestoreOptions,
     _ configuration: DatabaseConfiguration
   ) throws {
+    func warn(_ loss: String) {
+      configuration.logger.warning(
+        "a restore replaces a database", metadata: ["path": "\(directory.path)", "loss": "\(loss)"])
+    }
     let log: WriteAheadLog
     do { log = try openLog() } catch {
       let what = "what is there cannot be read, so nobody can tell what would be lost"
@@ -22,7 +26,7 @@ extension OlderCopy {
           "\(what): \(VecDBError(wrapping: error).message)",
           "Move it away, or give it up with --discard-unsaved (RestoreOptions.discardsUnsaved).")
       }
-      return configuration.logger.warning("\(directory.path) is replaced; \(what)")
+      return warn(what)
     }
     // Nothing was written to it.
     defer { try? log.close() }
@@ -36,7 +40,7 @@ extension OlderCopy {
           "Choose another path, or give it up with --replace-unrelated "
             + "(RestoreOptions.replacesUnrelated).")
       }
-      return configuration.logger.warning("\(directory.path) is replaced; \(what)")
+      return warn(what)
     }
     guard !history.holds(end, in: repository) else { return }
     let saved = savedLSN(log, history, repository)
@@ -49,7 +53,7 @@ extension OlderCopy {
         "Back it up first, or give them up with --discard-unsaved "
           + "(RestoreOptions.discardsUnsaved).")
     }
-    configuration.logger.warning("\(directory.path) is replaced; \(what)")
+    warn(what)
   }
 
   private func refusal(_ message: String, _ remedy: String) -> VecDBError {

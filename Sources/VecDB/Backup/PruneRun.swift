@@ -226,7 +226,8 @@ public struct PruneReport: Sendable, Hashable, Codable {
   public struct RestorePoint: Sendable, Hashable, Codable {
     public var epoch: UInt64
     public var lsn: UInt64
-    public var timeMilliseconds: Int64
+    public var time: Date { Date(milliseconds: timeMilliseconds) }
+    package var timeMilliseconds: Int64
     /// The rules that keep it; empty if it was removed.
     public var keptFor: [String]
   }
@@ -253,7 +254,8 @@ public struct PruneReport: Sendable, Hashable, Codable {
   /// Objects that the store kept although they were to be deleted, since a lock protects them. A
   /// later prune deletes them. 0 in a directory.
   public var retainedObjects: Int
-  public var seconds: Double
+  public var duration: Duration { Duration(inSeconds: seconds) }
+  package var seconds: Double
   /// What was asked of the object store; nil for a repository in a directory.
   public var requests: RepositoryRequests?
 }
@@ -263,11 +265,11 @@ extension Database {
   /// blocks that only they need.
   ///
   /// Safe beside running backups: blocks are condemned first and deleted by a prune at least
-  /// `graceSeconds` later, unless a backup has written them again. Marks that can be restored stay
+  /// `grace` later, unless a backup has written them again. Marks that can be restored stay
   /// so, and the newest restore point is never removed.
   ///
   /// - Parameters:
-  ///   - graceSeconds: at least 3,600 unless forced; default one day.
+  ///   - grace: at least an hour unless forced, in whole seconds; default one day.
   ///   - dryRun: only report.
   ///   - force: give up marks that the policy does not cover, remove restore points whose manifest
   ///     is damaged, give up restore points and log that are missing, and accept any grace, also
@@ -277,12 +279,14 @@ extension Database {
   ///   cannot be read, since nobody can tell then what is needed; `locked` while another prune
   ///   runs.
   public static func prune(
-    repository: String, keeping policy: RetentionPolicy, graceSeconds: Int = 86_400,
+    repository: String, keeping policy: RetentionPolicy, grace: Duration = .seconds(86_400),
     dryRun: Bool = false, force: Bool = false, key: (any RepositoryKey)? = nil
   ) async throws -> PruneReport {
-    try await prune(
-      repository: repository, keeping: policy, graceSeconds: graceSeconds, dryRun: dryRun,
-      force: force, key: key, nowMilliseconds: Engine.nowMilliseconds())
+    try await VecDBError.translating {
+      try await prune(
+        repository: repository, keeping: policy, graceSeconds: grace.wholeSeconds, dryRun: dryRun,
+        force: force, key: key, nowMilliseconds: Engine.nowMilliseconds())
+    }
   }
 
   private static func milliseconds(_ seconds: Int) -> Int64 {

@@ -68,7 +68,9 @@ struct RestorePlan {
       }
       log.removeAll { $0.piece.firstLSN > wanted }
     }
-    if case .time(let wanted) = target, wanted > nowMilliseconds {
+    if case .time(let time) = target, case let wanted = time.milliseconds,
+      wanted > nowMilliseconds
+    {
       let newest = try newestMilliseconds(in: repository)
       guard wanted <= newest else {
         throw StoreError(
@@ -117,7 +119,7 @@ struct RestorePlan {
     case .latest, .mark: return usable.last
     case .lsn(let lsn): return usable.last { $0.lsn <= lsn }
     case .time(let time):
-      return try usable.last { try wasThere($0, by: time, repository) }
+      return try usable.last { try wasThere($0, by: time.milliseconds, repository) }
     }
   }
 
@@ -138,7 +140,7 @@ struct RestorePlan {
     switch target {
     case .latest, .mark: true
     case .lsn(let lsn): frame.lsn <= lsn
-    case .time(let time): frame.timeMilliseconds <= time
+    case .time(let time): frame.timeMilliseconds <= time.milliseconds
     }
   }
 }
@@ -149,7 +151,7 @@ extension RestoreTarget {
     case .latest: "the latest state"
     case .mark(let name): "mark '\(name)'"
     case .lsn(let lsn): "LSN \(lsn)"
-    case .time(let time): UTCTime.text(time)
+    case .time(let time): UTCTime.text(time.milliseconds)
     }
   }
 }

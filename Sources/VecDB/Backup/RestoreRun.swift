@@ -161,7 +161,8 @@ final class RestoreRun {
 
   /// Where the target is a time after everything that the repository knows of, how far that goes.
   private func newestKnown(_ plan: RestorePlan, _ manifest: Manifest) -> Int64? {
-    guard case .time(let wanted) = plan.target else { return nil }
+    guard case .time(let time) = plan.target else { return nil }
+    let wanted = time.milliseconds
     let newest = max(lastTime, manifest.timeMilliseconds)
     return wanted > newest && omitted.from == nil ? newest : nil
   }
@@ -279,7 +280,9 @@ final class RestoreRun {
 
   private func noteOmitted(_ frame: LogFrame, _ target: RestoreTarget) {
     if omitted.from == nil { omitted.from = frame.timeMilliseconds }
-    if case .time(let time) = target, frame.timeMilliseconds <= time { omitted.notLater += 1 }
+    if case .time(let time) = target, frame.timeMilliseconds <= time.milliseconds {
+      omitted.notLater += 1
+    }
   }
 
   /// Applies a batch; one of a collection that is not wanted only moves the position on.

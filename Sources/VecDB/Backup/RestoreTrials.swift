@@ -8,13 +8,15 @@ struct RestoreTrials {
   private let repository: StoredRepository
   private let files: any FileSystem
   private let scratchDirectory: String
+  private let configuration: DatabaseConfiguration
   private let progress: ProgressHandler?
   private let cancellation: Cancellation
 
   init(
     _ repository: StoredRepository, files: any FileSystem, scratchDirectory: String,
-    progress: ProgressHandler?, cancellation: Cancellation
+    configuration: DatabaseConfiguration, progress: ProgressHandler?, cancellation: Cancellation
   ) {
+    self.configuration = configuration
     self.cancellation = cancellation
     self.repository = repository
     self.files = files
@@ -30,10 +32,12 @@ struct RestoreTrials {
   /// Removes the copies that trials which were killed have left. What cannot be removed stays.
   static func sweep(
     _ scratchDirectory: String, _ files: any FileSystem,
-    _ logger: Logger = DatabaseConfiguration().logger
+    _ logger: Logger
   ) {
     do { try StagingSweep(place(in: scratchDirectory), files, logger).run() } catch {
-      logger.warning("cannot remove the files of a trial in \(scratchDirectory): \(error)")
+      logger.info(
+        "cannot remove the files of a trial",
+        metadata: ["path": "\(scratchDirectory)", "error": "\(error)"])
     }
   }
 
@@ -48,7 +52,7 @@ struct RestoreTrials {
       let restored = try RestoreRun(
         repository: repository, path: Self.place(in: scratchDirectory), files: files,
         options: options,
-        configuration: DatabaseConfiguration(), progress: progress, cancellation: cancellation
+        configuration: configuration, progress: progress, cancellation: cancellation
       ).run(target, keeping: false)
       report.findings += restored.findings.map { "\(what): \($0)" }
     } catch {

@@ -26,6 +26,8 @@ package struct ControlRequest: Codable, Sendable, Hashable {
     case rebuild
     case read
     case write
+    case create
+    case drop
     /// Something for the replication layer of the owner.
     case node
   }
@@ -54,10 +56,14 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var keys: [String]?
   package var includeVector: Bool?
   package var search: ControlSearch?
+  /// read: records in the order of their keys.
+  package var scroll: ControlScroll?
   /// read: whether the answer may come in parts. What is long comes in no other way.
   package var takesParts: Bool?
   /// write: what is done to the collection `name`.
   package var write: ControlWrite?
+  /// create: the collection to make; its count is not used. drop: `name` is the collection's.
+  package var definition: CollectionInfo?
   /// node: what is asked, in a form that the replication layer knows.
   package var node: String?
 
@@ -93,6 +99,8 @@ package struct ControlAnswer: Codable, Sendable {
   package var archive: ArchiveReport?
   package var collection: CollectionInfo?
   package var node: String?
+  /// Where the next page of records begins; nil at the end.
+  package var next: String?
   /// The records and hits here are not the last ones: more come in the next answer.
   package var more: Bool?
 

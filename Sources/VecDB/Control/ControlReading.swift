@@ -40,6 +40,18 @@ package struct ControlSearch: Codable, Sendable, Hashable {
   }
 }
 
+/// A page of records on the wire, in the order of their keys.
+package struct ControlScroll: Codable, Sendable, Hashable {
+  /// `next` of the page before.
+  var after: String?
+  var limit: Int
+  /// As text; see ``Filter``.
+  var filter: String?
+
+  /// About as many bytes of records are in a page; one record alone may take more.
+  static let pageBytes = 8 << 20
+}
+
 /// A record or a hit on the wire.
 package struct ControlRecord: Codable, Sendable, Hashable {
   var key: String
@@ -156,6 +168,8 @@ extension Database {
       let vector = try [Float](bits: search.vector)
       answer.found = try ControlSearchResult(
         collection.search(vector, k: search.k, options: search.options))
+    } else if let scroll = request.scroll {
+      try read(scroll, of: collection, request.includeVector ?? true, into: &answer)
     } else {
       answer.records = try (request.keys ?? []).compactMap { key in
         try collection.get(key, includeVector: request.includeVector ?? true).map {
@@ -166,7 +180,52 @@ extension Database {
   }
 }
 
+extension Database {
+  private func read(
+    _ scroll: ControlScroll, of collection: VectorCollection, _ includeVectors: Bool,
+    into answer: inout ControlAnswer
+  ) throws {
+    let filter = try scroll.filter.map {
+      try Filter.parse($0, limitBytes: ControlFrame.requestLimitBytes)
+    }
+    // So many rows are read at a time, whatever is asked for.
+    let rowBytes = includeVectors ? collection.dimensions * 4 : 1
+    let limit = min(scroll.limit, max(1, ControlScroll.pageBytes / rowBytes))
+    let page = try collection.scroll(
+      after: scroll.after, limit: limit, filter: filter, includeVectors: includeVectors)
+    var records: [ControlRecord] = []
+    var bytes = 0
+    answer.next = page.next
+    for record in page.records {
+      let next = try ControlRecord(record)
+      bytes += next.sizeBytes
+      if bytes > ControlScroll.pageBytes, let last = records.last {
+        answer.next = last.key
+        break
+      }
+      records.append(next)
+    }
+    answer.records = records
+  }
+}
+
 extension RemoteDatabase {
+  /// As `VectorCollection.scroll`; a page may have fewer records than `limit` before the end.
+  package func scroll(
+    _ collection: String, after cursor: String?, limit: Int, filter: Filter?, includeVectors: Bool
+  ) async throws -> RecordPage {
+    var request = ControlRequest(.read)
+    request.name = collection
+    request.scroll = ControlScroll(after: cursor, limit: limit, filter: filter.map { "\($0)" })
+    request.includeVector = includeVectors
+    request.takesParts = true
+    let answer = try await perform(request)
+    guard let records = answer.records else {
+      throw VecDBError(.inputOutput, "the owner of the database gave an answer of another kind")
+    }
+    return RecordPage(records: try records.map { try $0.record }, next: answer.next)
+  }
+
   /// The record with this key; nil if there is none.
   package func get(
     _ key: String, in collection: String, includeVector: Bool = true

@@ -118,7 +118,8 @@ extension Database {
       companions.add(server)
     } catch {
       engine.configuration.logger.warning(
-        "other processes cannot reach this database: \(VecDBError(wrapping: error))")
+        "other processes cannot reach this database",
+        metadata: ["path": "\(path)", "error": "\(VecDBError(wrapping: error))"])
     }
   }
 
@@ -183,6 +184,8 @@ extension Database {
         return answer
       }
     case .write: try await write(request, into: &answer)
+    case .create: answer.collection = try await create(request.definition)
+    case .drop: answer.receipt = try await dropCollection(request.name ?? "")
     case .check:
       answer.check = try await check(progress: progress)
       if request.recall == true {

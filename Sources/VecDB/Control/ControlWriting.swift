@@ -38,6 +38,56 @@ extension Database {
   }
 }
 
+extension Database {
+  /// Makes a collection for a control connection.
+  func create(_ definition: CollectionInfo?) async throws -> CollectionInfo {
+    guard let definition else {
+      throw VecDBError(
+        .invalidArgument, "the request does not say which collection to create",
+        remedy: "Run the same version of vecdb in both processes.")
+    }
+    let collection = try await createCollection(
+      definition.name, dimensions: definition.dimensions, metric: definition.metric,
+      index: definition.index)
+    var created = definition
+    created.count = collection.count
+    return created
+  }
+}
+
+extension RemoteDatabase {
+  /// A new connection to the process that has the database at `path` open.
+  package static func reaching(_ path: String) throws -> RemoteDatabase {
+    if let database = try RemoteDatabase(path: path) { return database }
+    throw VecDBError(
+      .closed, "the process that had the database open has ended", at: path,
+      remedy: "Run the command again: it does not write a record twice.")
+  }
+
+  /// As `Database.createCollection`.
+  package func createCollection(
+    _ name: String, dimensions: Int, metric: Metric, index: IndexOptions
+  ) async throws -> CollectionInfo {
+    var request = ControlRequest(.create)
+    request.definition = CollectionInfo(
+      name: name, dimensions: dimensions, metric: metric, index: index, count: 0)
+    guard let created = try await perform(request).collection else {
+      throw VecDBError(.inputOutput, "the owner of the database gave an answer of another kind")
+    }
+    return created
+  }
+
+  /// As `Database.dropCollection`.
+  package func dropCollection(_ name: String) async throws -> Receipt {
+    var request = ControlRequest(.drop)
+    request.name = name
+    guard let receipt = try await perform(request).receipt else {
+      throw VecDBError(.inputOutput, "the owner of the database gave an answer of another kind")
+    }
+    return receipt
+  }
+}
+
 /// A collection of a database that another process has open, for writing.
 ///
 /// Each request has a connection of its own: the owner ends one that asks for nothing for a while.
@@ -45,6 +95,8 @@ package struct RemoteCollection: Sendable {
   package let name: String
   package let dimensions: Int
   package let metric: Metric
+  /// Live records when it was asked.
+  package let count: Int
   private let path: String
 
   /// Throws `notFound`.
@@ -59,6 +111,7 @@ package struct RemoteCollection: Sendable {
     self.name = name
     dimensions = found.dimensions
     metric = found.metric
+    count = found.count
     path = database.path
   }
 
@@ -113,11 +166,7 @@ package struct RemoteCollection: Sendable {
   }
 
   private func perform(_ write: ControlWrite) async throws -> ControlAnswer {
-    guard let database = try RemoteDatabase(path: path) else {
-      throw VecDBError(
-        .closed, "the process that had the database open has ended", at: path,
-        remedy: "Run the command again: it does not write a record twice.")
-    }
+    let database = try RemoteDatabase.reaching(path)
     var request = ControlRequest(.write)
     request.name = name
     request.write = write

@@ -9,26 +9,28 @@ extension Database {
   ///   ``DatabaseLimits/maximumMarks``.
   @discardableResult
   public func mark(_ name: String) async throws -> MarkInfo {
-    try requireOpen()
-    try Self.requireName(name, of: "mark")
-    return try await writer.exclusively { engine in
-      let marks = engine.state.marks
-      if let place = marks[name] {
-        throw VecDBError(
-          .alreadyExists, "there is already a mark '\(name)', at LSN \(place.lsn)",
-          at: engine.directory.path, remedy: "Choose another name, or remove that mark first.")
+    try await VecDBError.translating {
+      try requireOpen()
+      try Self.requireName(name, of: "mark")
+      return try await writer.exclusively { engine in
+        let marks = engine.state.marks
+        if let place = marks[name] {
+          throw VecDBError(
+            .alreadyExists, "there is already a mark '\(name)', at LSN \(place.lsn)",
+            at: engine.directory.path, remedy: "Choose another name, or remove that mark first.")
+        }
+        guard marks.count < DatabaseLimits.maximumMarks else {
+          throw VecDBError(
+            .limitExceeded, "there are \(marks.count) marks", at: engine.directory.path,
+            remedy: "Remove marks that you do not need.")
+        }
+        let time = engine.logTime()
+        let receipts = try engine.write([
+          BatchPayload.encodeMark(name: name, isSet: true, timeMilliseconds: time)
+        ])
+        return MarkInfo(
+          name: name, lsn: receipts.last?.lsn ?? engine.state.lsn, timeMilliseconds: time)
       }
-      guard marks.count < DatabaseLimits.maximumMarks else {
-        throw VecDBError(
-          .limitExceeded, "there are \(marks.count) marks", at: engine.directory.path,
-          remedy: "Remove marks that you do not need.")
-      }
-      let time = engine.logTime()
-      let receipts = try engine.write([
-        BatchPayload.encodeMark(name: name, isSet: true, timeMilliseconds: time)
-      ])
-      return MarkInfo(
-        name: name, lsn: receipts.last?.lsn ?? engine.state.lsn, timeMilliseconds: time)
     }
   }
 
@@ -37,24 +39,28 @@ extension Database {
   /// - Throws: `notFound`.
   @discardableResult
   public func removeMark(_ name: String) async throws -> Receipt {
-    try requireOpen()
-    return try await writer.exclusively { engine in
-      guard engine.state.marks[name] != nil else {
-        throw VecDBError(
-          .notFound, "there is no mark '\(name)'", at: engine.directory.path,
-          remedy: "`vecdb mark DB` lists the marks.")
+    try await VecDBError.translating {
+      try requireOpen()
+      return try await writer.exclusively { engine in
+        guard engine.state.marks[name] != nil else {
+          throw VecDBError(
+            .notFound, "there is no mark '\(name)'", at: engine.directory.path,
+            remedy: "`vecdb mark DB` lists the marks.")
+        }
+        let receipts = try engine.write([
+          BatchPayload.encodeMark(
+            name: name, isSet: false, timeMilliseconds: engine.logTime())
+        ])
+        return receipts.last ?? engine.receipt
       }
-      let receipts = try engine.write([
-        BatchPayload.encodeMark(
-          name: name, isSet: false, timeMilliseconds: engine.logTime())
-      ])
-      return receipts.last ?? engine.receipt
     }
   }
 
   /// All marks, oldest first.
   public func marks() async throws -> [MarkInfo] {
-    try requireOpen()
-    return try await writer.exclusively { $0.state.marks.infos }
+    try await VecDBError.translating {
+      try requireOpen()
+      return try await writer.exclusively { $0.state.marks.infos }
+    }
   }
 }

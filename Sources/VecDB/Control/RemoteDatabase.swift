@@ -195,7 +195,7 @@ extension RemoteDatabase {
     switch target {
     case .latest: break
     case .lsn(let lsn): request.lsn = lsn
-    case .time(let time): request.timeMilliseconds = time
+    case .time(let time): request.timeMilliseconds = time.milliseconds
     case .mark(let name): request.markName = name
     }
     return try Self.part(try await perform(request, progress: progress).collection)

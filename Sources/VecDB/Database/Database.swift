@@ -77,10 +77,12 @@ extension Database {
   public func createCollection(
     _ name: String, dimensions: Int, metric: Metric, index: IndexOptions = IndexOptions()
   ) async throws -> VectorCollection {
-    try Self.requireName(name, of: "collection")
-    let runtime = try await createCollection(
-      named: name, dimensions: dimensions, metric: metric, index: index)
-    return VectorCollection(runtime, database: self)
+    try await VecDBError.translating {
+      try Self.requireName(name, of: "collection")
+      let runtime = try await createCollection(
+        named: name, dimensions: dimensions, metric: metric, index: index)
+      return VectorCollection(runtime, database: self)
+    }
   }
 
   func createCollection(
@@ -121,41 +123,47 @@ extension Database {
   ///
   /// - Throws: `notFound`, with the names of the existing collections.
   public func collection(_ name: String) throws -> VectorCollection {
-    try requireOpen()
-    guard let runtime = catalog.find(name) else {
-      let names = catalog.all.filter { !Self.isHidden($0.definition.name) }.map {
-        "'\($0.definition.name)'"
-      }.joined(separator: ", ")
-      throw VecDBError(
-        .notFound, "there is no collection '\(name)'", at: path,
-        remedy: names.isEmpty ? "Create it first." : "There are: \(names).")
+    try VecDBError.translating {
+      try requireOpen()
+      guard let runtime = catalog.find(name) else {
+        let names = catalog.all.filter { !Self.isHidden($0.definition.name) }.map {
+          "'\($0.definition.name)'"
+        }.joined(separator: ", ")
+        throw VecDBError(
+          .notFound, "there is no collection '\(name)'", at: path,
+          remedy: names.isEmpty ? "Create it first." : "There are: \(names).")
+      }
+      return VectorCollection(runtime, database: self)
     }
-    return VectorCollection(runtime, database: self)
   }
 
   /// All collections, by name.
   public func collections() throws -> [CollectionInfo] {
-    try requireOpen()
-    return catalog.all.filter { !Self.isHidden($0.definition.name) }.map { runtime in
-      let definition = runtime.definition
-      return CollectionInfo(
-        name: definition.name, dimensions: definition.dimensions, metric: definition.metric,
-        index: runtime.options, count: runtime.count)
+    try VecDBError.translating {
+      try requireOpen()
+      return catalog.all.filter { !Self.isHidden($0.definition.name) }.map { runtime in
+        let definition = runtime.definition
+        return CollectionInfo(
+          name: definition.name, dimensions: definition.dimensions, metric: definition.metric,
+          index: runtime.options, count: runtime.count)
+      }
     }
   }
 
   /// Removes a collection and all its records. Searches that are under way on it finish.
   @discardableResult
   public func dropCollection(_ name: String) async throws -> Receipt {
-    try requireOpen()
-    return try await writer.exclusively { engine in
-      guard let runtime = engine.state.collection(named: name) else {
-        throw VecDBError(
-          .notFound, "there is no collection '\(name)'", at: engine.directory.path,
-          remedy: "List the collections with `vecdb stats`.")
+    try await VecDBError.translating {
+      try requireOpen()
+      return try await writer.exclusively { engine in
+        guard let runtime = engine.state.collection(named: name) else {
+          throw VecDBError(
+            .notFound, "there is no collection '\(name)'", at: engine.directory.path,
+            remedy: "List the collections with `vecdb stats`.")
+        }
+        let receipts = try engine.write([BatchPayload.encodeDrop(collection: runtime.id)])
+        return receipts.last ?? engine.receipt
       }
-      let receipts = try engine.write([BatchPayload.encodeDrop(collection: runtime.id)])
-      return receipts.last ?? engine.receipt
     }
   }
 
@@ -177,17 +185,19 @@ extension Database {
   /// is durable. Writes nothing if the newest checkpoint already has everything.
   @discardableResult
   public func checkpoint() async throws -> CheckpointReport {
-    try requireOpen()
-    while true {
-      let started = try await writer.exclusively { try $0.startCheckpoint() }
-      guard let (job, isNew) = started else {
-        let newest = try await writer.exclusively { $0.checkpointer.newest.lsn }
-        return CheckpointReport(lsn: newest, blocksWritten: 0, bytesWritten: 0, seconds: 0)
+    try await VecDBError.translating {
+      try requireOpen()
+      while true {
+        let started = try await writer.exclusively { try $0.startCheckpoint() }
+        guard let (job, isNew) = started else {
+          let newest = try await writer.exclusively { $0.checkpointer.newest.lsn }
+          return CheckpointReport(lsn: newest, blocksWritten: 0, bytesWritten: 0, seconds: 0)
+        }
+        let outcome = await job.whenWritten()
+        try await writer.exclusively { engine in engine.awaitCheckpoint() }
+        // One that was running already may lack the newest writes: begin another.
+        if isNew { return try outcome.get().report }
       }
-      let outcome = await job.whenWritten()
-      try await writer.exclusively { engine in engine.awaitCheckpoint() }
-      // One that was running already may lack the newest writes: begin another.
-      if isNew { return try outcome.get().report }
     }
   }
 }

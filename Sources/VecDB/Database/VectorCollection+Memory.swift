@@ -9,9 +9,11 @@ extension VectorCollection {
   ///
   /// - Throws: ``VecDBError`` `closed`.
   public func memory() throws -> [ArrayMemory] {
-    try requireUsable()
-    return runtime.index.arrayUse.map {
-      ArrayMemory(name: $0.name, bytes: $0.bytes, residentBytes: $0.residentBytes)
+    try VecDBError.translating {
+      try requireUsable()
+      return runtime.index.arrayUse.map {
+        ArrayMemory(name: $0.name, bytes: $0.bytes, residentBytes: $0.residentBytes)
+      }
     }
   }
 }

@@ -38,8 +38,12 @@ extension VectorCollection {
         runtime.reservoir.offer(query)
         return try answer(query, k: k, options)
       }
-      database.engine.telemetry.searched(
+      let engine = database.engine
+      let elapsed = engine.telemetry.searched(
         since: started, hops: result.hops, distances: result.distances)
+      if elapsed >= engine.tracing.slowSearchNanoseconds {
+        engine.tracing.noteSlowSearch(result, k: k, of: name, nanoseconds: elapsed)
+      }
       return result
     } catch {
       throw VecDBError(wrapping: error)
@@ -53,7 +57,10 @@ extension VectorCollection {
   public func nearest(
     _ vector: [Float], k: Int = 10, options: SearchOptions = SearchOptions()
   ) async throws -> SearchResult {
-    try await SearchThreads.shared.run { try self.search(vector.span, k: k, options: options) }
+    try await VecDBError.translating {
+      try await SearchThreads.shared.run(
+        database.engine.tracing.carrying { try self.search(vector.span, k: k, options: options) })
+    }
   }
 
   private func answer(

@@ -29,26 +29,30 @@ extension VectorCollection {
   /// allows all.
   ///
   /// - Throws: `alreadyExists`, at `key '…'`; the call then writes nothing of the batch.
-  package func upsert(_ records: [VectorRecord], mayReplace: [Bool]) async throws -> UpsertResult {
-    try VecDBError.translating { try requireUsable() }
-    let prepared = try VecDBError.translating {
-      try records.enumerated().map { index, record in
-        var prepared = try prepare(record)
-        prepared.mayReplace = mayReplace.isEmpty || mayReplace[index]
-        return prepared
+  package func upsert(
+    _ records: [VectorRecord], mayReplace: [Bool]
+  ) async throws -> UpsertResult {
+    try await VecDBError.translating {
+      try VecDBError.translating { try requireUsable() }
+      let prepared = try VecDBError.translating {
+        try records.enumerated().map { index, record in
+          var prepared = try prepare(record)
+          prepared.mayReplace = mayReplace.isEmpty || mayReplace[index]
+          return prepared
+        }
       }
-    }
-    var total = UpsertResult(
-      receipt: database.currentReceipt, inserted: 0, updated: 0, unchanged: 0, batches: 0)
-    for batch in Self.split(prepared) {
-      if Task.isCancelled { throw cancelled(total) }
-      let size = batch.reduce(0) { $0 + $1.sizeBytes }
-      let result = try await withCheckedThrowingContinuation { continuation in
-        database.writer.submit(.upsert(runtime, Array(batch), continuation), sizeBytes: size)
+      var total = UpsertResult(
+        receipt: database.currentReceipt, inserted: 0, updated: 0, unchanged: 0, batches: 0)
+      for batch in Self.split(prepared) {
+        if Task.isCancelled { throw cancelled(total) }
+        let size = batch.reduce(0) { $0 + $1.sizeBytes }
+        let result = try await withCheckedThrowingContinuation { continuation in
+          database.writer.submit(.upsert(runtime, Array(batch), continuation), sizeBytes: size)
+        }
+        total.add(result)
       }
-      total.add(result)
+      return total
     }
-    return total
   }
 
   /// Writes a sequence of records in batches, with only one batch in memory at a time.
@@ -105,42 +109,49 @@ extension VectorCollection {
   ///   once; it then deletes none.
   @discardableResult
   public func delete(_ keys: [String]) async throws -> DeleteResult {
-    try VecDBError.translating { try requireUsable() }
-    for key in keys { try requireKey(key) }
-    let size = keys.reduce(0) { $0 + $1.utf8.count + 16 }
-    return try await withCheckedThrowingContinuation { continuation in
-      database.writer.submit(.delete(runtime, keys, continuation), sizeBytes: size)
+    try await VecDBError.translating {
+      try VecDBError.translating { try requireUsable() }
+      for key in keys { try requireKey(key) }
+      let size = keys.reduce(0) { $0 + $1.utf8.count + 16 }
+      return try await withCheckedThrowingContinuation { continuation in
+        database.writer.submit(.delete(runtime, keys, continuation), sizeBytes: size)
+      }
     }
   }
 
   /// Deletes the record with this key, if it exists.
   @discardableResult
-  public func delete(_ key: String) async throws -> DeleteResult { try await delete([key]) }
+  public func delete(_ key: String) async throws -> DeleteResult {
+    try await delete([key])
+  }
 
   /// Deletes all records that match, as one atomic batch.
   @discardableResult
   public func delete(where filter: Filter) async throws -> DeleteResult {
-    try VecDBError.translating { try requireUsable() }
-    let runtime = runtime
-    return try await database.writer.exclusively { engine in
-      try runtime.requireLive()
-      let view = runtime.index.view()
-      var slots: [UInt32] = []
-      try runtime.matchingSlots(filter, records: engine.records, in: runtime.index, at: view).slots
-        .visit { slot in
-          if runtime.index.isVisible(slot, in: view) { slots.append(UInt32(slot)) }
+    try await VecDBError.translating {
+      try VecDBError.translating { try requireUsable() }
+      let runtime = runtime
+      return try await database.writer.exclusively { engine in
+        try runtime.requireLive()
+        let view = runtime.index.view()
+        var slots: [UInt32] = []
+        try runtime.matchingSlots(filter, records: engine.records, in: runtime.index, at: view)
+          .slots
+          .visit { slot in
+            if runtime.index.isVisible(slot, in: view) { slots.append(UInt32(slot)) }
+          }
+        guard !slots.isEmpty else { return DeleteResult(receipt: engine.receipt, deleted: 0) }
+        let payload = BatchPayload.encodeWrite(
+          collection: runtime.id, dimensions: runtime.definition.dimensions,
+          firstSlot: runtime.slotCount, deaths: slots, births: [])
+        guard payload.count <= DatabaseLimits.maximumBatchBytes else {
+          throw VecDBError(
+            .limitExceeded, "\(slots.count) records match, too many for one batch",
+            at: runtime.definition.name, remedy: "Delete them with a narrower filter, in parts.")
         }
-      guard !slots.isEmpty else { return DeleteResult(receipt: engine.receipt, deleted: 0) }
-      let payload = BatchPayload.encodeWrite(
-        collection: runtime.id, dimensions: runtime.definition.dimensions,
-        firstSlot: runtime.slotCount, deaths: slots, births: [])
-      guard payload.count <= DatabaseLimits.maximumBatchBytes else {
-        throw VecDBError(
-          .limitExceeded, "\(slots.count) records match, too many for one batch",
-          at: runtime.definition.name, remedy: "Delete them with a narrower filter, in parts.")
+        let receipts = try engine.write([payload])
+        return DeleteResult(receipt: receipts.last ?? engine.receipt, deleted: slots.count)
       }
-      let receipts = try engine.write([payload])
-      return DeleteResult(receipt: receipts.last ?? engine.receipt, deleted: slots.count)
     }
   }
 }

@@ -49,7 +49,9 @@ extension VectorCollection {
   }
 
   /// The records with these keys, in their order; nil where there is none.
-  public func get(_ keys: [String]) throws -> [VectorRecord?] { try keys.map { try get($0) } }
+  public func get(_ keys: [String]) throws -> [VectorRecord?] {
+    try VecDBError.translating { try keys.map { try get($0) } }
+  }
 
   /// How many records match. Cost: one pass over the columns that the filter needs.
   public func count(where filter: Filter) throws -> Int {

@@ -4,6 +4,20 @@ import VecDBBytes
 import VecDBIndex
 import VecDBThreads
 
+extension OperationSpan {
+  /// What came of a checkpoint.
+  func note(_ job: CheckpointJob) {
+    switch job.outcome(waiting: false) {
+    case .success(let done):
+      note("vecdb.lsn", Int64(clamping: done.report.lsn))
+      note("vecdb.checkpoint.blocks", done.report.blocksWritten)
+      note("vecdb.checkpoint.bytes", done.report.bytesWritten)
+    case .failure(let error): fail(error)
+    case nil: break
+    }
+  }
+}
+
 /// A checkpoint that is being written, and its outcome.
 final class CheckpointJob: Sendable {
   struct Done: Sendable {

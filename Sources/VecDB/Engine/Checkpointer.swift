@@ -22,6 +22,9 @@ final class Checkpointer: @unchecked Sendable {
   /// may be at most. New nodes change links all over the graph, so that each checkpoint of a large
   /// import writes most of it: at a fixed interval the import's cost would grow with its square.
   private static let patience: UInt64 = 4
+  let failing = RepeatedFailure("cannot write a checkpoint", level: .error)
+  private let uncleaned = RepeatedFailure(
+    "cannot remove what a checkpoint has replaced", level: .error)
   private let work = DispatchQueue(label: "vecdb.checkpoint", qos: .utility)
   /// Called from the background when a job is written, to get it finished on the writer.
   private let nudge = Guarded<(@Sendable () -> Void)?>(nil)
@@ -53,8 +56,11 @@ final class Checkpointer: @unchecked Sendable {
     appliedNanoseconds = 0
     appliedLogBytes = 0
     running = job
+    let span = engine.tracing.begin("checkpoint")
     work.async { [self] in
       job.write()
+      span?.note(job)
+      span?.end()
       nudge.withLock { $0 }?()
     }
     return job
@@ -70,13 +76,21 @@ final class Checkpointer: @unchecked Sendable {
       writtenNanoseconds = UInt64(max(0, done.report.seconds) * 1e9)
       engine.telemetry.wrote(done.report)
       engine.publishFigures()
+      failing.isOver(engine.configuration.logger)
+      engine.configuration.logger.debug(
+        "wrote a checkpoint",
+        metadata: [
+          "lsn": "\(done.report.lsn)", "blocks": "\(done.report.blocksWritten)",
+          "bytes": "\(done.report.bytesWritten)", "seconds": "\(done.report.seconds)",
+        ])
       do { try engine.removeWhatIsNotNeeded() } catch {
-        engine.configuration.logger.error("cleaning up after a checkpoint failed: \(error)")
+        return uncleaned.note(error, engine.configuration.logger)
       }
+      uncleaned.isOver(engine.configuration.logger)
     case .failure(let error):
       // The blocks are dirty again; the next one that is due tries anew.
       engine.telemetry.failedCheckpoint()
-      engine.configuration.logger.error("the checkpoint failed: \(error)")
+      failing.note(error, engine.configuration.logger)
     }
   }
 }

@@ -21,7 +21,7 @@ extension Engine {
     guard poison == nil, checkpointer.isDue(configuration) else { return }
     awaitCheckpoint()
     do { _ = try checkpointer.begin(self) } catch {
-      configuration.logger.error("cannot start a checkpoint: \(error)")
+      checkpointer.failing.note(error, configuration.logger)
     }
   }
 

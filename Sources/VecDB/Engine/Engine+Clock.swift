@@ -11,10 +11,11 @@ extension Engine {
     if let jump = reading.jump {
       let ahead = reading.milliseconds &- systemClock()
       configuration.logger.warning(
-        """
-        the system's clock was set \(jump < 0 ? "back" : "ahead") by \(jump.magnitude) ms at LSN \
-        \(state.lsn); the log's time \(ahead > 0 ? "waits, \(ahead) ms ahead of it" : "follows it")
-        """)
+        "the system's clock was set",
+        metadata: [
+          "byMilliseconds": "\(jump)", "lsn": "\(state.lsn)",
+          "logAheadMilliseconds": "\(max(0, ahead))",
+        ])
     }
     return reading.milliseconds
   }

@@ -35,6 +35,10 @@ final class Engine: @unchecked Sendable {
   /// What works beside the writer and needs nothing but the engine.
   let companions = Companions()
   var telemetry: Telemetry { shared.telemetry }
+  let tracing: DatabaseTracing
+  /// A rebuild that cannot be ended although it costs too many slots.
+  let unboundRebuilds = RepeatedFailure(
+    "cannot end a rebuild that needs too many slots", level: .error)
   private let lock: any FileLock
   var clock: LogClock
   /// Milliseconds since 1970.
@@ -71,7 +75,7 @@ final class Engine: @unchecked Sendable {
   final class SharedState: Sendable {
     let catalog = Catalog()
     let figures = Guarded(Figures())
-    let telemetry = Telemetry()
+    let telemetry: Telemetry
     let lsn: Atomic<UInt64>
     let records: RecordStore
     /// Bytes of writes that wait for the writer.
@@ -82,7 +86,8 @@ final class Engine: @unchecked Sendable {
     let logMilliseconds = Atomic<Int64>(0)
     /// Whether nothing is written here but what is received from another node.
     let refusesWrites = Atomic(false)
-    init(lsn: UInt64, records: RecordStore) {
+    init(lsn: UInt64, records: RecordStore, _ configuration: DatabaseConfiguration) {
+      telemetry = Telemetry(configuration)
       self.lsn = Atomic(lsn)
       self.records = records
     }
@@ -96,6 +101,7 @@ final class Engine: @unchecked Sendable {
     self.directory = directory
     self.fileSystem = fileSystem
     self.configuration = configuration
+    tracing = DatabaseTracing(configuration, path: directory.path)
     self.lock = lock
     self.log = log
     self.records = records
@@ -106,7 +112,7 @@ final class Engine: @unchecked Sendable {
     self.clock = clock
     systemClock = configuration.clock ?? Self.nowMilliseconds
     syncer = LogSyncer(isBeside: fileSystem.sqliteVFSName == nil)
-    shared = SharedState(lsn: state.lsn, records: records)
+    shared = SharedState(lsn: state.lsn, records: records, configuration)
     shared.logMilliseconds.store(clock.lastMilliseconds, ordering: .relaxed)
     publish()
   }
@@ -126,7 +132,9 @@ final class Engine: @unchecked Sendable {
       try records.close()
       try log.close()
     } catch {
-      configuration.logger.error("closing failed: \(error)")
+      configuration.logger.error(
+        "cannot close the files",
+        metadata: ["path": "\(directory.path)", "error": "\(error)"])
     }
     lock.unlock()
   }
@@ -136,8 +144,15 @@ final class Engine: @unchecked Sendable {
 
 extension Engine {
   /// Makes the requests durable and searchable, and answers each.
-  func commit(_ requests: [WriteWork]) {
+  func commit(_ group: WriteQueue.Group) {
+    tracing.traceCommit(of: group.callers, requests: group.work.count) { span in
+      commit(group.work, span)
+    }
+  }
+
+  private func commit(_ requests: [WriteWork], _ span: OperationSpan?) {
     if let refusal = poison ?? refusal {
+      span?.fail(refusal)
       for request in requests { request.fail(refusal) }
       return
     }
@@ -147,9 +162,14 @@ extension Engine {
     for request in requests { group.add(request) }
     do {
       let receipts = try write(group.payloads, areProven: true)
+      if let span {
+        span.note("vecdb.lsn", Int64(clamping: state.lsn))
+        span.note("vecdb.commit.bytes", group.payloads.reduce(0) { $0 + $1.count })
+      }
       acknowledge(group.answers, receipts)
     } catch {
       let failure = VecDBError(wrapping: error)
+      span?.fail(failure)
       for (answer, _) in group.answers { answer.fail(failure) }
     }
   }
@@ -267,7 +287,9 @@ extension Engine {
     poison = error
     shared.poison.withLock { $0 = error }
     telemetry.poisoned()
-    configuration.logger.critical("\(error)")
+    configuration.logger.critical(
+      "a write failed, and no further one is accepted",
+      metadata: ["path": "\(directory.path)", "error": "\(error)"])
     return error
   }
 

@@ -47,6 +47,8 @@ final class LogHolds: Sendable {
   private let path: String
   private let fileSystem: any FileSystem
   private let logger: Logger
+  private let unsaved = RepeatedFailure(
+    "cannot write down what repositories have; the next start will not know it", level: .warning)
 
   /// Reads what is kept in a database's directory. A damaged file is as good as none, since every
   /// backup writes it anew. Throws `.unknownVersion`.
@@ -67,7 +69,9 @@ final class LogHolds: Sendable {
         for hold in stored.archives { state.holds[hold.name] = hold }
       }
     } catch let error as DecodingError {
-      logger.error("cannot read \(path); vecdb may trim log before it is archived: \(error)")
+      logger.error(
+        "cannot read what repositories have; log may be trimmed before it is archived",
+        metadata: ["path": "\(path)", "error": "\(error)"])
     }
   }
 
@@ -104,9 +108,12 @@ final class LogHolds: Sendable {
       state.lapsed.remove(name)
     }
     guard durably else { return }
-    do { try save() } catch let error as StoreError where error.kind == .diskFull {
+    do {
+      try save()
+      unsaved.isOver(logger)
+    } catch let error as StoreError where error.kind == .diskFull {
       // A full disk is no reason to refuse a backup to another one.
-      logger.warning("what \(repository) has will be forgotten at the next start: \(error)")
+      unsaved.note(error, logger, ["repository": "\(repository)"])
     }
   }
 
@@ -141,11 +148,11 @@ final class LogHolds: Sendable {
       } else {
         state.withLock { _ = $0.lapsed.insert(hold.name) }
         logger.error(
-          """
-          \(hold.repository) lacks \(bytes) bytes of log after LSN \(hold.lsn); no more than \
-          \(limitBytes) are kept for it. Until the next backup there is a gap in what can be \
-          restored.
-          """)
+          "log is trimmed that a repository lacks: until its next backup there is a gap",
+          metadata: [
+            "repository": "\(hold.repository)", "lsn": "\(hold.lsn)", "bytes": "\(bytes)",
+            "limitBytes": "\(limitBytes)",
+          ])
       }
     }
     return result

@@ -14,6 +14,7 @@ final class Maintainer {
   }
 
   private var cycle: Cycle?
+  private let failing = RepeatedFailure("cannot do maintenance", level: .error)
   /// Steps that were taken since the opening.
   private(set) var stepCount = 0
   /// Per collection: dead slots that the last cycle could not free. They are not due again.
@@ -48,10 +49,11 @@ final class Maintainer {
       ])
     } catch {
       // With a full disk the next write that succeeds begins anew.
-      engine.configuration.logger.error("maintenance stopped: \(error)")
+      failing.note(error, engine.configuration.logger)
       cycle = nil
       return false
     }
+    failing.isOver(engine.configuration.logger)
     stepCount += 1
     cycle = isLast ? nil : Cycle(collection: collection.id, next: end)
     if isLast { left[collection.id] = collection.index.unfreedSlotCount }

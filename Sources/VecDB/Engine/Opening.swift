@@ -15,6 +15,23 @@ enum Opening {
   static func open(
     _ path: String, fileSystem: any FileSystem, configuration: DatabaseConfiguration
   ) throws -> Engine {
+    try DatabaseTracing(configuration, path: path).trace("open") { span in
+      let engine = try openNow(path, fileSystem, configuration)
+      let replayed = engine.state.lsn - engine.checkpointer.newest.lsn
+      span?.note("vecdb.lsn", Int64(clamping: engine.state.lsn))
+      span?.note("vecdb.open.replayed_batches", Int64(clamping: replayed))
+      configuration.logger.debug(
+        "opened the database",
+        metadata: [
+          "path": "\(path)", "lsn": "\(engine.state.lsn)", "replayedBatches": "\(replayed)",
+        ])
+      return engine
+    }
+  }
+
+  private static func openNow(
+    _ path: String, _ fileSystem: any FileSystem, _ configuration: DatabaseConfiguration
+  ) throws -> Engine {
     let directory = DatabaseDirectory(path: path)
     try requireKnownKernels()
     if try !isDatabase(directory, fileSystem) {
@@ -137,7 +154,9 @@ extension Opening {
         remedy: "Restore the database from a backup.")
     }
     for damage in selection.damage {
-      configuration.logger.error("an older manifest is used: \(damage)")
+      configuration.logger.error(
+        "an older manifest is used",
+        metadata: ["path": "\(directory.path)", "damage": "\(damage)"])
     }
     let manifest = selection.manifest
     let identity = try LogIdentity(decoding: manifest.epochs, at: "manifest \(selection.number)")

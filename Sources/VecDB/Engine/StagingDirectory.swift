@@ -74,7 +74,9 @@ final class StagingDirectory: Sendable {
       try step()
       try files.syncDirectory(name.parent)
     } catch {
-      logger.warning("cannot remove a directory that could not be made durable: \(error)")
+      logger.info(
+        "cannot remove a directory that could not be made durable",
+        metadata: ["path": "\(path)", "error": "\(error)"])
       return lock.unlock()
     }
     discard()
@@ -130,14 +132,17 @@ final class StagingDirectory: Sendable {
       try StagingSweep.remove(DatabaseDirectory(path: away), files, logger)
     } catch {
       // The next sweep takes it up.
-      logger.warning("cannot remove the replaced copy yet: \(error)")
+      logger.info(
+        "cannot remove the replaced copy yet", metadata: ["path": "\(path)", "error": "\(error)"])
     }
   }
 
   /// Removes what was built.
   func discard() {
     do { try files.removeTree(path) } catch {
-      logger.warning("cannot remove an unfinished directory yet: \(error)")
+      logger.info(
+        "cannot remove an unfinished directory yet",
+        metadata: ["path": "\(path)", "error": "\(error)"])
     }
     lock.unlock()
   }

@@ -28,8 +28,9 @@ struct StagingSweep {
       // A copy that was replaced may go only when the name of the new one is sure to stay.
       try files.syncDirectory(name.parent)
     } catch {
-      return logger.warning(
-        "cannot look for unfinished directories beside \(target): \(error)")
+      return logger.info(
+        "cannot look for unfinished directories",
+        metadata: ["path": "\(target)", "error": "\(error)"])
     }
     for entry in left {
       let directory = DatabaseDirectory(path: name.folder + entry)
@@ -37,12 +38,15 @@ struct StagingSweep {
         let lock = try files.lock(directory.lockFile, owner: "a sweep")
         defer { lock.unlock() }
         try Self.remove(directory, files, logger)
-        logger.notice("removed \(directory.path), which a dead process had left")
+        logger.info(
+          "removed what a dead process had left", metadata: ["path": "\(directory.path)"])
       } catch let error as StoreError where error.kind == .locked || error.kind == .notFound {
         // In use, or swept by another process meanwhile.
         continue
       } catch {
-        logger.warning("cannot remove \(directory.path), which a dead process had left: \(error)")
+        logger.info(
+          "cannot remove what a dead process had left",
+          metadata: ["path": "\(directory.path)", "error": "\(error)"])
       }
     }
   }
@@ -56,7 +60,10 @@ struct StagingSweep {
     for entry in try files.list(directory.path) where DatabaseDirectory.isOwn(entry) {
       try files.removeTree(directory.path + "/" + entry)
     }
-    logger.warning(
-      "\(directory.path) stays, with files of others: \(foreign.joined(separator: ", "))")
+    logger.info(
+      "a directory stays, with files that vecdb did not make",
+      metadata: [
+        "path": "\(directory.path)", "files": "\(foreign.joined(separator: ", "))",
+      ])
   }
 }

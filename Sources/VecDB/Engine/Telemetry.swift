@@ -13,34 +13,88 @@ final class Telemetry: Sendable {
   private let calm = Guarded(Calm())
   private let searches = (0..<8).map { _ in SearchCounters() }
 
-  private let commits = Counter(label: "vecdb_commit_groups_total")
-  private let batches = Counter(label: "vecdb_batches_total")
-  private let groupSize = Recorder(label: "vecdb_commit_group_batches")
-  private let appendTime = Timer(label: "vecdb_log_append_seconds")
-  private let applyTime = Timer(label: "vecdb_apply_seconds")
-  private let applyLag = Recorder(label: "vecdb_apply_lag_batches")
-  private let checkpoints = Counter(label: "vecdb_checkpoints_total")
-  private let failedCheckpoints = Counter(label: "vecdb_checkpoints_failed_total")
-  private let checkpointTime = Timer(label: "vecdb_checkpoint_seconds")
-  private let rebuilds = Counter(label: "vecdb_rebuilds_begun_total")
-  private let refusedRebuilds = Counter(label: "vecdb_rebuilds_refused_total")
-  private let swaps = Counter(label: "vecdb_rebuilds_swapped_total")
-  private let rollbacks = Counter(label: "vecdb_rebuilds_rolled_back_total")
-  private let poisonings = Counter(label: "vecdb_poisoned_total")
-  private let fullDisks = Counter(label: "vecdb_disk_full_total")
-  private let overloads = Counter(label: "vecdb_overloaded_total")
-  private let searchTime = Timer(label: "vecdb_search_seconds")
-  private let searchHops = Recorder(label: "vecdb_search_hops")
-  private let corruptions = Counter(label: "vecdb_corruption_found_total")
-  private let scrubbed = Counter(label: "vecdb_scrub_bytes_total")
-  private let scrubPasses = Counter(label: "vecdb_scrub_passes_total")
-  private static let requestsLabel = "vecdb_repository_requests_total"
-  private let puts = Counter(label: requestsLabel, dimensions: [("kind", "put")])
-  private let gets = Counter(label: requestsLabel, dimensions: [("kind", "get")])
-  private let lists = Counter(label: requestsLabel, dimensions: [("kind", "list")])
-  private let deletes = Counter(label: requestsLabel, dimensions: [("kind", "delete")])
-  private let sentBytes = Counter(label: "vecdb_repository_sent_bytes_total")
-  private let receivedBytes = Counter(label: "vecdb_repository_received_bytes_total")
+  private let dimensions: [(String, String)]
+  private let factory: any MetricsFactory
+  private let commits: Counter
+  private let batches: Counter
+  private let groupSize: Recorder
+  private let appendTime: Timer
+  private let applyTime: Timer
+  private let applyLag: Recorder
+  private let checkpoints: Counter
+  private let failedCheckpoints: Counter
+  private let checkpointTime: Timer
+  private let rebuilds: Counter
+  private let refusedRebuilds: Counter
+  private let swaps: Counter
+  private let rollbacks: Counter
+  private let poisonings: Counter
+  private let fullDisks: Counter
+  private let overloads: Counter
+  private let searchTime: Timer
+  private let searchHops: Recorder
+  private let corruptions: Counter
+  private let scrubbed: Counter
+  private let scrubPasses: Counter
+  private let puts: Counter
+  private let gets: Counter
+  private let lists: Counter
+  private let deletes: Counter
+  private let sentBytes: Counter
+  private let receivedBytes: Counter
+
+  /// Metrics go to the configuration's factory, with its dimensions.
+  init(_ configuration: DatabaseConfiguration) {
+    let dimensions = configuration.metricsDimensions
+    let factory = configuration.metricsFactory
+    self.dimensions = dimensions
+    self.factory = factory
+    func counter(_ label: String, _ own: [(String, String)] = []) -> Counter {
+      Counter(label: label, dimensions: dimensions + own, factory: factory)
+    }
+    func requests(_ kind: String) -> Counter {
+      counter("vecdb_repository_requests_total", [("kind", kind)])
+    }
+    func recorder(_ label: String) -> Recorder {
+      Recorder(label: label, dimensions: dimensions, aggregate: true, factory: factory)
+    }
+    func timer(_ label: String) -> Timer {
+      Timer(
+        label: label, dimensions: dimensions, preferredDisplayUnit: .seconds, factory: factory)
+    }
+    commits = counter("vecdb_commit_groups_total")
+    batches = counter("vecdb_batches_total")
+    groupSize = recorder("vecdb_commit_group_batches")
+    appendTime = timer("vecdb_log_append_seconds")
+    applyTime = timer("vecdb_apply_seconds")
+    applyLag = recorder("vecdb_apply_lag_batches")
+    checkpoints = counter("vecdb_checkpoints_total")
+    failedCheckpoints = counter("vecdb_checkpoints_failed_total")
+    checkpointTime = timer("vecdb_checkpoint_seconds")
+    rebuilds = counter("vecdb_rebuilds_begun_total")
+    refusedRebuilds = counter("vecdb_rebuilds_refused_total")
+    swaps = counter("vecdb_rebuilds_swapped_total")
+    rollbacks = counter("vecdb_rebuilds_rolled_back_total")
+    poisonings = counter("vecdb_poisoned_total")
+    fullDisks = counter("vecdb_disk_full_total")
+    overloads = counter("vecdb_overloaded_total")
+    searchTime = timer("vecdb_search_seconds")
+    searchHops = recorder("vecdb_search_hops")
+    corruptions = counter("vecdb_corruption_found_total")
+    scrubbed = counter("vecdb_scrub_bytes_total")
+    scrubPasses = counter("vecdb_scrub_passes_total")
+    puts = requests("put")
+    gets = requests("get")
+    lists = requests("list")
+    deletes = requests("delete")
+    sentBytes = counter("vecdb_repository_sent_bytes_total")
+    receivedBytes = counter("vecdb_repository_received_bytes_total")
+  }
+
+  private func gauge(_ label: String, of collection: String) -> Gauge {
+    Gauge(
+      label: label, dimensions: dimensions + [("collection", collection)], factory: factory)
+  }
 
   /// A mean of the last appends that nothing disturbed.
   private struct Calm {
@@ -128,6 +182,10 @@ final class Telemetry: Sendable {
 
   // MARK: Rebuilds
 
+  func proposed(rebuilding collection: String, isWorthIt: Bool) {
+    gauge("vecdb_rebuild_proposed", of: collection).record(isWorthIt ? 1 : 0)
+  }
+
   func beganRebuild() { rebuilds.increment() }
 
   func refusedRebuild() { refusedRebuilds.increment() }
@@ -148,30 +206,31 @@ final class Telemetry: Sendable {
 
   // MARK: Reading
 
-  /// Any thread. Costs a few relaxed additions; threads are spread over several counters.
-  func searched(since start: DispatchTime, hops: Int, distances: Int) {
+  /// Any thread. Costs a few relaxed additions; threads are spread over several counters. Returns
+  /// the nanoseconds that the search took.
+  func searched(since start: DispatchTime, hops: Int, distances: Int) -> UInt64 {
     let elapsed = start.elapsedNanoseconds
     searchTime.recordNanoseconds(Int64(clamping: elapsed))
     searchHops.record(hops)
     // Threads have their handles in different pages.
     let shard = Int(truncatingIfNeeded: UInt(pthread_self()) >> 12) & 7
     searches[shard].add(elapsed, hops: hops, distances: distances)
+    return elapsed
   }
 
   func measured(_ canaries: CanaryReport) {
     for entry in canaries.collections {
-      Gauge(label: "vecdb_canary_recall", dimensions: [("collection", entry.collection)])
-        .record(entry.recall)
+      gauge("vecdb_canary_recall", of: entry.collection).record(entry.recall)
       activity.withLock { $0.canaryRecall[entry.collection] = entry.recall }
     }
   }
 
   /// Also the gauges by which a poor index is noticed from outside.
   func measured(_ health: CollectionHealth) {
-    let collection = [("collection", health.collection)]
-    Gauge(label: "vecdb_search_recall", dimensions: collection).record(health.recall)
-    Gauge(label: "vecdb_index_recall", dimensions: collection).record(health.indexRecall)
-    Gauge(label: "vecdb_index_good", dimensions: collection).record(health.isGood ? 1 : 0)
+    let collection = health.collection
+    gauge("vecdb_search_recall", of: collection).record(health.recall)
+    gauge("vecdb_index_recall", of: collection).record(health.indexRecall)
+    gauge("vecdb_index_good", of: collection).record(health.isGood ? 1 : 0)
     activity.withLock { $0.canaryRecall[health.collection] = health.indexRecall }
   }
 

@@ -1,3 +1,4 @@
+import Tracing
 import VecDBBytes
 
 /// Requests in the order in which they came, until the writer takes them as one commit group: so
@@ -10,6 +11,7 @@ final class WriteQueue: Sendable {
     var id: UInt64
     var sizeBytes: Int
     var work: WriteWork
+    var caller: InstrumentationContext?
   }
 
   private struct State {
@@ -18,6 +20,13 @@ final class WriteQueue: Sendable {
     var nextID: UInt64 = 0
     var isScheduled = false
     var isClosed = false
+  }
+
+  /// What the writer does at a time.
+  struct Group {
+    var work: [WriteWork]
+    /// The spans of those who asked for it.
+    var callers: [InstrumentationContext]
   }
 
   /// What became of a request.
@@ -47,7 +56,9 @@ final class WriteQueue: Sendable {
 
   func close() { state.withLock { $0.isClosed = true } }
 
-  func add(_ work: WriteWork, sizeBytes: Int) -> Admission {
+  func add(
+    _ work: WriteWork, sizeBytes: Int, caller: InstrumentationContext?
+  ) -> Admission {
     state.withLock { state in
       guard !state.isClosed else { return .closed }
       let limit = limitBytes.multipliedReportingOverflow(by: Self.refusedBeyondLimits)
@@ -57,7 +68,7 @@ final class WriteQueue: Sendable {
       let id = state.nextID
       state.nextID += 1
       let isOverLimit = state.waitingBytes > limitBytes
-      state.waiting.append(Waiting(id: id, sizeBytes: sizeBytes, work: work))
+      state.waiting.append(Waiting(id: id, sizeBytes: sizeBytes, work: work, caller: caller))
       state.waitingBytes += sizeBytes
       shared.queuedBytes.store(state.waitingBytes, ordering: .relaxed)
       defer { state.isScheduled = true }
@@ -78,7 +89,7 @@ final class WriteQueue: Sendable {
 
   /// All requests that wait, up to an exclusive one and to one batch's bytes; an exclusive one
   /// comes alone. Where none waits, the next that comes wakes the writer.
-  func takeGroup() -> [WriteWork] {
+  func takeGroup() -> Group {
     state.withLock { state in
       var count = 0
       var bytes = 0
@@ -95,8 +106,8 @@ final class WriteQueue: Sendable {
       let group = state.waiting.prefix(count)
       state.waitingBytes -= group.reduce(0) { $0 + $1.sizeBytes }
       shared.queuedBytes.store(state.waitingBytes, ordering: .relaxed)
-      state.waiting.removeFirst(count)
-      return group.map(\.work)
+      defer { state.waiting.removeFirst(count) }
+      return Group(work: group.map(\.work), callers: group.compactMap(\.caller))
     }
   }
 }

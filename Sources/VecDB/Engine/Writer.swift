@@ -1,4 +1,5 @@
 import Dispatch
+import Tracing
 import VecDBBytes
 import VecDBThreads
 
@@ -23,7 +24,7 @@ final class Writer: Sendable {
   /// within the timeout, it fails with `overloaded` and nothing is written; so it does at once if
   /// several times the limit waits, so that memory stays bounded whatever callers do.
   func submit(_ work: WriteWork, sizeBytes: Int) {
-    switch queue.add(work, sizeBytes: sizeBytes) {
+    switch queue.add(work, sizeBytes: sizeBytes, caller: engine.tracing.caller) {
     case .closed: work.fail(.databaseClosed)
     case .refused:
       engine.telemetry.overloaded()
@@ -130,14 +131,14 @@ final class Writer: Sendable {
   private func drain() {
     while true {
       let group = queue.takeGroup()
-      if group.isEmpty {
+      if group.work.isEmpty {
         // With nobody waiting maintenance goes on, a step at a time.
         guard !queue.isClosed, engine.maintainer.step(engine, isIdle: true) else { return }
         engine.checkpointIfDue()
         continue
       }
-      if case .exclusive(let body) = group[0] {
-        body(.success(engine))
+      if case .exclusive(let body) = group.work[0] {
+        InstrumentationContext.$current.withValue(group.callers.first) { body(.success(engine)) }
       } else {
         engine.commit(group)
       }
@@ -151,13 +152,4 @@ final class Writer: Sendable {
 extension VecDBError {
   static let databaseClosed = VecDBError(
     .closed, "the database is closed", remedy: "Open it again.")
-
-  /// Runs `body` and turns errors of the modules below into `VecDBError`.
-  package static func translating<Value>(_ body: () throws -> Value) throws -> Value {
-    do {
-      return try body()
-    } catch {
-      throw VecDBError(wrapping: error)
-    }
-  }
 }

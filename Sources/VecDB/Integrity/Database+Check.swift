@@ -11,12 +11,14 @@ extension Database {
   /// Problems are in the report, not thrown. Throws `cancelled` soon after its task is cancelled.
   /// Cost: reads the whole database.
   public func check(progress: ProgressHandler? = nil) async throws -> CheckReport {
-    try requireOpen()
-    let cancellation = Cancellation()
-    return try await withTaskCancellationHandler {
-      try await writer.exclusively { engine in try engine.check(progress, cancellation) }
-    } onCancel: {
-      cancellation.cancel()
+    try await VecDBError.translating {
+      try requireOpen()
+      let cancellation = Cancellation()
+      return try await withTaskCancellationHandler {
+        try await writer.exclusively { engine in try engine.check(progress, cancellation) }
+      } onCancel: {
+        cancellation.cancel()
+      }
     }
   }
 
@@ -25,10 +27,12 @@ extension Database {
   /// - Parameter graphDigests: also hash all index arrays. The caller then waits until the writer
   ///   is between two commit groups, and writes wait for the hashing.
   public func stats(graphDigests: Bool = false) throws -> DatabaseStats {
-    try requireOpen()
-    return try VecDBError.translating {
-      guard graphDigests else { return try engine.stats() }
-      return try writer.exclusivelyBlocking { try $0.statsWithGraphDigests() }
+    try VecDBError.translating {
+      try requireOpen()
+      return try VecDBError.translating {
+        guard graphDigests else { return try engine.stats() }
+        return try writer.exclusivelyBlocking { try $0.statsWithGraphDigests() }
+      }
     }
   }
 }

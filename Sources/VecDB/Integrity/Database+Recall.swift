@@ -10,14 +10,16 @@ extension Database {
   public func measureRecall(
     queries: Int = 100, k: Int = 10, efSearch: Int = SearchOptions.defaultEfSearch
   ) throws -> CanaryReport {
-    try requireOpen()
-    return try VecDBError.translating {
-      let report = CanaryReport(
-        collections: try catalog.all.map {
-          try Canaries.measure($0, queries: queries, k: k, efSearch: efSearch)
-        })
-      engine.telemetry.measured(report)
-      return report
+    try VecDBError.translating {
+      try requireOpen()
+      return try VecDBError.translating {
+        let report = CanaryReport(
+          collections: try catalog.all.map {
+            try Canaries.measure($0, queries: queries, k: k, efSearch: efSearch)
+          })
+        engine.telemetry.measured(report)
+        return report
+      }
     }
   }
 }
@@ -30,7 +32,11 @@ extension Database {
   ///   take long.
   /// Cost: an exact search for each query, on the calling thread.
   public func measureHealth(queries: Int = 100) throws -> [CollectionHealth] {
-    try requireOpen()
-    return try VecDBError.translating { try catalog.all.map { try engine.health(of: $0, queries) } }
+    try VecDBError.translating {
+      try requireOpen()
+      return try VecDBError.translating {
+        try catalog.all.map { try engine.health(of: $0, queries) }
+      }
+    }
   }
 }

@@ -14,7 +14,8 @@ public struct RepairReport: Sendable, Hashable, Codable {
   public var fetchedBytes: Int
   /// The check at the end; nil if the database could not be opened.
   public var check: CheckReport?
-  public var seconds: Double
+  public var duration: Duration { Duration(inSeconds: seconds) }
+  package var seconds: Double
 }
 
 extension Database {
@@ -35,8 +36,10 @@ extension Database {
     at path: String, from repository: String? = nil,
     configuration: DatabaseConfiguration = DatabaseConfiguration()
   ) async throws -> RepairReport {
-    try await repair(
-      at: path, from: repository, fileSystem: PosixFileSystem(), configuration: configuration)
+    try await VecDBError.translating {
+      try await repair(
+        at: path, from: repository, fileSystem: PosixFileSystem(), configuration: configuration)
+    }
   }
 
   package static func repair(

@@ -45,7 +45,9 @@ struct DerivedBlocks {
           throw error
         } catch {
           // Its blocks stay missing, and are reported as such.
-          logger.warning("cannot rebuild any block of '\(collection.name)': \(error)")
+          logger.info(
+            "cannot rebuild the blocks of a collection",
+            metadata: ["collection": "\(collection.name)", "error": "\(error)"])
         }
       }
       try records?.close()

@@ -95,14 +95,15 @@ struct RepairRun {
       let id = try LogIdentity(decoding: manifest.epochs, at: "the newest manifest").databaseID
       return try RecordStore.open(path: directory.records, fileSystem: files, databaseID: id)
     } catch {
-      configuration.logger.warning("cannot rebuild anything from the records: \(error)")
+      configuration.logger.info(
+        "cannot rebuild anything from the records", metadata: ["error": "\(error)"])
       return nil
     }
   }
 
   private func close(_ records: RecordStore?) {
     do { try records?.close() } catch {
-      configuration.logger.error("closing the records failed: \(error)")
+      configuration.logger.info("cannot close the records", metadata: ["error": "\(error)"])
     }
   }
 

@@ -114,7 +114,8 @@ final class Scrubber: Companion, @unchecked Sendable {
   private func found(_ problem: String) {
     problems.append(problem)
     if engine.telemetry.scrubFound(problem) {
-      engine.configuration.logger.error("the scrub found damage: \(problem)")
+      engine.configuration.logger.error(
+        "the scrub found damage", metadata: ["problem": "\(problem)"])
     }
   }
 

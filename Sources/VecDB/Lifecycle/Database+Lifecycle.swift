@@ -1,3 +1,4 @@
+import Logging
 import Synchronization
 import VecDBBytes
 import VecDBFiles
@@ -9,23 +10,61 @@ extension Database {
   /// ``DatabaseConfiguration/createIfMissing``).
   ///
   /// Opening maps the newest checkpoint, which does not depend on the number of records, and
-  /// replays the log behind it; after ``close()`` there is nothing to replay.
+  /// replays the log behind it; after ``close()`` there is nothing to replay. That happens on a thread
+  /// of its own, so that it delays no other task.
   ///
   /// A command that has the database for a moment, such as `vecdb stats`, is waited for.
   ///
-  /// - Throws: `locked`, naming the process that has it open; `corrupt`, naming the file, with all
-  ///   files left as they were; `notFound`; `unknownVersion`; `inputOutput`.
+  /// - Throws: ``VecDBError`` `locked`, naming the process that has it open; `corrupt`, naming the
+  ///   file, with all files left as they were; `notFound`; `unknownVersion`; `inputOutput`;
+  ///   `cancelled`, if the task was cancelled before the opening began or while it waited.
   public static func open(
     at path: String, configuration: DatabaseConfiguration = DatabaseConfiguration()
   ) async throws -> Database {
     let giveUp = ContinuousClock.now + BriefOwners.patience
-    while true {
-      do { return try openNow(at: path, configuration: configuration) } catch let error
-        as VecDBError
-        where error.code == .locked && BriefOwners.holds(error.message)
-        && ContinuousClock.now < giveUp
-      { try await Task.sleep(nanoseconds: BriefOwners.pauseNanoseconds) }
+    let tracing = DatabaseTracing(configuration, path: path)
+    return try await VecDBError.translating {
+      while true {
+        try Task.checkCancellation()
+        do {
+          return try await onOwnThread(
+            tracing.carrying { try openNow(at: path, configuration: configuration) })
+        } catch let error as VecDBError
+          where error.code == .locked && BriefOwners.holds(error.message)
+          && ContinuousClock.now < giveUp
+        { try await Task.sleep(nanoseconds: BriefOwners.pauseNanoseconds) }
+      }
     }
+  }
+
+  /// Opens the database at `path`, runs `body` with it, and closes it, whether `body` returns, throws
+  /// or is cancelled.
+  ///
+  /// ```swift
+  /// let count = try await Database.withDatabase(at: "photos.vecdb") { database in
+  ///   try database.collection("photos").count
+  /// }
+  /// ```
+  ///
+  /// - Returns: what `body` returns.
+  /// - Throws: what ``open(at:configuration:)`` throws; what `body` throws; otherwise what ``close()``
+  ///   throws.
+  public static func withDatabase<Value>(
+    at path: String, configuration: DatabaseConfiguration = DatabaseConfiguration(),
+    isolation: isolated (any Actor)? = #isolation, _ body: (Database) async throws -> Value
+  ) async throws -> Value {
+    let database = try await open(at: path, configuration: configuration)
+    let value: Value
+    do { value = try await body(database) } catch {
+      // Of two errors the caller gets that of the body.
+      do { try await database.close() } catch let closing {
+        configuration.logger.warning(
+          "cannot close the database", metadata: ["path": "\(path)", "error": "\(closing)"])
+      }
+      throw error
+    }
+    try await database.close()
+    return value
   }
 
   /// As ``open(at:configuration:)``, without waiting.
@@ -62,22 +101,24 @@ extension Database {
   /// ``DatabaseConfiguration/checkpointOnClose``), and closes the files. Further calls throw `closed`;
   /// closing twice is fine.
   public func close() async throws {
-    guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }
-    try await endWork()
-    let failure = Guarded<VecDBError?>(nil)
-    await writer.close { engine in
-      do {
-        engine.awaitCheckpoint()
-        if engine.poison == nil, engine.configuration.checkpointOnClose {
-          engine.maintainer.finish(engine, within: engine.configuration.maintenanceOnClose)
-          _ = try engine.checkpointNow()
+    try await VecDBError.translating {
+      guard !closing.exchange(true, ordering: .acquiringAndReleasing) else { return }
+      try await endWork()
+      let failure = Guarded<VecDBError?>(nil)
+      await writer.close { engine in
+        do {
+          engine.awaitCheckpoint()
+          if engine.poison == nil, engine.configuration.checkpointOnClose {
+            engine.maintainer.finish(engine, within: engine.configuration.maintenanceOnClose)
+            _ = try engine.checkpointNow()
+          }
+        } catch {
+          failure.withLock { $0 = VecDBError(wrapping: error) }
         }
-      } catch {
-        failure.withLock { $0 = VecDBError(wrapping: error) }
+        engine.shutDown()
       }
-      engine.shutDown()
+      if let failure = failure.withLock({ $0 }) { throw failure }
     }
-    if let failure = failure.withLock({ $0 }) { throw failure }
   }
 
   /// Ends everything but searches, for a copy whose place another one is about to take: nothing in

@@ -114,23 +114,25 @@ public final class Migration: Sendable {
   public func supply(
     _ vectors: [(key: String, vector: [Float])], asOf lsn: UInt64
   ) async throws -> Int {
-    try VecDBError.translating { try requireUsable() }
-    var records: [VectorRecord] = []
-    for (key, vector) in vectors {
-      guard let row = try currentRow(key, asOf: lsn) else { continue }
-      let metadata = try VecDBError.translating { try Metadata(canonicalBytes: row.metadata) }
-      var record = VectorRecord(key: key, vector: vector, metadata: metadata)
-      if row.expiryMilliseconds != 0 { record.expiryMilliseconds = row.expiryMilliseconds }
-      records.append(record)
+    try await VecDBError.translating {
+      try VecDBError.translating { try requireUsable() }
+      var records: [VectorRecord] = []
+      for (key, vector) in vectors {
+        guard let row = try currentRow(key, asOf: lsn) else { continue }
+        let metadata = try VecDBError.translating { try Metadata(canonicalBytes: row.metadata) }
+        var record = VectorRecord(key: key, vector: vector, metadata: metadata)
+        if row.expiryMilliseconds != 0 { record.expiryMilliseconds = row.expiryMilliseconds }
+        records.append(record)
+      }
+      let hidden = VectorCollection(target, database: database)
+      // An equal record would not be written again, and would count as older than a change that came
+      // to the same: it goes first.
+      try await hidden.delete(records.map(\.key))
+      try await hidden.upsert(records)
+      let stale = try records.map(\.key).filter { try currentRow($0, asOf: lsn) == nil }
+      if !stale.isEmpty { try await hidden.delete(stale) }
+      return records.count - stale.count
     }
-    let hidden = VectorCollection(target, database: database)
-    // An equal record would not be written again, and would count as older than a change that came
-    // to the same: it goes first.
-    try await hidden.delete(records.map(\.key))
-    try await hidden.upsert(records)
-    let stale = try records.map(\.key).filter { try currentRow($0, asOf: lsn) == nil }
-    if !stale.isEmpty { try await hidden.delete(stale) }
-    return records.count - stale.count
   }
 
   private func currentRow(_ key: String, asOf lsn: UInt64) throws -> RecordRow? {
@@ -152,52 +154,56 @@ public final class Migration: Sendable {
   ///   less the tolerance if there is none). Nothing has changed then.
   @discardableResult
   public func finish(gate: RebuildGate = RebuildGate()) async throws -> Report {
-    try VecDBError.translating { try requireUsable() }
-    try await removeWhatIsGone()
-    try requireComplete()
-    let (oldRecall, newRecall) = try await onBackground { [source, target] in
-      try VecDBError.translating {
-        (
-          try Canaries.measure(source, queries: gate.queries, k: gate.k, efSearch: gate.efSearch)
-            .recall,
-          try Canaries.measure(target, queries: gate.queries, k: gate.k, efSearch: gate.efSearch)
-            .recall
-        )
-      }
-    }
-    let required =
-      gate.minimumRecall
-      ?? RebuildJudge.requiredRecall(
-        gate, old: FreshQueries.Recall(mean: oldRecall, queries: gate.queries))
-    guard newRecall >= required else {
-      throw refused(
-        "recall@\(gate.k) at efSearch \(gate.efSearch) is \(RebuildJudge.text(newRecall)), "
-          + "\(RebuildJudge.text(required - newRecall)) below the required "
-          + RebuildJudge.text(required))
-    }
-    // Writes went on meanwhile: what they changed is brought up by the application, and what they
-    // removed here. The last look is taken on the writer.
-    try await removeWhatIsGone()
-    let lsn = try await database.writer.exclusively { [self] engine in
-      try source.requireLive()
-      try target.requireLive()
+    try await VecDBError.translating {
+      try VecDBError.translating { try requireUsable() }
+      try await removeWhatIsGone()
       try requireComplete()
-      let violations = target.index.checkInvariants()
-      guard violations.isEmpty, target.count == source.count else {
-        throw refused(
-          violations.first ?? "it has \(target.count) records and the old space \(source.count)")
+      let (oldRecall, newRecall) = try await onBackground { [source, target] in
+        try VecDBError.translating {
+          (
+            try Canaries.measure(source, queries: gate.queries, k: gate.k, efSearch: gate.efSearch)
+              .recall,
+            try Canaries.measure(target, queries: gate.queries, k: gate.k, efSearch: gate.efSearch)
+              .recall
+          )
+        }
       }
-      return try engine.exchange(source, target)
+      let required =
+        gate.minimumRecall
+        ?? RebuildJudge.requiredRecall(
+          gate, old: FreshQueries.Recall(mean: oldRecall, queries: gate.queries))
+      guard newRecall >= required else {
+        throw refused(
+          "recall@\(gate.k) at efSearch \(gate.efSearch) is \(RebuildJudge.text(newRecall)), "
+            + "\(RebuildJudge.text(required - newRecall)) below the required "
+            + RebuildJudge.text(required))
+      }
+      // Writes went on meanwhile: what they changed is brought up by the application, and what they
+      // removed here. The last look is taken on the writer.
+      try await removeWhatIsGone()
+      let lsn = try await database.writer.exclusively { [self] engine in
+        try source.requireLive()
+        try target.requireLive()
+        try requireComplete()
+        let violations = target.index.checkInvariants()
+        guard violations.isEmpty, target.count == source.count else {
+          throw refused(
+            violations.first ?? "it has \(target.count) records and the old space \(source.count)")
+        }
+        return try engine.exchange(source, target)
+      }
+      return Report(
+        collection: collection, records: target.count, swapLSN: lsn, oldRecall: oldRecall,
+        newRecall: newRecall)
     }
-    return Report(
-      collection: collection, records: target.count, swapLSN: lsn, oldRecall: oldRecall,
-      newRecall: newRecall)
   }
 
   /// Gives the new space up.
   @discardableResult
   public func cancel() async throws -> Receipt {
-    try await database.dropCollection(target.definition.name)
+    try await VecDBError.translating {
+      try await database.dropCollection(target.definition.name)
+    }
   }
 
   private func requireComplete() throws {

@@ -1,16 +1,24 @@
+import FoundationEssentials
+
 /// How often an operation ran, and how long it took.
 public struct TimingStats: Sendable, Hashable, Codable {
   public var count: Int
-  public var totalSeconds: Double
-  public var maximumSeconds: Double
+  /// All of them together.
+  public var total: Duration { Duration(inSeconds: totalSeconds) }
+  package var totalSeconds: Double
+  /// The longest one.
+  public var maximum: Duration { Duration(inSeconds: maximumSeconds) }
+  package var maximumSeconds: Double
 
-  public init(count: Int = 0, totalSeconds: Double = 0, maximumSeconds: Double = 0) {
+  package init(count: Int = 0, totalSeconds: Double = 0, maximumSeconds: Double = 0) {
     self.count = count
     self.totalSeconds = totalSeconds
     self.maximumSeconds = maximumSeconds
   }
 
-  public var meanSeconds: Double { count == 0 ? 0 : totalSeconds / Double(count) }
+  /// Zero if there was none.
+  public var mean: Duration { Duration(inSeconds: meanSeconds) }
+  package var meanSeconds: Double { count == 0 ? 0 : totalSeconds / Double(count) }
 }
 
 /// What the scrub in the background has read and found; see
@@ -21,7 +29,8 @@ public struct ScrubStats: Sendable, Hashable, Codable {
   /// Bytes compared with hashes and checksums since the database was opened.
   public var bytesChecked = 0
   /// When the last pass ended, in milliseconds since 1970; nil before the first.
-  public var lastPassMilliseconds: Int64?
+  public var lastPass: Date? { lastPassMilliseconds.map { Date(milliseconds: $0) } }
+  package var lastPassMilliseconds: Int64?
   /// Damage, with file and block: the findings of the last pass and of the present one. Empty if
   /// there is no damage.
   public var problems: [String] = []

@@ -4,11 +4,15 @@ public struct ArchiveOptions: Sendable {
   /// The repository's directory; vecdb creates it if it is missing.
   public var repository: String
   /// The longest time that a batch waits before vecdb sends it. Default 5 s.
-  public var intervalMilliseconds = 5_000
+  public var interval: Duration {
+    get { .milliseconds(intervalMilliseconds) }
+    set { intervalMilliseconds = newValue.wholeMilliseconds }
+  }
+  package var intervalMilliseconds = 5_000
 
-  public init(repository: String, intervalMilliseconds: Int = 5_000) {
+  public init(repository: String, interval: Duration = .seconds(5)) {
     self.repository = repository
-    self.intervalMilliseconds = intervalMilliseconds
+    self.interval = interval
   }
 }
 
@@ -19,7 +23,8 @@ public struct ArchiveReport: Sendable, Hashable, Codable {
   public var lsn: UInt64
   public var frames: Int
   public var bytes: Int
-  public var seconds: Double
+  public var duration: Duration { Duration(inSeconds: seconds) }
+  package var seconds: Double
   /// Set if the repository had another history, so that the database began a new epoch.
   public var branch: BranchReport?
   /// What was asked of the object store; nil for a repository in a directory.
@@ -34,7 +39,8 @@ public struct ArchiveStats: Sendable, Hashable, Codable {
   /// Bytes of log that you would lose with this host.
   public var pendingBytes: Int
   /// Age of the oldest batch that you would lose with this host; 0 if there is none.
-  public var pendingMilliseconds: Int64
+  public var pendingAge: Duration { .milliseconds(pendingMilliseconds) }
+  package var pendingMilliseconds: Int64
   /// Whether the database continuously archives to it; if not, only `vecdb backup` and
   /// `vecdb archive` do.
   public var isContinuous: Bool

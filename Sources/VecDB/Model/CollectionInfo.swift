@@ -44,6 +44,14 @@ public struct CollectionInfo: Sendable, Hashable, Codable {
   public var index: IndexOptions
   /// Live records.
   public var count: Int
+
+  package init(name: String, dimensions: Int, metric: Metric, index: IndexOptions, count: Int) {
+    self.name = name
+    self.dimensions = dimensions
+    self.metric = metric
+    self.index = index
+    self.count = count
+  }
 }
 
 /// Counters and digests of one collection.
@@ -107,7 +115,8 @@ public struct DatabaseStats: Sendable, Hashable, Codable {
   public var activity: ActivityStats?
   /// By how much the log's time, which never goes back, is ahead of the system's clock; large if
   /// the clock was wrong for a while. Nil from an owner of an older version.
-  public var clockAheadMilliseconds: Int64?
+  public var clockAhead: Duration? { clockAheadMilliseconds.map { Duration.milliseconds($0) } }
+  package var clockAheadMilliseconds: Int64?
   /// The replicas for which a write waits; nil from an owner of an older version.
   public var acknowledgement: AcknowledgementInfo?
 }
@@ -120,7 +129,8 @@ public struct AcknowledgementInfo: Sendable, Hashable, Codable {
   public var replicas: [String]
   /// How many batches these may be behind; nil means no limit.
   public var maximumLag: UInt64?
-  public var timeoutMilliseconds: Int
+  public var timeout: Duration { .milliseconds(timeoutMilliseconds) }
+  package var timeoutMilliseconds: Int
   /// Whether the primary acknowledges a write without them after the timeout.
   public var degrades: Bool
   /// Whether this policy is replacing another one, which still applies.

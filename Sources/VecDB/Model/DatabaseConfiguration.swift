@@ -1,4 +1,6 @@
 import Logging
+import Metrics
+import Tracing
 
 /// Options for opening a database.
 public struct DatabaseConfiguration: Sendable {
@@ -11,7 +13,11 @@ public struct DatabaseConfiguration: Sendable {
   /// long. If writing a checkpoint takes more than a quarter of this time, the limit is four times
   /// the writing time, but at most four times this value: otherwise a large import would mostly
   /// write checkpoints. Default 500 ms.
-  public var checkpointReplayMilliseconds = 500
+  public var checkpointReplay: Duration {
+    get { .milliseconds(checkpointReplayMilliseconds) }
+    set { checkpointReplayMilliseconds = newValue.wholeMilliseconds }
+  }
+  package var checkpointReplayMilliseconds = 500
   /// vecdb starts a checkpoint when the log since the last one has this many bytes. Default 256
   /// MiB.
   public var checkpointLogBytes = 256 << 20
@@ -21,7 +27,11 @@ public struct DatabaseConfiguration: Sendable {
   /// Default 64 MiB.
   public var writeQueueBytes = 64 << 20
   /// How long a write waits for room in the queue before it fails with `overloaded`. Default 30 s.
-  public var writeQueueTimeoutMilliseconds = 30_000
+  public var writeQueueTimeout: Duration {
+    get { .milliseconds(writeQueueTimeoutMilliseconds) }
+    set { writeQueueTimeoutMilliseconds = newValue.wholeMilliseconds }
+  }
+  package var writeQueueTimeoutMilliseconds = 30_000
   /// Size at which the log begins a new segment. Default 64 MiB.
   public var logSegmentBytes = 64 << 20
   /// Listen on `control.sock` in the database's directory, so that `vecdb backup`, `checkpoint`,
@@ -59,7 +69,11 @@ public struct DatabaseConfiguration: Sendable {
   /// turns the scrub off. It runs at the lowest priority. Default 16 MiB, about 2 % of a core.
   public var scrubBytesPerSecond: Int? = 16 << 20
   /// A pass of the scrub begins at least this long after the last one began. Default a day.
-  public var scrubIntervalSeconds = 86_400
+  public var scrubInterval: Duration {
+    get { .seconds(scrubIntervalSeconds) }
+    set { scrubIntervalSeconds = newValue.wholeSeconds }
+  }
+  package var scrubIntervalSeconds = 86_400
   /// Numbers of dead slots at which vecdb ends a rebuild, and its grace period; nil: see
   /// `RebuildBound`.
   package var rebuildDeadSlots: Int?
@@ -69,7 +83,36 @@ public struct DatabaseConfiguration: Sendable {
   package var clock: (@Sendable () -> Int64)?
   /// The place of this copy; nil: see `CopyPlace`.
   package var copyPlace: [UInt8]?
-  public var logger = Logger(label: "vecdb")
+  /// Gets what only the database can tell; what a call throws or returns is not logged. Messages are
+  /// constant, and what they are about is in the metadata. Default: `Logger.current` where the
+  /// configuration is made.
+  public var logger = Logger.current
+  /// Makes the metrics of the database; see <doc:MetricsReference>. Default: the factory that is
+  /// active where the configuration is made, which is that of `MetricsSystem` or of
+  /// `withMetricsFactory`.
+  public var metricsFactory: any MetricsFactory = MetricsSystem.factory
+  /// Names and values that every metric of the database carries, such as `("database", "photos")`
+  /// where a process has several databases open. Default: none.
+  public var metricsDimensions: [(String, String)] = []
+  /// Gets a span for each opening, commit group, checkpoint, backup, restore, rebuild and slow search.
+  /// Default: the tracer that is active where the configuration is made, which is that of
+  /// `InstrumentationSystem` or of `withTracer`. Without one, nothing is measured for it.
+  public var tracer: any Tracer = InstrumentationSystem.tracer
+  /// Only searches that take at least this long get a span, since a span costs more than a search;
+  /// zero gives every search one. Default 10 ms.
+  public var slowSearch = Duration.milliseconds(10)
 
+  /// A configuration with the defaults.
   public init() {}
+
+  /// The defaults, with the same logger, tracer and metrics.
+  package var alike: DatabaseConfiguration {
+    var other = DatabaseConfiguration()
+    other.logger = logger
+    other.tracer = tracer
+    other.slowSearch = slowSearch
+    other.metricsFactory = metricsFactory
+    other.metricsDimensions = metricsDimensions
+    return other
+  }
 }

@@ -9,8 +9,12 @@ public struct RebuildOptions: Sendable, Hashable, Codable {
   public var gate = RebuildGate()
   public var budget = RebuildBudget()
   /// How long vecdb keeps the old generation up to date after the swap, so that `rollbackRebuild`
-  /// is instant. Default 600.
-  public var graceSeconds = 600
+  /// is instant. Counted in whole seconds. Default 10 minutes.
+  public var grace: Duration {
+    get { .seconds(graceSeconds) }
+    set { graceSeconds = newValue.wholeSeconds }
+  }
+  package var graceSeconds = 600
   /// Keep a candidate that the gate refused until you cancel the rebuild, so that you can examine
   /// it. Default false.
   public var keepsRefused = false
@@ -18,14 +22,14 @@ public struct RebuildOptions: Sendable, Hashable, Codable {
   public init(
     m: Int? = nil, efConstruction: Int? = nil, codes: VectorCodes? = nil,
     gate: RebuildGate = RebuildGate(), budget: RebuildBudget = RebuildBudget(),
-    graceSeconds: Int = 600, keepsRefused: Bool = false
+    grace: Duration = .seconds(600), keepsRefused: Bool = false
   ) {
     self.m = m
     self.efConstruction = efConstruction
     self.codes = codes
     self.gate = gate
     self.budget = budget
-    self.graceSeconds = graceSeconds
+    graceSeconds = grace.wholeSeconds
     self.keepsRefused = keepsRefused
   }
 }
@@ -73,18 +77,22 @@ public struct RebuildBudget: Sendable, Hashable, Codable {
   /// vecdb refuses the rebuild if the new generation would need more bytes than this; nil means no
   /// limit. Default nil.
   public var memoryBytes: Int?
-  /// The rebuild pauses while the 99th percentile of search times is above this, in milliseconds;
-  /// nil never pauses it. Default nil.
-  public var pauseAboveMilliseconds: Double?
+  /// The rebuild pauses while the 99th percentile of search times is above this; nil never pauses
+  /// it. Default nil.
+  public var pauseAbove: Duration? {
+    get { pauseAboveMilliseconds.map { Duration(inSeconds: $0 / 1_000) } }
+    set { pauseAboveMilliseconds = newValue.map { $0.inSeconds * 1_000 } }
+  }
+  package var pauseAboveMilliseconds: Double?
 
   public init(
     threads: Int = 1, recordsPerSecond: Int? = nil, memoryBytes: Int? = nil,
-    pauseAboveMilliseconds: Double? = nil
+    pauseAbove: Duration? = nil
   ) {
     self.threads = threads
     self.recordsPerSecond = recordsPerSecond
     self.memoryBytes = memoryBytes
-    self.pauseAboveMilliseconds = pauseAboveMilliseconds
+    pauseAboveMilliseconds = pauseAbove.map { $0.inSeconds * 1_000 }
   }
 }
 

@@ -12,16 +12,19 @@ public struct RebuildStatus: Sendable, Hashable, Codable {
   public var done: Int
   public var total: Int
   public var recordsPerSecond: Double
-  public var secondsLeft: Double?
+  public var timeLeft: Duration? { secondsLeft.map { Duration(inSeconds: $0) } }
+  package var secondsLeft: Double?
   /// Batches by which the generation that does not serve is behind.
   public var lag: UInt64
   /// Whether the rebuild pauses because searches take longer than the budget allows.
   public var isPaused: Bool
   /// The 99th percentile of search times in the last second, in milliseconds, during the build.
-  public var searchMilliseconds: Double?
+  public var searchTime: Duration? { searchMilliseconds.map { Duration(inSeconds: $0 / 1_000) } }
+  package var searchMilliseconds: Double?
   public var budget: RebuildBudget?
   /// Seconds until vecdb retires the old generation.
-  public var graceSecondsLeft: Double?
+  public var graceLeft: Duration? { graceSecondsLeft.map { Duration(inSeconds: $0) } }
+  package var graceSecondsLeft: Double?
   /// Why the rebuild began.
   public var reason: String
   /// The result of the gate, once it has measured.
@@ -43,8 +46,10 @@ public struct RebuildReport: Sendable, Hashable, Codable {
   /// The LSN of the batch from which the new generation serves.
   public var swapLSN: UInt64
   public var records: Int
-  public var seconds: Double
-  public var graceSeconds: Int
+  public var duration: Duration { Duration(inSeconds: seconds) }
+  package var seconds: Double
+  public var grace: Duration { .seconds(graceSeconds) }
+  package var graceSeconds: Int
   public var gate: RebuildGateReport?
 }
 
@@ -62,8 +67,10 @@ public struct RebuildGateReport: Sendable, Hashable, Codable {
   /// The recall that the new generation had to reach.
   public var requiredRecall: Double
   /// Median time of a search, in microseconds.
-  public var oldMicroseconds: Double
-  public var newMicroseconds: Double
+  public var oldSearchTime: Duration { Duration(inSeconds: oldMicroseconds / 1e6) }
+  package var oldMicroseconds: Double
+  public var newSearchTime: Duration { Duration(inSeconds: newMicroseconds / 1e6) }
+  package var newMicroseconds: Double
   /// Each failed condition, with the difference; empty if the gate passed.
   public var refusals: [String]
 

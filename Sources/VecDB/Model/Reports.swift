@@ -1,9 +1,12 @@
+import FoundationEssentials
+
 /// What a checkpoint wrote.
 public struct CheckpointReport: Sendable, Hashable, Codable {
   public var lsn: UInt64
   public var blocksWritten: Int
   public var bytesWritten: Int
-  public var seconds: Double
+  public var duration: Duration { Duration(inSeconds: seconds) }
+  package var seconds: Double
 }
 
 /// What a backup published.
@@ -27,7 +30,8 @@ public struct BackupReport: Sendable, Hashable, Codable {
   /// option.
   public var remainingProblems: [String]?
   public var canary: CanaryReport?
-  public var seconds: Double
+  public var duration: Duration { Duration(inSeconds: seconds) }
+  package var seconds: Double
   /// Set if the repository had another history, so that the database began a new epoch.
   public var branch: BranchReport?
   /// What was asked of the object store; nil for a repository in a directory.
@@ -52,7 +56,8 @@ public struct CanaryReport: Sendable, Hashable, Codable {
 public struct BackupInfo: Sendable, Hashable, Codable {
   public var epoch: UInt64
   public var lsn: UInt64
-  public var timeMilliseconds: Int64
+  public var time: Date { Date(milliseconds: timeMilliseconds) }
+  package var timeMilliseconds: Int64
   public var records: Int
   public var collections: [String]
   /// Bytes of the restore point's blocks.
@@ -85,9 +90,10 @@ public struct MarkInfo: Sendable, Hashable, Codable {
   public var name: String
   /// The state right after the batch with this LSN.
   public var lsn: UInt64
-  public var timeMilliseconds: Int64
+  public var time: Date { Date(milliseconds: timeMilliseconds) }
+  package var timeMilliseconds: Int64
 
-  public init(name: String, lsn: UInt64, timeMilliseconds: Int64) {
+  package init(name: String, lsn: UInt64, timeMilliseconds: Int64) {
     self.name = name
     self.lsn = lsn
     self.timeMilliseconds = timeMilliseconds
@@ -100,11 +106,16 @@ public enum RestoreTarget: Sendable, Hashable {
   case latest
   /// The state right after the batch with this LSN.
   case lsn(UInt64)
-  /// The state after the last batch at or before this time, in milliseconds since 1970. A time in
-  /// the future is `notFound`.
-  case time(milliseconds: Int64)
+  /// The state after the last batch at or before this time, to the millisecond. A time in the future
+  /// is `notFound`.
+  case time(Date)
   /// The state right after you set the mark of that name; see ``Database/mark(_:)``.
   case mark(String)
+
+  /// Of milliseconds since 1970.
+  package static func time(milliseconds: Int64) -> RestoreTarget {
+    .time(Date(milliseconds: milliseconds))
+  }
 }
 
 /// How a restore proves the copy before the copy goes live.
@@ -136,20 +147,25 @@ public struct RestoreReport: Sendable, Hashable, Codable {
   /// Problems that no digest shows: indexes whose recall is below ``CollectionHealth/floor``, as it
   /// was in the original. Empty if there are none.
   public var findings: [String] { canary?.findings ?? [] }
-  public var copySeconds: Double
-  public var verifySeconds: Double
-  public var totalSeconds: Double
+  public var copyTime: Duration { Duration(inSeconds: copySeconds) }
+  package var copySeconds: Double
+  public var verifyTime: Duration { Duration(inSeconds: verifySeconds) }
+  package var verifySeconds: Double
+  public var totalTime: Duration { Duration(inSeconds: totalSeconds) }
+  package var totalSeconds: Double
   /// Later batches of this history in the repository that the copy lacks, because of the target.
   public var omittedBatches: UInt64
   /// The time of the first of them.
-  public var omittedFromMilliseconds: Int64?
+  public var omittedFrom: Date? { omittedFromMilliseconds.map { Date(milliseconds: $0) } }
+  package var omittedFromMilliseconds: Int64?
   /// In a restore by time: omitted batches, as far as the restore read them, that are not later
   /// than the requested time. They follow a batch that is later, because the clock was wrong when
   /// it was written.
   public var omittedNotLater: UInt64
   /// In a restore by time: the newest moment in the repository, if the requested time is later. The
   /// copy lacks writes after that moment, because they were never backed up.
-  public var newestMilliseconds: Int64?
+  public var newest: Date? { newestMilliseconds.map { Date(milliseconds: $0) } }
+  package var newestMilliseconds: Int64?
   /// What was asked of the object store; nil for a repository in a directory.
   public var requests: RepositoryRequests?
 }
@@ -169,7 +185,8 @@ public struct VerifyReport: Sendable, Hashable, Codable {
   /// States that restore with every digest right, but with an index whose recall is below
   /// ``CollectionHealth/floor``.
   public var findings: [String] = []
-  public var seconds: Double
+  public var duration: Duration { Duration(inSeconds: seconds) }
+  package var seconds: Double
   /// What was asked of the object store; nil for a repository in a directory.
   public var requests: RepositoryRequests?
 }
@@ -182,5 +199,6 @@ public struct CheckReport: Sendable, Hashable, Codable {
   public var logFrames: Int
   /// What is damaged. Empty if there is no damage.
   public var problems: [String]
-  public var seconds: Double
+  public var duration: Duration { Duration(inSeconds: seconds) }
+  package var seconds: Double
 }

@@ -11,17 +11,21 @@ public struct RetentionPolicy: Sendable, Hashable, Codable {
   public var keepMonthly = 0
   /// All restore points in this time before the newest one, and everything else that a restore to
   /// any moment of this time needs.
-  public var keepWithinMilliseconds: Int64 = 0
+  public var keepWithin: Duration {
+    get { .milliseconds(keepWithinMilliseconds) }
+    set { keepWithinMilliseconds = Int64(newValue.wholeMilliseconds) }
+  }
+  package var keepWithinMilliseconds: Int64 = 0
 
   public init(
     keepLast: Int = 0, keepDaily: Int = 0, keepWeekly: Int = 0, keepMonthly: Int = 0,
-    keepWithinMilliseconds: Int64 = 0
+    keepWithin: Duration = .zero
   ) {
     self.keepLast = keepLast
     self.keepDaily = keepDaily
     self.keepWeekly = keepWeekly
     self.keepMonthly = keepMonthly
-    self.keepWithinMilliseconds = keepWithinMilliseconds
+    self.keepWithin = keepWithin
   }
 
   var isEmpty: Bool {

@@ -28,11 +28,12 @@ extension Engine {
     let number = runtime.rebuilds.withLock { $0.lastNumber } + 1
     _ = try write([RebuildBatch.begin(plan).encode(runtime.header(number))])
     telemetry.beganRebuild()
-    configuration.logger.info(
-      """
-      generation \(number) of '\(name)' is being built, M \(plan.options.m), efConstruction \
-      \(plan.options.efConstruction): \(reason)
-      """)
+    configuration.logger.debug(
+      "a rebuild begins",
+      metadata: [
+        "collection": "\(name)", "generation": "\(number)", "m": "\(plan.options.m)",
+        "efConstruction": "\(plan.options.efConstruction)", "reason": "\(reason)",
+      ])
     return number
   }
 

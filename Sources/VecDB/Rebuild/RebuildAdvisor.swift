@@ -1,4 +1,3 @@
-import Metrics
 import VecDBBytes
 import VecDBIndex
 
@@ -110,7 +109,8 @@ final class RebuildAdvisor: Sendable {
       now.measuredSlots = written
       if let finding = health.finding, now.finding == nil {
         engine.configuration.logger.warning(
-          "an index falls short", metadata: ["finding": "\(finding)"])
+          "an index falls short",
+          metadata: ["collection": "\(runtime.definition.name)", "finding": "\(finding)"])
       }
       now.finding = health.finding
     }
@@ -121,10 +121,10 @@ final class RebuildAdvisor: Sendable {
     now.proposal = reason
     known.withLock { [now] in $0[runtime.id] = now }
     let name = runtime.definition.name
-    Gauge(label: "vecdb_rebuild_proposed", dimensions: [("collection", name)])
-      .record(reason == nil ? 0 : 1)
+    engine.telemetry.proposed(rebuilding: name, isWorthIt: reason != nil)
     if isNew, let reason {
-      engine.configuration.logger.notice("a rebuild of '\(name)' is worth it: \(reason)")
+      engine.configuration.logger.info(
+        "a rebuild is worth it", metadata: ["collection": "\(name)", "reason": "\(reason)"])
     }
     return reason
   }

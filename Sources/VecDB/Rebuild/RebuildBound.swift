@@ -50,13 +50,14 @@ extension Engine {
     do {
       try endRebuild(runtime, rebuild, "\(what): \(dead) slots were dead and could not be reused")
     } catch {
-      return configuration.logger.error("cannot end a rebuild that needs too many slots: \(error)")
+      return unboundRebuilds.note(error, configuration.logger)
     }
     if isBuilding { telemetry.refusedRebuild() }
-    configuration.logger.error(
-      """
-      the rebuild of '\(runtime.definition.name)' is over: \(what). \(dead) slots of \
-      \(runtime.index.liveCount) live records were dead
-      """)
+    configuration.logger.warning(
+      "a rebuild was given up, since it costs too many slots",
+      metadata: [
+        "collection": "\(runtime.definition.name)", "reason": "\(what)",
+        "deadSlots": "\(dead)", "liveRecords": "\(runtime.index.liveCount)",
+      ])
   }
 }

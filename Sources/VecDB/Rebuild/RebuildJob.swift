@@ -33,11 +33,34 @@ final class RebuildJob: Sendable {
   let runtime: CollectionRuntime
   let number: UInt32
   let live: Guarded<Live>
+  /// From where this process took it up until it serves or is given up; nil if nobody listens, and
+  /// for one that serves already.
+  private let span: OperationSpan?
 
-  init(_ runtime: CollectionRuntime, _ state: RebuildState) {
+  init(_ runtime: CollectionRuntime, _ state: RebuildState, _ tracing: DatabaseTracing) {
     self.runtime = runtime
+    span =
+      state.phase == .building
+      ? tracing.begin("rebuild", collection: runtime.definition.name) : nil
+    span?.note("vecdb.rebuild.generation", Int64(state.number))
+    span?.note("vecdb.rebuild.reason", state.plan.reason)
     number = state.number
     live = Guarded(Live(budget: state.plan.budget))
+  }
+
+  /// The new generation serves from this LSN on.
+  func serves(from lsn: UInt64) {
+    span?.note("vecdb.lsn", Int64(clamping: lsn))
+    span?.end()
+  }
+
+  /// Nobody works on it any more. Without an outcome of its own the process merely stops.
+  func leave() {
+    let outcome = runtime.rebuilds.withLock { $0.outcome }
+    if let outcome, outcome.number == number, outcome.kind == .dropped {
+      span?.fail(VecDBError(.verificationFailed, "the rebuild was ended: \(outcome.reason)"))
+    }
+    span?.end()
   }
 
   /// The rebuild in the log, if it is still this one.

@@ -38,6 +38,8 @@ final class RebuildRunner: Companion {
   /// Makes the threads: one that is made by a thread of low priority has a low one, too.
   private let maker = SerialThread(name: "vecdb.rebuild")
   let advisor: RebuildAdvisor
+  private let unadvised = RepeatedFailure(
+    "cannot apply the policy for rebuilds", level: .warning)
 
   init(writer: Writer, engine: Engine) {
     self.writer = writer
@@ -68,10 +70,9 @@ final class RebuildRunner: Companion {
           try engine.beginRebuild(runtime, RebuildOptions(), cause: .policy, reason: reason)
         }
         wake()
+        unadvised.isOver(engine.configuration.logger)
       } catch {
-        if !isStopped {
-          engine.configuration.logger.warning("cannot apply the policy for rebuilds: \(error)")
-        }
+        if !isStopped { unadvised.note(error, engine.configuration.logger) }
       }
     }
   }
@@ -94,6 +95,7 @@ final class RebuildRunner: Companion {
       state.isStopped = true
       state.timer?.cancel()
       state.timer = nil
+      for job in state.jobs.values { job.leave() }
     }
   }
 
@@ -118,12 +120,15 @@ final class RebuildRunner: Companion {
         {
           jobs[runtime.id] = known
         } else {
-          let job = RebuildJob(runtime, rebuild)
+          let job = RebuildJob(runtime, rebuild, engine.tracing)
           runtime.latency.observe()
           jobs[runtime.id] = job
         }
       }
-      for (id, job) in state.jobs where jobs[id] !== job { job.runtime.latency.stopObserving() }
+      for (id, job) in state.jobs where jobs[id] !== job {
+        job.runtime.latency.stopObserving()
+        job.leave()
+      }
       state.jobs = jobs
     }
   }
@@ -212,8 +217,9 @@ final class RebuildRunner: Companion {
         return live.trouble != text
       }
       if isNew, !isStopped {
-        engine.configuration.logger.error(
-          "the rebuild of '\(job.runtime.definition.name)' is held up: \(text)")
+        engine.configuration.logger.warning(
+          "a rebuild is held up",
+          metadata: ["collection": "\(job.runtime.definition.name)", "error": "\(text)"])
       }
       return 500
     }
@@ -316,19 +322,22 @@ final class RebuildRunner: Companion {
     let logger = engine.configuration.logger
     let name = job.runtime.definition.name
     if report.isPassed {
-      logger.info(
-        """
-        generation \(rebuild.number) of '\(name)' passed its gate: recall \(report.newRecall), \
-        \(Int(report.newMicroseconds)) µs a search; before: \(report.oldRecall), \
-        \(Int(report.oldMicroseconds)) µs
-        """)
+      logger.debug(
+        "a rebuild passed its gate",
+        metadata: [
+          "collection": "\(name)", "generation": "\(rebuild.number)",
+          "recall": "\(report.newRecall)", "recallBefore": "\(report.oldRecall)",
+          "searchMicroseconds": "\(report.newMicroseconds)",
+          "searchMicrosecondsBefore": "\(report.oldMicroseconds)",
+        ])
     } else {
       engine.telemetry.refusedRebuild()
-      logger.warning(
-        """
-        generation \(rebuild.number) of '\(name)' was refused: \
-        \(report.refusals.joined(separator: "; "))
-        """)
+      logger.info(
+        "the gate refused a rebuild",
+        metadata: [
+          "collection": "\(name)", "generation": "\(rebuild.number)",
+          "reason": "\(report.refusals.joined(separator: "; "))",
+        ])
     }
   }
 
@@ -357,17 +366,21 @@ final class RebuildRunner: Companion {
         RebuildBatch.swap(lsn: lsn, digest: digest).encode(runtime.header(rebuild.number))
       ])
       engine.telemetry.swapped()
-      engine.configuration.logger.info(
-        """
-        generation \(rebuild.number) of '\(runtime.definition.name)' serves from LSN \
-        \(engine.state.lsn) on
-        """)
+      engine.configuration.logger.debug(
+        "a rebuilt index serves",
+        metadata: [
+          "collection": "\(runtime.definition.name)", "generation": "\(rebuild.number)",
+          "lsn": "\(engine.state.lsn)",
+        ])
       return []
     }
     guard refusals.isEmpty else {
       return job.live.withLock { $0.report?.refusals = refusals }
     }
-    if job.state?.phase == .grace { try checkpoint() }
+    if let state = job.state, state.phase == .grace {
+      job.serves(from: state.swapLSN)
+      try checkpoint()
+    }
   }
 
   private func end(_ job: RebuildJob, _ rebuild: RebuildState, _ reason: String) throws {

@@ -35,11 +35,13 @@ public struct RebuildTrialReport: Sendable, Hashable, Codable {
     public var isCurrent: Bool
     public var recall: Double
     /// Median time of a search, in microseconds.
-    public var microseconds: Double
+    public var searchTime: Duration { Duration(inSeconds: microseconds / 1e6) }
+    package var microseconds: Double
     /// Bytes of the index arrays.
     public var indexBytes: Int
     /// Time to build it, in seconds; 0 for the one that serves.
-    public var buildSeconds: Double
+    public var buildTime: Duration { Duration(inSeconds: buildSeconds) }
+    package var buildSeconds: Double
   }
 
   public var collection: String
@@ -63,17 +65,19 @@ extension VectorCollection {
     _ alternatives: [RebuildAlternative], options: RebuildOptions = RebuildOptions(),
     progress: ProgressHandler? = nil
   ) async throws -> RebuildTrialReport {
-    try VecDBError.translating { try requireUsable() }
-    try options.requireValid(at: name)
-    let cancellation = Cancellation()
-    return try await withTaskCancellationHandler {
-      try await onBackground { [self] in
-        try RebuildTrial(
-          collection: runtime, options: options, cancellation: cancellation, progress: progress
-        ).run(alternatives)
+    try await VecDBError.translating {
+      try VecDBError.translating { try requireUsable() }
+      try options.requireValid(at: name)
+      let cancellation = Cancellation()
+      return try await withTaskCancellationHandler {
+        try await onBackground { [self] in
+          try RebuildTrial(
+            collection: runtime, options: options, cancellation: cancellation, progress: progress
+          ).run(alternatives)
+        }
+      } onCancel: {
+        cancellation.cancel()
       }
-    } onCancel: {
-      cancellation.cancel()
     }
   }
 }

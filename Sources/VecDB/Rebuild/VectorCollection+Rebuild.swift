@@ -11,7 +11,7 @@ extension VectorCollection {
   /// The new generation is built in the background from the state at one LSN, catches up from then
   /// on, is measured against the old one (see ``RebuildGate``), and takes over between two batches:
   /// each search sees one generation or the other. Searches and writes go on all the time. The old
-  /// generation is kept caught up for ``RebuildOptions/graceSeconds``, during which
+  /// generation is kept caught up for ``RebuildOptions/grace``, during which
   /// ``rollBackRebuild(reason:)`` is instant.
   ///
   /// The rebuild is part of the log: after a crash, or in a restored copy, it goes on when the
@@ -29,8 +29,10 @@ extension VectorCollection {
     _ options: RebuildOptions = RebuildOptions(),
     progress: (@Sendable (RebuildStatus) -> Void)? = nil
   ) async throws -> RebuildReport {
-    let generation = try await beginRebuild(options, joining: true)
-    return try await waitForRebuild(generation: generation, progress: progress)
+    try await VecDBError.translating {
+      let generation = try await beginRebuild(options, joining: true)
+      return try await waitForRebuild(generation: generation, progress: progress)
+    }
   }
 
   /// As ``rebuild(_:progress:)``, and returns at once. It does not take one that is being built for
@@ -39,8 +41,10 @@ extension VectorCollection {
   public func beginRebuild(
     _ options: RebuildOptions = RebuildOptions()
   ) async throws -> RebuildStatus {
-    _ = try await beginRebuild(options, joining: false)
-    return try rebuildStatus()
+    try await VecDBError.translating {
+      _ = try await beginRebuild(options, joining: false)
+      return try rebuildStatus()
+    }
   }
 
   private static let longestWait = Duration.seconds(60)
@@ -134,53 +138,57 @@ extension VectorCollection {
 
   /// Where the rebuild stands, from any thread.
   public func rebuildStatus() throws -> RebuildStatus {
-    try VecDBError.translating { try requireUsable() }
-    let rebuilds = runtime.rebuilds.withLock { $0 }
-    var status = RebuildStatus(
-      collection: name, stage: .none, generation: runtime.generation.number,
-      m: runtime.options.m, efConstruction: runtime.options.efConstruction, originLSN: 0, done: 0,
-      total: 0, recordsPerSecond: 0, secondsLeft: nil, lag: 0, isPaused: false,
-      searchMilliseconds: nil, budget: nil, graceSecondsLeft: nil, reason: "", gate: nil,
-      lastOutcome: rebuilds.outcome?.text ?? "",
-      proposal: database.rebuilds.advisor.proposal(for: runtime) ?? "")
-    guard let state = rebuilds.state, let job = database.rebuilds.job(of: runtime) else {
+    try VecDBError.translating {
+      try VecDBError.translating { try requireUsable() }
+      let rebuilds = runtime.rebuilds.withLock { $0 }
+      var status = RebuildStatus(
+        collection: name, stage: .none, generation: runtime.generation.number,
+        m: runtime.options.m, efConstruction: runtime.options.efConstruction, originLSN: 0, done: 0,
+        total: 0, recordsPerSecond: 0, secondsLeft: nil, lag: 0, isPaused: false,
+        searchMilliseconds: nil, budget: nil, graceSecondsLeft: nil, reason: "", gate: nil,
+        lastOutcome: rebuilds.outcome?.text ?? "",
+        proposal: database.rebuilds.advisor.proposal(for: runtime) ?? "")
+      guard let state = rebuilds.state, let job = database.rebuilds.job(of: runtime) else {
+        return status
+      }
+      let live = job.live.withLock { $0 }
+      status.stage =
+        state.phase == .grace ? .grace : RebuildStage(rawValue: live.machine.stage.rawValue)
+      status.generation = state.number
+      status.m = state.plan.options.m
+      status.efConstruction = state.plan.options.efConstruction
+      status.originLSN = state.origin
+      (status.done, status.total) = (live.done, max(live.total, Int(state.slotCount)))
+      status.lag = live.lag
+      status.isPaused = live.isTooSlow
+      status.searchMilliseconds = live.searchMilliseconds
+      status.budget = live.budget
+      status.reason = live.trouble.isEmpty ? state.plan.reason : "held up: \(live.trouble)"
+      status.gate = live.report
+      switch state.phase {
+      case .building:
+        status.recordsPerSecond = live.recordsPerSecond
+        if live.machine.stage == .building, live.recordsPerSecond > 0 {
+          status.secondsLeft = Double(status.total - status.done) / live.recordsPerSecond
+        }
+      case .grace:
+        let end = state.swappedMilliseconds &+ Int64(state.plan.graceSeconds) * 1_000
+        status.graceSecondsLeft = max(0, Double(end &- Engine.nowMilliseconds()) / 1_000)
+      }
       return status
     }
-    let live = job.live.withLock { $0 }
-    status.stage =
-      state.phase == .grace ? .grace : RebuildStage(rawValue: live.machine.stage.rawValue)
-    status.generation = state.number
-    status.m = state.plan.options.m
-    status.efConstruction = state.plan.options.efConstruction
-    status.originLSN = state.origin
-    (status.done, status.total) = (live.done, max(live.total, Int(state.slotCount)))
-    status.lag = live.lag
-    status.isPaused = live.isTooSlow
-    status.searchMilliseconds = live.searchMilliseconds
-    status.budget = live.budget
-    status.reason = live.trouble.isEmpty ? state.plan.reason : "held up: \(live.trouble)"
-    status.gate = live.report
-    switch state.phase {
-    case .building:
-      status.recordsPerSecond = live.recordsPerSecond
-      if live.machine.stage == .building, live.recordsPerSecond > 0 {
-        status.secondsLeft = Double(status.total - status.done) / live.recordsPerSecond
-      }
-    case .grace:
-      let end = state.swappedMilliseconds &+ Int64(state.plan.graceSeconds) * 1_000
-      status.graceSecondsLeft = max(0, Double(end &- Engine.nowMilliseconds()) / 1_000)
-    }
-    return status
   }
 
   /// Changes what the running rebuild may take, from its next step on.
   public func setRebuildBudget(_ budget: RebuildBudget) throws {
     try VecDBError.translating {
-      try requireUsable()
-      try budget.requireValid(at: name)
+      try VecDBError.translating {
+        try requireUsable()
+        try budget.requireValid(at: name)
+      }
+      guard let job = database.rebuilds.job(of: runtime) else { throw noRebuild() }
+      job.live.withLock { $0.budget = budget }
     }
-    guard let job = database.rebuilds.job(of: runtime) else { throw noRebuild() }
-    job.live.withLock { $0.budget = budget }
   }
 
   /// Gives the candidate up. The index that serves was never touched.
@@ -188,7 +196,9 @@ extension VectorCollection {
   /// - Throws: `notFound` if none is being built.
   @discardableResult
   public func cancelRebuild() async throws -> Receipt {
-    try await endRebuild(.building, reason: "cancelled on request")
+    try await VecDBError.translating {
+      try await endRebuild(.building, reason: "cancelled on request")
+    }
   }
 
   /// Gives the old generation up before the grace period ends; its memory and disk space are
@@ -197,7 +207,9 @@ extension VectorCollection {
   /// - Throws: `notFound` if none is kept.
   @discardableResult
   public func retireRebuild() async throws -> Receipt {
-    try await endRebuild(.grace, reason: "retired on request")
+    try await VecDBError.translating {
+      try await endRebuild(.grace, reason: "retired on request")
+    }
   }
 
   private func endRebuild(_ phase: RebuildState.Phase, reason: String) async throws -> Receipt {
@@ -222,32 +234,38 @@ extension VectorCollection {
   ///   bytes.
   @discardableResult
   public func rollBackRebuild(reason: String = "on request") async throws -> Receipt {
-    try VecDBError.translating { try requireUsable() }
-    guard reason.utf8.count <= RebuildBatch.maximumReasonBytes else {
-      throw VecDBError(
-        .limitExceeded, "the reason has \(reason.utf8.count) bytes of UTF-8", at: name,
-        remedy: "Use at most \(RebuildBatch.maximumReasonBytes) bytes.")
-    }
-    let runtime = runtime
-    let missing = noRebuild()
-    let receipt = try await database.writer.exclusively { engine in
-      let (rebuild, other) = runtime.rebuilds.withLock { ($0.state, $0.other) }
-      guard let state = rebuild, state.phase == .grace else { throw missing }
-      if let problem = other?.index.prover?.failure {
+    try await VecDBError.translating {
+      try VecDBError.translating { try requireUsable() }
+      guard reason.utf8.count <= RebuildBatch.maximumReasonBytes else {
         throw VecDBError(
-          .corrupt, "the old generation is damaged: \(problem)", at: runtime.definition.name,
-          remedy: "Retire it; this does not affect the new one.")
+          .limitExceeded, "the reason has \(reason.utf8.count) bytes of UTF-8", at: name,
+          remedy: "Use at most \(RebuildBatch.maximumReasonBytes) bytes.")
       }
-      _ = try engine.write([
-        RebuildBatch.rollback(reason: reason).encode(runtime.header(state.number))
-      ])
-      engine.telemetry.rolledBack()
-      engine.configuration.logger.warning(
-        "'\(runtime.definition.name)' was rolled back to generation \(state.previous): \(reason)")
-      return engine.receipt
+      let runtime = runtime
+      let missing = noRebuild()
+      let receipt = try await database.writer.exclusively { engine in
+        let (rebuild, other) = runtime.rebuilds.withLock { ($0.state, $0.other) }
+        guard let state = rebuild, state.phase == .grace else { throw missing }
+        if let problem = other?.index.prover?.failure {
+          throw VecDBError(
+            .corrupt, "the old generation is damaged: \(problem)", at: runtime.definition.name,
+            remedy: "Retire it; this does not affect the new one.")
+        }
+        _ = try engine.write([
+          RebuildBatch.rollback(reason: reason).encode(runtime.header(state.number))
+        ])
+        engine.telemetry.rolledBack()
+        engine.configuration.logger.info(
+          "a rebuild was rolled back",
+          metadata: [
+            "collection": "\(runtime.definition.name)", "generation": "\(state.previous)",
+            "reason": "\(reason)",
+          ])
+        return engine.receipt
+      }
+      database.returnSpaceOfRebuildInBackground()
+      return receipt
     }
-    database.returnSpaceOfRebuildInBackground()
-    return receipt
   }
 
   private func noRebuild() -> VecDBError {
@@ -272,7 +290,9 @@ extension Database {
     let logger = engine.configuration.logger
     DispatchQueue.global(qos: .utility).async {
       do { try runner.returnSpace() } catch {
-        logger.warning("a later checkpoint will free the space of a generation: \(error)")
+        logger.info(
+          "a later checkpoint will free the space of a generation",
+          metadata: ["error": "\(error)"])
       }
     }
   }

@@ -202,17 +202,19 @@ extension Database {
   ///
   /// - Throws: `notReached` after the timeout, and says how far this copy is.
   public func waitUntilSearchable(
-    minimumLSN: UInt64, timeoutMilliseconds: Int = 5_000
+    minimumLSN: UInt64, timeout: Duration = .seconds(5)
   ) async throws {
-    let deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
-    while lsn < minimumLSN {
-      try requireOpen()
-      guard ContinuousClock.now < deadline else {
-        throw VecDBError(
-          .notReached, "LSN \(minimumLSN) is not searchable here yet; this copy is at LSN \(lsn)",
-          at: path, remedy: "Wait longer, or ask the primary.")
+    try await VecDBError.translating {
+      let deadline = ContinuousClock.now + min(timeout, .seconds(1 << 40))
+      while lsn < minimumLSN {
+        try requireOpen()
+        guard ContinuousClock.now < deadline else {
+          throw VecDBError(
+            .notReached, "LSN \(minimumLSN) is not searchable here yet; this copy is at LSN \(lsn)",
+            at: path, remedy: "Wait longer, or ask the primary.")
+        }
+        try await Task.sleep(nanoseconds: 1_000_000)
       }
-      try await Task.sleep(nanoseconds: 1_000_000)
     }
   }
 }

@@ -16,6 +16,8 @@ final class NearbyBlocks: Sendable {
   private let records: (any FileHandle)?
   private let places: [Digest: (offset: Int, length: Int)]
   private let logger: Logger
+  private let unusable = RepeatedFailure(
+    "cannot use a block of this disk, and fetch it instead", level: .info)
   /// How much there is.
   let contentBytes: Int
 
@@ -79,7 +81,7 @@ final class NearbyBlocks: Sendable {
       case nil: return nil
       }
     } catch {
-      logger.warning("cannot use a block that is on this disk, and fetch it instead: \(error)")
+      unusable.note(error, logger)
       return nil
     }
   }

@@ -42,7 +42,8 @@ package final class PartialCopies: Sendable {
     let name = StagingName(beside: path)
     let entries: [String]
     do { entries = try files.list(name.parent) } catch {
-      return logger.warning("cannot look for the blocks of an earlier fetch: \(error)")
+      return logger.info(
+        "cannot look for the blocks of an earlier fetch", metadata: ["error": "\(error)"])
     }
     for entry in name.own(among: entries, .following) {
       let directory = DatabaseDirectory(path: name.folder + entry)
@@ -52,7 +53,9 @@ package final class PartialCopies: Sendable {
       } catch let error as StoreError where error.kind == .locked || error.kind == .notFound {
         // Another process makes a copy there, or has just swept it.
         continue
-      } catch { logger.warning("cannot continue an earlier fetch: \(error)") }
+      } catch {
+        logger.info("cannot continue an earlier fetch", metadata: ["error": "\(error)"])
+      }
     }
   }
 
@@ -67,7 +70,7 @@ package final class PartialCopies: Sendable {
       }
       if let other { remove(other) }
     } catch {
-      logger.warning("cannot use the blocks of an earlier fetch: \(error)")
+      logger.info("cannot use the blocks of an earlier fetch", metadata: ["error": "\(error)"])
       remove(copy)
     }
   }
@@ -86,7 +89,7 @@ package final class PartialCopies: Sendable {
 
   private func remove(_ copy: PartialCopy) {
     do { try StagingSweep.remove(copy.directory, files, logger) } catch {
-      logger.warning("cannot remove an unfinished copy yet: \(error)")
+      logger.info("cannot remove an unfinished copy yet", metadata: ["error": "\(error)"])
     }
     copy.lock.unlock()
   }

@@ -129,3 +129,27 @@ extension VecDBError {
     }
   }
 }
+
+extension VecDBError {
+  /// Runs `body` and turns errors of the modules below into `VecDBError`.
+  package static func translating<Value>(
+    _ body: () throws -> Value
+  ) throws(VecDBError) -> Value {
+    do {
+      return try body()
+    } catch {
+      throw VecDBError(wrapping: error)
+    }
+  }
+
+  /// As above, for an async `body`. What a cancelled task throws has the code `cancelled`.
+  package static func translating<Value>(
+    isolation: isolated (any Actor)? = #isolation, _ body: () async throws -> Value
+  ) async throws(VecDBError) -> Value {
+    do {
+      return try await body()
+    } catch {
+      throw VecDBError(wrapping: error)
+    }
+  }
+}

@@ -202,13 +202,18 @@ package final class BucketStore: ObjectStore {
     switch try bucket.create(physical, bytes) {
     case .created: break
     case .exists(let mayBeOwn):
-      guard mayBeOwn, try bucket.get(physical, maximumBytes: bytes.count) == bytes else {
-        return false
-      }
+      guard mayBeOwn, try holds(physical, bytes) else { return false }
     }
     noteCreated(name, number, bytes.count)
     remember(physical, bytes)
     return true
+  }
+
+  /// Whether an object is what this process wanted to put. A longer one is not.
+  private func holds(_ physical: String, _ bytes: [UInt8]) throws -> Bool {
+    do { return try bucket.get(physical, maximumBytes: bytes.count) == bytes } catch let error
+      as StoreError where error.kind == .limitExceeded
+    { return false }
   }
 
   func noteCreated(_ name: String, _ number: UInt64, _ sizeBytes: Int) {

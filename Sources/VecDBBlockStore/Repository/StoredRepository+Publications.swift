@@ -197,15 +197,13 @@ extension StoredRepository {
   /// Notes that this is about to be taken out, or is given up. Called under the lock of prunes.
   package func notePruned(_ removed: Publications) throws {
     guard !removed.isEmpty else { return }
-    let noted = try noted(readable)
     var pruned: Publications
     if let known = try readableIfThere(Self.prunedName) {
+      // Kept for ever: who listed the repository before a prune may note later what it took out.
       pruned = known
-      // What nobody has in a list any more need not be there.
-      pruned.formIntersection(noted)
     } else {
       // Nobody knows any more what was taken out, so that nothing can be called missing.
-      pruned = noted
+      pruned = try noted(readable)
       pruned.subtract(try contents())
     }
     pruned.formUnion(removed)

@@ -8,11 +8,16 @@ import VecDB
 /// How a verb is told the key of an encrypted repository.
 struct KeyOptions: ParsableArguments {
   @Option(
-    help: "The key file of an encrypted repository, made by vecdb key generate.",
+    help: """
+      The key file of an encrypted repository, made by vecdb key generate (or VECDB_KEY_FILE).
+      """,
     completion: .file())
   var keyFile: String?
   @Option(
-    help: "A file whose first line is the passphrase of an encrypted repository.",
+    help: """
+      A file whose first line is the passphrase of an encrypted repository (or \
+      VECDB_PASSPHRASE_FILE).
+      """,
     completion: .file())
   var passphraseFile: String?
 
@@ -24,7 +29,17 @@ struct KeyOptions: ParsableArguments {
 
   /// Nil if none was given.
   func key() throws -> (any RepositoryKey)? {
-    try KeyOptions.key(file: keyFile, passphraseFile: passphraseFile)
+    if keyFile != nil || passphraseFile != nil {
+      return try KeyOptions.key(file: keyFile, passphraseFile: passphraseFile)
+    }
+    let file = EnvironmentOption.keyFile.value
+    let passphrase = EnvironmentOption.passphraseFile.value
+    guard file == nil || passphrase == nil else {
+      throw UsageError(
+        message: "VECDB_KEY_FILE and VECDB_PASSPHRASE_FILE exclude each other",
+        remedy: "Set one of them, or give an option.")
+    }
+    return try KeyOptions.key(file: file, passphraseFile: passphrase)
   }
 
   static func key(file: String?, passphraseFile: String?) throws -> (any RepositoryKey)? {

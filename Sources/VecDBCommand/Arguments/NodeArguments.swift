@@ -19,7 +19,10 @@ struct NodeArguments: ParsableArguments {
   @Option(help: "Serve the status page over HTTP at this address, as host:port.")
   var http: NodeAddress?
   @Option(
-    help: "File with the token that readers of the status page send as Authorization: Bearer.",
+    help: """
+      File with the token that readers of the status page send as Authorization: Bearer (or \
+      VECDB_HTTP_TOKEN_FILE).
+      """,
     completion: .file())
   var httpToken: String?
   @Flag(help: "Let anyone who can reach the address read the status page.")
@@ -31,7 +34,7 @@ struct NodeArguments: ParsableArguments {
     var options = ReplicationOptions(
       name: name ?? security.certifiedName ?? listen?.description ?? database, listen: listen,
       peers: peers + peer, security: security)
-    options.logger.logLevel = .notice
+    options.logger = CommandLog.logger(.info, of: "vecdb.replication")
     return options
   }
 }
@@ -49,7 +52,8 @@ extension NodeArguments {
   /// Starts the status page, if one is asked for.
   func page(of node: ReplicationNode) async throws -> StatusServer? {
     guard let http else { return nil }
-    let token = try httpToken.map { try StatusToken.read($0) }
+    let file = httpToken ?? (httpOpen ? nil : EnvironmentOption.httpTokenFile.value)
+    let token = try file.map { try StatusToken.read($0) }
     let protection: StatusProtection = token.map { .token($0) } ?? (httpOpen ? .none : .loopback)
     return try await StatusServer.start(node, at: http, protection: protection)
   }
@@ -135,7 +139,7 @@ struct AcknowledgementArguments: ParsableArguments {
     return replicas.map {
       AcknowledgementOptions(
         replicas: $0.split(separator: ",").map(String.init), needed: needed, maximumLag: maxLag,
-        timeoutMilliseconds: ackTimeout, degrades: onTimeout == .degrade)
+        timeout: .milliseconds(ackTimeout), degrades: onTimeout == .degrade)
     }
   }
 }
@@ -152,7 +156,6 @@ struct ArchiveArguments: ParsableArguments {
     var configuration = DatabaseConfiguration()
     configuration.archive = archive.map { ArchiveOptions(repository: $0) }
     configuration.repositoryKey = try key.key()
-    configuration.logger.logLevel = .warning
     return configuration
   }
 }

@@ -9,21 +9,34 @@ import VecDBReplication
 /// How a verb that runs a node is told how its connections are protected.
 struct TLSArguments: ParsableArguments {
   @Option(
-    help: "PEM file with this node's certificate, then any intermediate certificates.",
+    help: """
+      PEM file with this node's certificate, then any intermediate certificates (or \
+      VECDB_TLS_CERT).
+      """,
     completion: .file())
   var tlsCert: String?
-  @Option(help: "PEM file with the certificate's private key.", completion: .file())
+  @Option(
+    help: "PEM file with the certificate's private key (or VECDB_TLS_KEY).", completion: .file())
   var tlsKey: String?
   @Option(
-    help: "PEM file with the authorities that this node trusts.",
+    help: "PEM file with the authorities that this node trusts (or VECDB_TLS_CA).",
     completion: .file())
   var tlsCa: String?
-  @Option(help: "DNS names in the certificates of allowed nodes, separated by commas.")
+  @Option(
+    help: """
+      DNS names in the certificates of allowed nodes, separated by commas (or VECDB_TLS_ALLOW).
+      """)
   var tlsAllow: String?
   @Flag(help: "Connect without TLS, on this machine only.")
   var insecureLoopback = false
 
   func security() throws -> TransportSecurity {
+    // An option of the command line goes before the environment's; without TLS neither counts.
+    let isSet = !insecureLoopback
+    let tlsCert = tlsCert ?? (isSet ? EnvironmentOption.tlsCertificate.value : nil)
+    let tlsKey = tlsKey ?? (isSet ? EnvironmentOption.tlsKey.value : nil)
+    let tlsCa = tlsCa ?? (isSet ? EnvironmentOption.tlsAuthority.value : nil)
+    let tlsAllow = tlsAllow ?? (isSet ? EnvironmentOption.tlsAllow.value : nil)
     let given = [tlsCert, tlsKey, tlsCa, tlsAllow].compactMap { $0 }
     guard !given.isEmpty else {
       guard insecureLoopback else {

@@ -53,7 +53,7 @@ struct DrillStage {
 
   static var configuration: DatabaseConfiguration {
     var configuration = DatabaseConfiguration()
-    configuration.logger.logLevel = .critical
+    configuration.logger = CommandLog.logger(.critical)
     return configuration
   }
 
@@ -119,7 +119,7 @@ struct DrillStage {
     var options = ReplicationOptions(
       name: name, listen: NodeAddress(host: "127.0.0.1", port: port),
       peers: peers.map { NodeAddress(host: "127.0.0.1", port: $0) }, security: .insecureLoopback)
-    options.logger.logLevel = .critical
+    options.logger = CommandLog.logger(.critical)
     return options
   }
 

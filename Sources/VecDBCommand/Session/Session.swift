@@ -68,7 +68,6 @@ enum Session {
     configuration.repositoryKey = key
     configuration.isBrief = isBrief
     configuration.maintenanceOnClose = .seconds(3)
-    configuration.logger.logLevel = .warning
     // A command is over too soon for a scrub to be of use; `check` reads everything at once.
     configuration.scrubBytesPerSecond = nil
     return configuration

@@ -5,6 +5,8 @@ struct Create: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Create a collection, and the database if it does not exist.",
     discussion: """
+      If another process has the database open, that process creates the collection.
+
       EXAMPLE
         vecdb create photos.vecdb images --dimensions 784 --metric l2
       """)
@@ -34,19 +36,22 @@ struct Create: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try await Session.run(target.database, create: true) { database in
-      let index = IndexOptions(m: m, efConstruction: efConstruction, codes: codes)
-      _ = try await database.createCollection(
-        target.collection, dimensions: dimensions, metric: metric, index: index)
-      if output.json {
-        for info in try database.collections() where info.name == target.collection {
-          Output.json(info)
-        }
-      } else {
-        Output.line(
-          "created \(target.collection) in \(target.database): "
-            + "\(Format.count(dimensions)) dimensions, \(metric.rawValue)")
-      }
-    }
+    let index = IndexOptions(m: m, efConstruction: efConstruction, codes: codes)
+    let created = try await Session.run(
+      target.database, create: true,
+      remotely: {
+        try await $0.createCollection(
+          target.collection, dimensions: dimensions, metric: metric, index: index)
+      },
+      { database in
+        _ = try await database.createCollection(
+          target.collection, dimensions: dimensions, metric: metric, index: index)
+        return CollectionInfo(
+          name: target.collection, dimensions: dimensions, metric: metric, index: index, count: 0)
+      })
+    if output.json { return Output.json(created) }
+    Output.line(
+      "created \(target.collection) in \(target.database): "
+        + "\(Format.count(dimensions)) dimensions, \(metric.rawValue)")
   }
 }

@@ -5,6 +5,8 @@ struct Drop: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Remove a collection with all its records.",
     discussion: """
+      If another process has the database open, that process removes the collection.
+
       EXAMPLE
         vecdb drop photos.vecdb images
       """)
@@ -18,13 +20,14 @@ struct Drop: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try await Session.run(target.database) { database in
-      let receipt = try await database.dropCollection(target.collection)
-      if output.json {
-        Output.json(Line(collection: target.collection, receipt: receipt))
-      } else {
-        Output.line("dropped \(target.collection) at LSN \(receipt.lsn)")
-      }
+    let receipt = try await Session.run(
+      target.database,
+      remotely: { try await $0.dropCollection(target.collection) },
+      { try await $0.dropCollection(target.collection) })
+    if output.json {
+      Output.json(Line(collection: target.collection, receipt: receipt))
+    } else {
+      Output.line("dropped \(target.collection) at LSN \(receipt.lsn)")
     }
   }
 }

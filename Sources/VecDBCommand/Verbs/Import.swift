@@ -102,7 +102,6 @@ struct Import: AsyncParsableCommand {
     acknowledgement.apply(to: &options)
     var configuration = DatabaseConfiguration()
     configuration.buildThreads = threads
-    configuration.logger.logLevel = .warning
     let primary = try await ReplicationNode.serve(
       target.database, options: options, configuration: configuration)
     do {

@@ -53,7 +53,7 @@ struct Prune: AsyncParsableCommand {
     policy.keepMonthly = keepMonthly
     policy.keepWithinMilliseconds = Int64(keepWithin?.seconds ?? 0) * 1000
     let report = try await Database.prune(
-      repository: repository, keeping: policy, graceSeconds: grace.seconds, dryRun: dryRun,
+      repository: repository, keeping: policy, grace: .seconds(grace.seconds), dryRun: dryRun,
       force: force, key: try key.key())
     guard !output.json else { return Output.json(report) }
     var table = Table([("epoch", .right), ("LSN", .right), ("time", .left), ("kept for", .left)])

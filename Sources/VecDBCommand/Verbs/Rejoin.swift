@@ -24,10 +24,7 @@ struct Rejoin: AsyncParsableCommand {
 
   func run() async throws {
     let options = try node.options(database: target.database, peers: [primary])
-    var configuration = DatabaseConfiguration()
-    configuration.logger.logLevel = .warning
-    let following = try await ReplicationNode.follow(
-      target.database, options: options, configuration: configuration)
+    let following = try await ReplicationNode.follow(target.database, options: options)
     let deadline = ContinuousClock.now + .seconds(timeout)
     var status = await following.status()
     while !(status.isConnected && status.lagLSN == 0 && status.lagSeconds == 0) {

@@ -102,7 +102,6 @@ struct Restore: AsyncParsableCommand {
     let repositoryKey = try key.key()
     if let into { return try await restore(target, into: into, repositoryKey, bar) }
     var configuration = DatabaseConfiguration()
-    configuration.logger.logLevel = .warning
     configuration.repositoryKey = repositoryKey
     var options = RestoreOptions()
     options.verification = verification

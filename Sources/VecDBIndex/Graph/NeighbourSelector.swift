@@ -1,3 +1,4 @@
+import Glibc
 import VecDBKernels
 
 /// Chooses a node's neighbours among candidates: nearest first, leaving out each that a chosen one
@@ -9,7 +10,8 @@ import VecDBKernels
 /// Under the inner product c is occluded by y when <y, c> >= alpha * <x, c>: a node leads to the
 /// longest vectors of each direction, where the answers are (ip-NSW, Morozov and Babenko, NeurIPS
 /// 2018). Equal products do not occlude: a vector's copies are no longer than it, so nothing but
-/// their links to each other leads to them. A row is chosen without slack first, for what leads into
+/// their links to each other leads to them; half of a row at most goes to copies of its node, which
+/// may have more of them than a row has places. A row is chosen without slack first, for what leads into
 /// most directions; what only the slack lets in takes the places left. An eighth of the places goes
 /// to those that lie nearest by l2 (`addNear`). Version 0.1 had equal products occlude, slack for all,
 /// and no such places; its indexes go on so.
@@ -103,38 +105,41 @@ final class NeighbourSelector {
     var taken = Taken()
     guard isStrictFirst else {
       take(
-        candidates, count: count, limit: limit, kept: kept, isKept: isKept, ownWeight, alpha,
-        generation, &taken)
+        of: slot, candidates, count: count, limit: limit, kept: kept, isKept: isKept, ownWeight,
+        alpha, generation, &taken)
       return taken.count
     }
     take(
-      candidates, count: count, limit: limit, kept: kept, isKept: isKept, ownWeight, .none,
-      generation, &taken)
+      of: slot, candidates, count: count, limit: limit, kept: kept, isKept: isKept, ownWeight,
+      .none, generation, &taken)
     if taken.count < limit {
       take(
-        candidates, count: count, limit: limit, kept: 0, isKept: nil, ownWeight, alpha, generation,
-        &taken)
+        of: slot, candidates, count: count, limit: limit, kept: 0, isKept: nil, ownWeight, alpha,
+        generation, &taken)
     }
     return taken.count
   }
 
-  /// How many are chosen, and for how many of these there is a query.
+  /// How many are chosen, for how many of these there is a query, and how many of them are copies of
+  /// the node whose row it is.
   private struct Taken {
     var count = 0
     var queries = 0
+    var copies = 0
   }
 
   /// Takes those that nothing taken so far occludes.
   @inline(__always)
   private func take(
-    _ candidates: UnsafePointer<UInt64>, count: Int, limit: Int, kept: Int,
+    of owner: Int, _ candidates: UnsafePointer<UInt64>, count: Int, limit: Int, kept: Int,
     isKept: UnsafePointer<Bool>?, _ ownWeight: UInt32?, _ alpha: Slack,
     _ generation: IndexGeneration, _ taken: inout Taken
   ) {
     let (words, keeps, result) = (words, keeps, result)
     let before = taken.count
     var (resultCount, queryCount) = (taken.count, taken.queries)
-    defer { taken = Taken(count: resultCount, queries: queryCount) }
+    var copies = taken.copies
+    defer { taken = Taken(count: resultCount, queries: queryCount, copies: copies) }
     var keptLeft = kept
     var start = 0
     while start < count, resultCount < limit {
@@ -161,8 +166,15 @@ final class NeighbourSelector {
           index += 1
           continue
         }
-        if keeps[index] { keptLeft -= 1 }
         let slot = CandidatePool.slot(words[index])
+        if isStrictFirst, isCopy(Int(slot), of: owner, generation) {
+          guard copies < limit / 2 || keeps[index] else {
+            index += 1
+            continue
+          }
+          copies += 1
+        }
+        if keeps[index] { keptLeft -= 1 }
         result[resultCount] = slot
         let isLast = resultCount + 1 == limit
         resultCount += 1
@@ -176,6 +188,21 @@ final class NeighbourSelector {
         queryCount += 1
         left = dropOccluded(by: query, from: index, to: left, ownWeight, alpha)
       }
+    }
+  }
+
+  /// Whether two slots have the same vector.
+  private func isCopy(_ other: Int, of slot: Int, _ generation: IndexGeneration) -> Bool {
+    if !generation.usesRows,
+      memcmp(generation.codes(slot), generation.codes(other), strideBytes) != 0
+    {
+      return false
+    }
+    switch (generation.exactVector(slot), generation.exactVector(other)) {
+    case (nil, nil): return true
+    case (let own?, let others?):
+      return memcmp(own, others, generation.parameters.dimensions * 4) == 0
+    default: return false
     }
   }
 

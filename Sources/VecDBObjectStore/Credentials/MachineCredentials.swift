@@ -8,7 +8,7 @@ private struct CredentialsAnswer: Decodable {
   var token: String?
   var expiration: String?
 
-  private enum CodingKeys: String, CodingKey {
+  enum CodingKeys: String, CodingKey {
     case accessKeyID = "AccessKeyId"
     case secretAccessKey = "SecretAccessKey"
     case token = "Token"

@@ -13,6 +13,13 @@ final class Following: @unchecked Sendable {
     case bootstrap(LogIdentity)
   }
 
+  /// What an alarm is about.
+  enum Concern: Sendable {
+    case digest
+    case giveBack
+    case peer
+  }
+
   enum Pending {
     case frames([LogFrame])
     case compare(lsn: UInt64, Digest)
@@ -34,7 +41,8 @@ final class Following: @unchecked Sendable {
   /// Makes a higher fence durable, then calls back with whether it is; writers step down.
   var raise: ((EpochName, @escaping @Sendable (Bool) -> Void) -> Void)?
   var onWithdrawn: ((EpochName) -> Void)?
-  var onAlarm: ((String) -> Void)?
+  /// Something that a human should know, about the node itself or about its peer.
+  var onAlarm: ((Concern, String) -> Void)?
   /// Whether it follows the primary itself.
   var onStreaming: ((Bool) -> Void)?
   private var blocked: [ReplicaSession.Action] = []
@@ -122,7 +130,8 @@ final class Following: @unchecked Sendable {
       case .giveBack(let after): giveBack(after)
       case .rewind(let position, let identity): finish(.rewind(position, identity))
       case .bootstrap(let identity): finish(.bootstrap(identity))
-      case .alarm(let text): onAlarm?(text)
+      case .alarm(.giveBack, let text): onAlarm?(.giveBack, text)
+      case .alarm(.peer, let text): onAlarm?(.peer, text)
       case .close(let text): finish(.closed(text))
       }
     }
@@ -168,7 +177,8 @@ final class Following: @unchecked Sendable {
             shipper?.adopted()
           }
           if let digestExpected, digestExpected != digest {
-            onAlarm?("the data digest at LSN \(position.lsn) differs from the primary's")
+            onAlarm?(
+              .digest, "the data digest at LSN \(position.lsn) differs from the primary's")
           }
           perform(session.committed(position.lsn, bytes: UInt64(count), now: Shipper.now()))
           appendNext()

@@ -1,4 +1,5 @@
 import Logging
+import VecDB
 
 /// What needs somebody. Each kind is raised once, and goes when its cause has gone.
 enum Alarm: Hashable, Sendable {
@@ -31,7 +32,9 @@ extension ReplicationNode {
       defer { state.alarms[kind] = text }
       return state.alarms[kind] == nil && state.alarms.count < 100
     }
-    if isNew { options.logger.critical("\(text)") }
+    if isNew {
+      options.logger.critical("this node needs an operator", metadata: ["alarm": "\(text)"])
+    }
   }
 
   /// What concerns a primary alone.
@@ -43,7 +46,7 @@ extension ReplicationNode {
 
   func clearAlarm(_ kind: Alarm) {
     let text = state.withLock { $0.alarms.removeValue(forKey: kind) }
-    if let text { options.logger.notice("over: \(text)") }
+    if let text { options.logger.info("an alarm is over", metadata: ["alarm": "\(text)"]) }
   }
 
   /// Says what keeps this node from following: each thing once, and then how often it came when it
@@ -54,10 +57,9 @@ extension ReplicationNode {
       state.told[peer + text, default: 0] += 1
       return state.told[peer + text] ?? 1
     }
-    var power = 1
-    while power < count { power *= 10 }
-    guard power == count else { return }
-    let times = count > 1 ? " (\(count) times)" : ""
-    options.logger.notice("cannot follow \(peer): \(text)\(times)")
+    guard RepeatedFailure.isPowerOfTen(count) else { return }
+    options.logger.info(
+      "cannot follow",
+      metadata: ["peer": "\(peer)", "reason": "\(text)", "count": "\(count)"])
   }
 }

@@ -135,7 +135,9 @@ extension ReplicationNode {
         }
         return true
       }
-    } catch { options.logger.error("cannot withdraw a promise: \(error)") }
+    } catch {
+      options.logger.error("cannot withdraw a promise", metadata: ["error": "\(error)"])
+    }
   }
 
   /// A higher epoch has begun: a primary becomes a follower.
@@ -157,7 +159,8 @@ extension ReplicationNode {
   func steppedDown(_ epoch: EpochName) {
     Task { [weak self] in
       do { try await self?.raiseFence(epoch) } catch {
-        self?.options.logger.error("cannot record a higher epoch: \(error)")
+        self?.options.logger.error(
+          "cannot record a higher epoch", metadata: ["error": "\(error)"])
       }
     }
   }

@@ -32,7 +32,7 @@ extension ReplicationNode {
         $0.unprovenAttempts += 1
       }
       if isFollower { tell("\(error)", from: "\(peer)") }
-      options.logger.info("following failed", metadata: ["error": "\(failure)"])
+      options.logger.debug("following failed", metadata: ["error": "\(failure)"])
       await pause(backoffMilliseconds())
     }
     if !isFollower { await pause(1_000) }
@@ -85,11 +85,12 @@ extension ReplicationNode {
       }
     }
     following.onWithdrawn = { [weak self] epoch in Task { await self?.withdrawn(epoch) } }
-    following.onAlarm = { [weak self] text in
-      let kind: Alarm =
-        text.contains("digest")
-        ? .digest : text.contains("promote this node") ? .giveBack : .peer("\(peer)")
-      self?.alarm(kind, kind == .peer("\(peer)") ? "\(peer): \(text)" : text)
+    following.onAlarm = { [weak self] concern, text in
+      switch concern {
+      case .digest: self?.alarm(.digest, text)
+      case .giveBack: self?.alarm(.giveBack, text)
+      case .peer: self?.alarm(.peer("\(peer)"), "\(peer): \(text)")
+      }
     }
     following.onStreaming = { [weak self, weak following] isOfPrimary in
       guard let self else { return }
@@ -125,7 +126,7 @@ extension ReplicationNode {
         && !state.isPromoting
     }
     guard isAlone, !isStopping else { return }
-    options.logger.notice("no peer is the primary or hears one: this node was it, and continues")
+    options.logger.info("no peer is the primary or hears one: this node was it, and continues")
     try await closeDatabase()
     state.withLock { $0.isUnproven = false }
     try await openDatabase()
@@ -143,12 +144,13 @@ extension ReplicationNode {
       if let index = options.peers.firstIndex(of: peer) { state.attempt = index }
       return isFirst
     }
-    if isFirst { options.logger.notice("following \(peer)") }
+    if isFirst { options.logger.info("following", metadata: ["peer": "\(peer)"]) }
     clearAlarm(.peer("\(peer)"))
     clearAlarm(.giveBack)
     Task { [weak self] in
       do { try await self?.proveFollowing() } catch {
-        self?.options.logger.error("this node cannot become a replica: \(error)")
+        self?.options.logger.error(
+          "this node cannot become a replica", metadata: ["error": "\(error)"])
         self?.state.withLock { $0.following }?.stop()
       }
     }
@@ -170,7 +172,7 @@ extension ReplicationNode {
             })
           else { return }
           guard await self.isPrimary(peer) else { continue }
-          self.options.logger.notice("moving to the primary at \(peer)")
+          self.options.logger.info("moving to the primary", metadata: ["peer": "\(peer)"])
           self.state.withLock { state in
             if let index = self.options.peers.firstIndex(of: peer) { state.attempt = index }
           }
@@ -199,7 +201,7 @@ extension ReplicationNode {
     guard state.withLock({ $0.record.isFollower }), !isStopping else { return }
     switch end {
     case .closed(let text):
-      options.logger.info("following ended", metadata: ["reason": "\(text)"])
+      options.logger.debug("following ended", metadata: ["reason": "\(text)"])
     case .rewind(let position, let identity):
       try await proveFollowing()
       try await rejoin(from: peer, after: position, identity)

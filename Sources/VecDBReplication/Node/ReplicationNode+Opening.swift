@@ -28,7 +28,7 @@ extension ReplicationNode {
         if state.database === database { state.database = nil }
       }
       do { try await database.close() } catch let closing {
-        options.logger.error("closing failed: \(closing)")
+        options.logger.info("cannot close the database", metadata: ["error": "\(closing)"])
       }
       throw error
     }
@@ -131,14 +131,15 @@ extension ReplicationNode {
         let last = AcknowledgementTerms(first.policy)
         try await database.appendAcknowledgementPolicy(last.encoded())
         await onQueue { shipper.replaceTerms(last) }
-        options.logger.notice(
+        options.logger.info(
           "the acknowledgement policy has changed",
           metadata: ["policy": "\(first.policy.isAsynchronous ? "asynchronous" : "replicas")"])
         isOver = true
       } catch let error as VecDBError where error.code == .outcomeUnknown {
         alarm(.policy, "the replicas do not confirm a change of the acknowledgement policy")
       } catch {
-        options.logger.error("cannot change the acknowledgement policy: \(error)")
+        options.logger.error(
+          "cannot change the acknowledgement policy", metadata: ["error": "\(error)"])
         return
       }
     }
@@ -175,15 +176,18 @@ extension ReplicationNode {
       try await Task.sleep(nanoseconds: pause * 1_000_000)
       guard !isStopping else { return }
       try await closeDatabase()
-    } catch { options.logger.error("closing failed: \(error)") }
+    } catch {
+      options.logger.info("cannot close the database", metadata: ["error": "\(error)"])
+    }
     do {
       try await openDatabase()
       state.withLock { $0.reopenings += 1 }
+      unopened.isOver(options.logger)
       options.logger.warning("the database was opened again")
       scheduleCalm()
     } catch {
       state.withLock { $0.lastError = "\(error)" }
-      options.logger.error("cannot open the database again: \(error)")
+      unopened.note(error, options.logger)
     }
   }
 

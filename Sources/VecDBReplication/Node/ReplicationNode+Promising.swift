@@ -16,7 +16,9 @@ extension ReplicationNode {
       do {
         let promise = isProbe ? try await self.probed(request) : try await self.judge(request)
         answer(.promise(promise))
-      } catch { options.logger.error("cannot answer a candidate: \(error)") }
+      } catch {
+        options.logger.info("cannot answer a candidate", metadata: ["error": "\(error)"])
+      }
     }
   }
 
@@ -68,7 +70,7 @@ extension ReplicationNode {
   private func letWritesIn(_ database: Database, _ shipper: Shipper) async {
     guard await onQueue({ shipper.isWriter && !shipper.isHoldingWrites }) else { return }
     do { _ = try await database.holdWrites(nil) } catch {
-      options.logger.error("cannot accept writes: \(error)")
+      options.logger.error("cannot accept writes", metadata: ["error": "\(error)"])
     }
   }
 

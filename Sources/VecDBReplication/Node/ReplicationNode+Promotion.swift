@@ -20,7 +20,8 @@ public struct PromotionReport: Sendable, Hashable, Codable {
   public var chain: String
   /// The nodes that bound themselves to the new epoch, beside this one.
   public var heard: [String]
-  public var seconds: Double
+  public var duration: Duration { Duration(inSeconds: seconds) }
+  package var seconds: Double
   /// When the new primary acknowledges writes; nil from a node of an older version.
   public var acknowledgement: String?
   /// Indexes that find too little, a sentence each; see ``CollectionHealth/finding``. Measured after
@@ -42,7 +43,21 @@ extension ReplicationNode {
   /// - Throws: `notReached` if another node has more, naming it, if it cannot be proven that
   ///   nothing is lost, or if a higher epoch is known.
   public func promote(
-    planned: Bool = false, force: Bool = false, timeoutMilliseconds: Int = 3_000
+    planned: Bool = false, force: Bool = false, timeout: Duration = .seconds(3)
+  ) async throws -> PromotionReport {
+    try await VecDBError.translating {
+      try await DatabaseTracing(configuration, path: path).trace("promotion") { span in
+        let report = try await becomePrimary(planned, force, timeout.wholeMilliseconds)
+        span?.note("vecdb.lsn", Int64(clamping: report.lsn))
+        span?.note("vecdb.promotion.epoch", Int64(clamping: report.newEpoch))
+        span?.note("vecdb.promotion.loss", report.loss)
+        return report
+      }
+    }
+  }
+
+  private func becomePrimary(
+    _ planned: Bool, _ force: Bool, _ timeoutMilliseconds: Int
   ) async throws -> PromotionReport {
     let started = ContinuousClock.now
     guard role == .follower else {
@@ -86,7 +101,8 @@ extension ReplicationNode {
       var report = try await begin(opened, certificate, started: started)
       // Search goes on meanwhile; whoever promoted must know how good it is.
       do { report.findings = try await Self.findings(in: database) } catch {
-        options.logger.warning("cannot measure the recall of this copy: \(error)")
+        options.logger.info(
+          "cannot measure the recall of this copy", metadata: ["error": "\(error)"])
       }
       return report
     } catch {
@@ -172,9 +188,11 @@ extension ReplicationNode {
     report.acknowledgement =
       policy.isAsynchronous
       ? "asynchronous" : "waits for \(policy.needed) of \(policy.members.joined(separator: ", "))"
-    options.logger.notice(
-      "primary of epoch \(epoch.counter) from LSN \(certificate.position.lsn); loss: \(report.loss)"
-    )
+    options.logger.info(
+      "this node is the primary now",
+      metadata: [
+        "epoch": "\(epoch.counter)", "lsn": "\(certificate.position.lsn)", "loss": "\(report.loss)",
+      ])
     return report
   }
 
@@ -196,7 +214,10 @@ extension ReplicationNode {
         record.resumeIfFree(database.logIdentity)
         return true
       }
-    } catch { options.logger.error("cannot record that this node gave up an epoch: \(error)") }
+    } catch {
+      options.logger.error(
+        "cannot record that this node gave up an epoch", metadata: ["error": "\(error)"])
+    }
     for peer in options.peers {
       Task { [weak self, transport, options] in
         // Who is not reached now asks when it is back.
@@ -211,7 +232,9 @@ extension ReplicationNode {
             }
             return
           } catch {
-            options.logger.info("cannot tell \(peer) that this node gave up an epoch: \(error)")
+            options.logger.debug(
+              "cannot tell a peer that this node gave up an epoch",
+              metadata: ["peer": "\(peer)", "error": "\(error)"])
           }
         }
       }
@@ -276,11 +299,16 @@ extension ReplicationNode {
                   message, timeoutMilliseconds: timeoutMilliseconds)
                 guard case .promise(let promise) = answer else { return }
                 if let text = PeerNames.mismatch(promise.name, connection.certifiedNames) {
-                  options.logger.warning("the answer of \(peer) does not count: \(text)")
+                  options.logger.info(
+                    "an answer does not count",
+                    metadata: ["peer": "\(peer)", "reason": "\(text)"])
                 } else {
                   continuation.yield(promise)
                 }
-              } catch { options.logger.info("cannot ask \(peer): \(error)") }
+              } catch {
+                options.logger.debug(
+                  "cannot ask a peer", metadata: ["peer": "\(peer)", "error": "\(error)"])
+              }
             }
           }
         }

@@ -30,7 +30,8 @@ extension ReplicationNode {
     if let open, let position, let tail = try await open.saveTail(after: position) {
       state.withLock { $0.tails.append(tail) }
       options.logger.warning(
-        "saved \(tail.batches) batches that the new primary does not have in \(tail.frames)")
+        "saved batches that the new primary does not have",
+        metadata: ["batches": "\(tail.batches)", "file": "\(tail.frames)"])
     }
     let record = state.withLock { $0.record }
     let hello = Message.Hello(
@@ -128,7 +129,7 @@ extension ReplicationNode {
     } catch {
       // What has begun to close is closed, and opened again by the next attempt.
       do { try await closeDatabase() } catch let closing {
-        options.logger.error("closing failed: \(closing)")
+        options.logger.info("cannot close the database", metadata: ["error": "\(closing)"])
       }
       throw error
     }
@@ -136,10 +137,11 @@ extension ReplicationNode {
 
   private func tell(_ report: BootstrapRun.Report) {
     state.withLock { $0.lastBootstrap = report }
-    options.logger.notice(
-      "fetched a copy at LSN \(report.lsn)",
+    options.logger.info(
+      "fetched a copy",
       metadata: [
-        "fetchedBytes": "\(report.fetchedBytes)", "reusedBytes": "\(report.reusedBytes)",
+        "lsn": "\(report.lsn)", "fetchedBytes": "\(report.fetchedBytes)",
+        "reusedBytes": "\(report.reusedBytes)",
         "seconds": "\(report.seconds)",
       ])
   }

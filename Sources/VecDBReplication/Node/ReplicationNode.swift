@@ -36,6 +36,7 @@ public final class ReplicationNode: @unchecked Sendable {
   let generator = Guarded(SystemRandomNumberGenerator())
   /// Changes of the record go through it.
   let turnstile = Turnstile()
+  let unopened = RepeatedFailure("cannot open the database again", level: .error)
   /// What attempts to fetch a copy have left.
   let partial: PartialCopies
 
@@ -107,7 +108,9 @@ public final class ReplicationNode: @unchecked Sendable {
     _ path: String, options: ReplicationOptions,
     configuration: DatabaseConfiguration = DatabaseConfiguration()
   ) async throws -> ReplicationNode {
-    try await start(path, options, configuration, asFollower: false)
+    try await VecDBError.translating {
+      try await start(path, options, configuration, asFollower: false)
+    }
   }
 
   /// Follows one of the peers with the copy at `path`, which is made if it is not there.
@@ -118,11 +121,13 @@ public final class ReplicationNode: @unchecked Sendable {
     _ path: String, options: ReplicationOptions,
     configuration: DatabaseConfiguration = DatabaseConfiguration()
   ) async throws -> ReplicationNode {
-    guard !options.peers.isEmpty else {
-      throw VecDBError(
-        .invalidArgument, "there is no node to follow", remedy: "Name the primary's address.")
+    try await VecDBError.translating {
+      guard !options.peers.isEmpty else {
+        throw VecDBError(
+          .invalidArgument, "there is no node to follow", remedy: "Name the primary's address.")
+      }
+      return try await start(path, options, configuration, asFollower: true)
     }
-    return try await start(path, options, configuration, asFollower: true)
   }
 
   private static func start(
@@ -195,26 +200,32 @@ public final class ReplicationNode: @unchecked Sendable {
       partial.release()
       try await state.withLock({ $0.channel })?.close().get()
       try await closeDatabase()
-    } catch { options.logger.error("closing failed: \(error)") }
+    } catch {
+      options.logger.info("cannot close what did not start", metadata: ["error": "\(error)"])
+    }
   }
 
   /// Stops following and serving and closes the database.
   public func stop() async throws {
-    state.withLock { $0.isStopping = true }
-    let (channel, following, snapshot) = state.withLock { ($0.channel, $0.following, $0.snapshot) }
-    await onQueue { following?.stop() }
-    // A copy that is being fetched is broken off, and taken up at the next start.
-    snapshot?.close()
-    timer?.cancel()
-    do { try await channel?.close().get() } catch {
-      options.logger.info("the listener was closed already")
+    try await VecDBError.translating {
+      state.withLock { $0.isStopping = true }
+      let (channel, following, snapshot) = state.withLock {
+        ($0.channel, $0.following, $0.snapshot)
+      }
+      await onQueue { following?.stop() }
+      // A copy that is being fetched is broken off, and taken up at the next start.
+      snapshot?.close()
+      timer?.cancel()
+      do { try await channel?.close().get() } catch {
+        options.logger.debug("the listener was closed already")
+      }
+      loop?.cancel()
+      await loop?.value
+      partial.release()
+      try await closeDatabase()
+      let listeners = state.withLock { Array($0.roleListeners.values) }
+      for listener in listeners { listener.finish() }
     }
-    loop?.cancel()
-    await loop?.value
-    partial.release()
-    try await closeDatabase()
-    let listeners = state.withLock { Array($0.roleListeners.values) }
-    for listener in listeners { listener.finish() }
   }
 
   func closeDatabase() async throws {

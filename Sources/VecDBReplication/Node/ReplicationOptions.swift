@@ -10,19 +10,23 @@ public struct AcknowledgementOptions: Sendable, Hashable {
   public var needed: Int
   /// How many batches they may be behind: 0 is semi-synchronous.
   public var maximumLag: UInt64
-  public var timeoutMilliseconds: Int
+  public var timeout: Duration {
+    get { .milliseconds(timeoutMilliseconds) }
+    set { timeoutMilliseconds = newValue.wholeMilliseconds }
+  }
+  package var timeoutMilliseconds: Int
   /// What happens after the timeout: false, and the write ends with `outcomeUnknown`; true, and it
   /// is acknowledged without them, which is counted and bars a promotion without loss.
   public var degrades: Bool
 
   public init(
-    replicas: [String], needed: Int = 1, maximumLag: UInt64 = 0, timeoutMilliseconds: Int = 5_000,
+    replicas: [String], needed: Int = 1, maximumLag: UInt64 = 0, timeout: Duration = .seconds(5),
     degrades: Bool = false
   ) {
     self.replicas = replicas
     self.needed = needed
     self.maximumLag = maximumLag
-    self.timeoutMilliseconds = timeoutMilliseconds
+    timeoutMilliseconds = timeout.wholeMilliseconds
     self.degrades = degrades
   }
 
@@ -76,14 +80,19 @@ public struct ReplicationOptions: Sendable {
   /// A primary that starts does not write before it has heard so many replicas that it knows what it
   /// acknowledged once, in case its disk was set back. After this long it takes its own disk for
   /// right, raises an alarm, and goes on with as many as a write needs. Nil waits for ever.
-  public var startPatienceMilliseconds: Int? = 5_000
+  public var startPatience: Duration? {
+    get { startPatienceMilliseconds.map { Duration.milliseconds($0) } }
+    set { startPatienceMilliseconds = newValue.map { $0.wholeMilliseconds } }
+  }
+  package var startPatienceMilliseconds: Int? = 5_000
   /// Log that is kept for followers that are away, at most.
   public var retainedLogBytes = 256 << 20
   /// Newest log that is kept in memory for followers that keep up.
   public var windowBytes = 32 << 20
   /// Connections that are served at a time.
   public var connectionsMaximum = 64
-  public var logger = Logger(label: "vecdb.replication")
+  /// Gets what only the node can tell. Default: `Logger.current` where the options are made.
+  public var logger = Logger.current
   package var limits = SessionLimits()
 
   public init(

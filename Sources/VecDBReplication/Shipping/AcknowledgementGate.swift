@@ -101,8 +101,8 @@ final class AcknowledgementGate {
             "replicas do not confirm writes in time: the writes end with an unknown outcome")
         }
         giveUp(tickets, epoch)
-      case .degraded: options.logger.error("acknowledging writes without replicas")
-      case .restored: options.logger.notice("enough replicas have caught up again")
+      case .degraded: options.logger.error("writes are acknowledged without replicas")
+      case .restored: options.logger.info("enough replicas have caught up again")
       case .startedWithout(let missing):
         onAlarm?(
           .startedWithout,

@@ -24,6 +24,7 @@ final class Shipper: @unchecked Sendable {
   var identity: LogIdentity
   var end: LogPosition
   private var fencing: WriterFence
+  private let unreadable = RepeatedFailure("cannot read the log for a replica", level: .error)
   let gate: AcknowledgementGate
   let served: ServedConnections
   private let snapshots: SnapshotServer
@@ -143,7 +144,7 @@ final class Shipper: @unchecked Sendable {
       snapshots.open(database, on: connection) { [weak self] in self?.identity }
     case .sendBlocks(let hashes): snapshots.send(hashes, on: connection)
     case .close(let reason):
-      options.logger.info("a connection ends", metadata: ["reason": "\(reason)"])
+      options.logger.debug("a connection ends", metadata: ["reason": "\(reason)"])
       connection.close(reason)
     }
   }
@@ -176,7 +177,7 @@ final class Shipper: @unchecked Sendable {
       let behind = last < end.lsn ? UInt64(bytesBehind(last)) : 0
       update(connection) { $0.ship(frames, bytesBehind: behind, history: $1, now: $2) }
     } catch {
-      options.logger.error("cannot read the log for a replica: \(error)")
+      unreadable.note(error, options.logger)
       connection.close("cannot read the log: \(error)")
     }
   }
@@ -212,9 +213,13 @@ final class Shipper: @unchecked Sendable {
     database.append(received: frames, of: identity) { [weak self] result in
       queue.async { [weak self] in
         if case .failure(let error) = result {
-          logger.error("cannot take back the batches that this primary had lost: \(error)")
+          logger.error(
+            "cannot take back batches that this primary had lost",
+            metadata: ["error": "\(error)"])
         } else {
-          logger.warning("a replica gave back \(frames.count) batches that this primary had lost")
+          logger.warning(
+            "a replica gave back batches that this primary had lost",
+            metadata: ["batches": "\(frames.count)"])
         }
         self?.adopted()
       }
@@ -266,7 +271,7 @@ final class Shipper: @unchecked Sendable {
   /// Somebody knows a higher epoch. Writes are refused at once, and those that wait end.
   private func stepDown(for epoch: EpochName) {
     guard fencing.stepDown(for: epoch) else { return }
-    options.logger.warning("stepping down for \(epoch)")
+    options.logger.warning("this primary steps down", metadata: ["epoch": "\(epoch)"])
     gate.abandon(epoch: self.epoch)
     onStepDown?(epoch)
     served.close("this node has stepped down")
@@ -280,7 +285,7 @@ final class Shipper: @unchecked Sendable {
     let (logger, queue, stepDowns) = (options.logger, queue, fencing.stepDowns)
     Task { [weak self] in
       do { _ = try await database.holdWrites(nil) } catch {
-        logger.error("cannot accept writes: \(error)")
+        logger.error("cannot accept writes", metadata: ["error": "\(error)"])
       }
       queue.async { [weak self] in
         self?.lettingInAfter = stepDowns
@@ -352,7 +357,7 @@ extension Shipper: WireConnectionDelegate {
       turnAway(connection, .init(reason, text))
       return false
     case .takesOver:
-      options.logger.warning("'\(name)' is another node from now on")
+      options.logger.info("another node has this name now", metadata: ["node": "\(name)"])
       gate.forget(owner: name)
       doubles[name] = nil
       onAlarm?(.name(name), nil)

@@ -38,7 +38,8 @@ public struct NodeStatus: Sendable, Codable {
   public var lagLSN: UInt64?
   public var lagBytes: UInt64?
   /// Nil as long as the primary was never heard.
-  public var lagSeconds: Double?
+  public var lagTime: Duration? { lagSeconds.map { Duration(inSeconds: $0) } }
+  package var lagSeconds: Double?
   /// Writes acknowledged without the replicas that were asked for, and whether that goes on.
   public var degradedWrites: Int
   public var isDegraded: Bool

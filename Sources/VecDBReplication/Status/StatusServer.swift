@@ -19,7 +19,7 @@ import VecDB
 /// | `/metrics` | Prometheus text |
 public final class StatusServer: Sendable {
   /// A follower that is further behind is not ready.
-  public static let defaultReadyLagSeconds = 10.0
+  public static let defaultReadyLag = Duration.seconds(10)
   private static let connectionsMaximum = 64
 
   private let channel: any Channel
@@ -30,39 +30,44 @@ public final class StatusServer: Sendable {
   public static func start(
     _ node: ReplicationNode, at address: NodeAddress,
     protection: StatusProtection = .loopback,
-    readyLagSeconds: Double = StatusServer.defaultReadyLagSeconds
+    readyLag: Duration = StatusServer.defaultReadyLag
   ) async throws -> StatusServer {
-    try protection.require(address)
-    let limiter = ConnectionLimiter(
-      maximum: DescriptorBudget.connections(wanted: connectionsMaximum, share: 3))
-    let channel = try await ServerBootstrap(group: WireTransport.group)
-      .serverChannelOption(ChannelOptions.backlog, value: 64)
-      .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
-      .serverChannelOption(ChannelOptions.maxMessagesPerRead, value: 1)
-      .serverChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(
-            AcceptGate(limiter: limiter), name: "vecdb.accept")
+    try await VecDBError.translating {
+      try protection.require(address)
+      let limiter = ConnectionLimiter(
+        maximum: DescriptorBudget.connections(wanted: connectionsMaximum, share: 3))
+      let channel = try await ServerBootstrap(group: WireTransport.group)
+        .serverChannelOption(ChannelOptions.backlog, value: 64)
+        .serverChannelOption(ChannelOptions.socketOption(.so_reuseaddr), value: 1)
+        .serverChannelOption(ChannelOptions.maxMessagesPerRead, value: 1)
+        .serverChannelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture {
+            try channel.pipeline.syncOperations.addHandler(
+              AcceptGate(limiter: limiter), name: "vecdb.accept")
+          }
         }
-      }
-      .childChannelInitializer { channel in
-        channel.eventLoop.makeCompletedFuture {
-          let operations = channel.pipeline.syncOperations
-          try operations.addHandler(IdleStateHandler(allTimeout: .seconds(10)))
-          try operations.configureHTTPServerPipeline(withErrorHandling: true)
-          try operations.addHandler(
-            StatusHandler(node: node, protection: protection, readyLagSeconds: readyLagSeconds))
+        .childChannelInitializer { channel in
+          channel.eventLoop.makeCompletedFuture {
+            let operations = channel.pipeline.syncOperations
+            try operations.addHandler(IdleStateHandler(allTimeout: .seconds(10)))
+            try operations.configureHTTPServerPipeline(withErrorHandling: true)
+            try operations.addHandler(
+              StatusHandler(
+                node: node, protection: protection, readyLagSeconds: readyLag.inSeconds))
+          }
         }
-      }
-      .bind(listening: address)
-    return StatusServer(channel)
+        .bind(listening: address)
+      return StatusServer(channel)
+    }
   }
 
   private init(_ channel: any Channel) { self.channel = channel }
 
   public var port: Int? { channel.localAddress?.port }
 
-  public func stop() async throws { try await channel.close().get() }
+  public func stop() async throws {
+    try await VecDBError.translating { try await channel.close().get() }
+  }
 }
 
 private final class StatusHandler: ChannelInboundHandler, @unchecked Sendable {

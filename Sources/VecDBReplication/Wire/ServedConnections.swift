@@ -82,7 +82,7 @@ final class ServedConnections {
     refusals = (refusals.count + 1, text)
     saidRefusals.count += 1
     guard saidRefusals.at == 0 || now > saidRefusals.at + Self.quietMilliseconds else { return }
-    logger.notice(
+    logger.info(
       "refused a peer", metadata: ["reason": "\(text)", "count": "\(saidRefusals.count)"])
     saidRefusals = (0, now)
   }
