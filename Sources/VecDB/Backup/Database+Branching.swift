@@ -38,7 +38,7 @@ extension Database {
     try VecDBError.translating {
       let absolute = Self.absolute(path)
       let place = try RepositoryPlace(path, fileSystem: engine.fileSystem)
-      try requireApart(absolute)
+      if !place.isRemote { try requireApart(absolute) }
       try requireKnownIsThere(absolute, place)
       let store = try StoredRepository.openOrCreate(
         place, databaseID: engine.log.identity.databaseID.number,
@@ -59,7 +59,7 @@ extension Database {
 
   /// A repository within the database would be lost with it.
   private func requireApart(_ path: String) throws {
-    guard !RepositoryPlace.isRemote(path), let place = DatabasePlace.nearestThere(path),
+    guard let place = DatabasePlace.nearestThere(path),
       let own = DatabasePlace.realPath(engine.directory.path), DatabasePlace.isWithin(place, own)
     else { return }
     throw VecDBError(
