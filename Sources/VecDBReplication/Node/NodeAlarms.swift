@@ -46,7 +46,7 @@ extension ReplicationNode {
 
   func clearAlarm(_ kind: Alarm) {
     let text = state.withLock { $0.alarms.removeValue(forKey: kind) }
-    if let text { options.logger.info("an alarm is over", metadata: ["alarm": "\(text)"]) }
+    if let text { options.logger.notice("an alarm is over", metadata: ["alarm": "\(text)"]) }
   }
 
   /// Says what keeps this node from following: each thing once, and then how often it came when it
@@ -58,7 +58,8 @@ extension ReplicationNode {
       return state.told[peer + text] ?? 1
     }
     guard RepeatedFailure.isPowerOfTen(count) else { return }
-    options.logger.info(
+    // Nobody but the library can tell.
+    options.logger.notice(
       "cannot follow",
       metadata: ["peer": "\(peer)", "reason": "\(text)", "count": "\(count)"])
   }
