@@ -36,6 +36,21 @@ import VecDBSimulatedBucket
 
   private var leases: [String] { bucket.objects.keys.filter { $0.hasPrefix("prune.lock") } }
 
+  /// A number that nothing can follow is not one of ours; counting on from it would trap.
+  @Test func anObjectWithTheLargestNumberIsPassedOver() throws {
+    _ = try repository()
+    for name in ["prune.lock", "pruned", "condemned"] {
+      bucket.set("\(name).\(UInt64.max)", Array("not ours".utf8))
+    }
+    let one = try repository()
+    let lock = try one.lockForPruning(owner: "first")
+    let block = CondemnedBlock(hash: .zero, condemnedMilliseconds: 1, modifiedMilliseconds: 1)
+    try one.replaceCondemnedBlocks(with: [block])
+    #expect(try repository().condemnedBlocks() == [block])
+    lock.unlock()
+    #expect(kind { try repository().lockForPruning(owner: "second").unlock() } == nil)
+  }
+
   @Test func oneAtATimeAndGivenBack() throws {
     let one = try repository()
     let two = try repository(aheadMilliseconds: 86_400_000)

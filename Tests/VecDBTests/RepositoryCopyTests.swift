@@ -100,6 +100,52 @@ import VecDBSimulatedBucket
     SimulatedBuckets.remove("damage")
   }
 
+  /// A database that was set back writes the same LSNs of the same epoch to another repository.
+  @Test func anotherHistoryOfTheSameNamesIsRefused() async throws {
+    let site = try await BranchTests.Site(seed: 9)
+    try await site.write(2)
+    try await site.snapshot("snapshot")
+    try await site.write(3)
+    let first = site.directory.file("first")
+    let second = site.directory.file("second")
+    let third = site.directory.file("third")
+    _ = try await site.database.archive(to: first)
+    _ = try await site.database.backup(to: first)
+    try await site.setBack(to: "snapshot")
+    try await site.write(4)
+    _ = try await site.database.backup(to: second)
+    _ = try await site.database.archive(to: third)
+    let before = try Database.backups(in: second).map(\.lsn)
+    for target in [second, third] {
+      await expectError(.alreadyExists) {
+        _ = try await Database.copyRepository(from: first, to: target)
+      }
+    }
+    #expect(try Database.backups(in: second).map(\.lsn) == before)
+    #expect(try await Database.verify(repository: second).problems == [])
+    // One history at two LSNs is no obstacle.
+    let fourth = site.directory.file("fourth")
+    _ = try await Database.copyRepository(from: second, to: fourth)
+    try await site.write(1)
+    _ = try await site.database.backup(to: second)
+    #expect(
+      try await Database.copyRepository(from: second, to: fourth).copiedRestorePoints == 1)
+    try await site.database.close()
+  }
+
+  @Test func whatTheTargetPrunedDoesNotComeBack() async throws {
+    let directory = try TemporaryDirectory()
+    _ = try await Self.make(directory)
+    let (source, target) = (directory.file("source"), directory.file("target"))
+    _ = try await Database.copyRepository(from: source, to: target)
+    _ = try await Database.prune(repository: target, keeping: RetentionPolicy(keepLast: 1))
+    let kept = try Database.backups(in: target).map(\.lsn)
+    #expect(kept.count == 1)
+    let again = try await Database.copyRepository(from: source, to: target)
+    #expect(again.copiedRestorePoints == 0 && again.newBytes == 0)
+    #expect(try Database.backups(in: target).map(\.lsn) == kept)
+  }
+
   @Test func refusals() async throws {
     let directory = try TemporaryDirectory()
     _ = try await Self.make(directory)

@@ -176,7 +176,7 @@ struct BackupRun: Sendable {
     transfer.isLowPriority = options.isLowPriority
     let logger = engine.configuration.logger
     transfer.notice = {
-      logger.info("a backup met an obstacle", metadata: ["notice": "\($0)"])
+      logger.warning("a backup met an obstacle", metadata: ["notice": "\($0)"])
     }
     let previous = try newestReadableManifest()
     progress.begin("copying blocks")

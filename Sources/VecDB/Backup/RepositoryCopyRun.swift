@@ -35,11 +35,15 @@ struct RepositoryCopyRun {
     var report = CopyReport(
       source: source.location, target: target.location, restorePoints: 0, copiedRestorePoints: 0,
       newBlocks: 0, newBytes: 0, logPieces: 0, seconds: 0)
+    try requireOneHistory()
     for claim in try source.claimedEpochs() { try target.claimEpoch(claim) }
-    try copyLog(&report)
+    let pruned = try target.pruned()
+    try copyLog(pruned, &report)
     for entry in try source.manifests() {
       try cancellation.check()
       report.restorePoints += 1
+      // What the target's own rules took out does not come back.
+      guard !pruned.contains(Publications(points: [entry], log: [])) else { continue }
       try copy(entry, &report)
     }
     report.seconds = started.elapsedSeconds
@@ -48,14 +52,35 @@ struct RepositoryCopyRun {
     return report
   }
 
-  private func copyLog(_ report: inout CopyReport) throws {
+  /// Names of restore points and log prove nothing: a copy of the database that was set back may have
+  /// written others of the same. Compares, for each epoch, the chain at the last LSN that both have.
+  private func requireOneHistory() throws {
+    let epochs =
+      try target.manifests().map(\.epochCounter) + target.logPieces().map(\.epochCounter)
+    for epoch in Set(epochs).sorted() {
+      let (own, other) = (
+        ChainReader(of: epoch, in: source), ChainReader(of: epoch, in: target)
+      )
+      guard let lsn = try own.lastLSN(sharedWith: other),
+        let expected = try own.chain(at: lsn), let found = try other.chain(at: lsn)
+      else { continue }
+      guard expected == found else {
+        throw StoreError(
+          .alreadyExists, "the target has another history of epoch \(epoch) at LSN \(lsn)",
+          at: target.location, remedy: "Copy to a repository of its own.")
+      }
+    }
+  }
+
+  private func copyLog(_ pruned: Publications, _ report: inout CopyReport) throws {
     progress.begin("copying the log")
     let there = try target.logPieces()
     let wanted = try source.logPieces().filter { piece in
-      !there.contains {
-        $0.epochCounter == piece.epochCounter && $0.firstLSN <= piece.firstLSN
-          && $0.lastLSN >= piece.lastLSN
-      }
+      !pruned.contains(Publications(points: [], log: [piece]))
+        && !there.contains {
+          $0.epochCounter == piece.epochCounter && $0.firstLSN <= piece.firstLSN
+            && $0.lastLSN >= piece.lastLSN
+        }
     }
     let copied = try Parallel.map(
       wanted, threads: max(source.requestsAtOnce, target.requestsAtOnce) > 0 ? Self.logThreads : 1
@@ -164,6 +189,7 @@ extension Database {
   ///
   /// Blocks are compared with their hashes on the way, and log with its chain. A copy that was broken
   /// off is completed by the next one. Nothing is removed from the target: prune it by its own rules.
+  /// What a prune of the target has removed does not come back.
   ///
   /// - Parameters:
   ///   - target: made if it is missing.

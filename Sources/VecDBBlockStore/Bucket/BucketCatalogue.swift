@@ -45,10 +45,14 @@ struct BucketCatalogue: Sendable {
     number == 0 ? name : name + "." + fixedWidth(number)
   }
 
+  /// Larger numbers are not ours, and leave nothing to count on to.
+  private static let largestNumber = UInt64.max / 2
+
   /// What an object's name stands for.
   static func parse(_ physical: String) -> (name: String, number: UInt64) {
     guard let dot = physical.utf8.lastIndex(of: UInt8(ascii: ".")),
-      let number = parseFixedWidth(physical[physical.utf8.index(after: dot)...]), number > 0
+      let number = parseFixedWidth(physical[physical.utf8.index(after: dot)...]), number > 0,
+      number <= largestNumber
     else { return (physical, 0) }
     return (String(physical[..<dot]), number)
   }

@@ -47,6 +47,12 @@ package struct Publications: Sendable, Equatable {
 
   package var isEmpty: Bool { folders.isEmpty }
 
+  package func contains(_ other: Publications) -> Bool {
+    var rest = other
+    rest.subtract(self)
+    return rest.isEmpty
+  }
+
   package mutating func formUnion(_ other: Publications) {
     for (epoch, folder) in other.folders { folders[epoch, default: Folder()].formUnion(folder) }
   }
@@ -168,6 +174,9 @@ extension StoredRepository {
       try after.encode().withUnsafeBytes { try replace(name, $0) }
     }
   }
+
+  /// What prunes have taken out. Nothing if that cannot be read.
+  package func pruned() throws -> Publications { try readable(Self.prunedName) }
 
   /// What was published and not pruned, in the epochs that anything was noted of. Throws `.corrupt`.
   package func promised() throws -> Publications {
