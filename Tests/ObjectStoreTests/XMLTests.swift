@@ -73,4 +73,22 @@ import VecDBObjectStore
       splitMix64(&state)
     }
   }
+
+  /// Numbers that a store sends are bounded before anything is computed with them.
+  @Test func numbersOutOfRange() throws {
+    let page = try ListDocument(
+      Array(
+        """
+        <ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>k</Key>\
+        <Size>\(Int.max)</Size><LastModified>2026-12-01T07:56:28Z</LastModified></Contents>\
+        </ListBucketResult>
+        """.utf8)
+    ).page
+    #expect(page.objects.map(\.sizeBytes) == [1 << 40])
+    for text in ["\(Int64.min)", "-1", "0"] {
+      #expect(RetryPolicy.asked(text, nowMilliseconds: 0) == 0)
+    }
+    #expect(RetryPolicy.asked("\(Int64.max)", nowMilliseconds: 0) == 86_400_000)
+    #expect(RetryPolicy.asked("99999999999999999999", nowMilliseconds: 0) == nil)
+  }
 }

@@ -22,7 +22,7 @@ package struct RetryPolicy: Sendable {
   package static func asked(_ header: String?, nowMilliseconds: Int64) -> Int64? {
     guard let header else { return nil }
     if let seconds = Int64(header) {
-      return seconds > 86_400 ? 86_400_000 : max(0, seconds * 1_000)
+      return min(max(0, seconds), 86_400) * 1_000
     }
     return StoreTime.http(header).map { max(0, $0 - nowMilliseconds) }
   }

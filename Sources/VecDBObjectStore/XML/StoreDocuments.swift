@@ -6,6 +6,9 @@ package struct ListDocument {
   /// What asks for the next page; nil after the last.
   package var continuationToken: String?
 
+  /// None of ours is nearly as large, and sums of sizes stay numbers.
+  private static let largestBytes = 1 << 40
+
   /// Throws `XMLReader.Failure`.
   package init(_ bytes: [UInt8]) throws {
     let root = try XMLReader.read(bytes)
@@ -23,7 +26,8 @@ package struct ListDocument {
         continue
       }
       objects.append(
-        BucketPage.Object(name: key, sizeBytes: size, modifiedMilliseconds: time))
+        BucketPage.Object(
+          name: key, sizeBytes: min(size, Self.largestBytes), modifiedMilliseconds: time))
     }
     let isTruncated = root.text(of: "IsTruncated")
     guard isTruncated == "true" || isTruncated == "false" else {
