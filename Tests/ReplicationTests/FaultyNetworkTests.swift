@@ -170,8 +170,9 @@ import VecDBReplication
       for _ in 0..<100 where await !node.status().alarms.isEmpty {
         try await Task.sleep(for: .milliseconds(100))
       }
-      let left = await node.status().alarms
-      #expect(left.isEmpty, "seed \(seed): \(left)")
+      let status = await node.status()
+      #expect(
+        status.alarms.isEmpty, "seed \(seed), \(status.name), \(status.role): \(status.alarms)")
     }
     for node in cluster.nodes { try await node.stop() }
     for link in cluster.links { try await link.close() }

@@ -71,9 +71,43 @@ func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) a
   }
 }
 
-/// Copies a directory or a file as it is at the moment, also where a database writes to it:
-/// FileManager's own copying waits for ever for the rest of a file that is cut meanwhile.
+/// Copies a directory or a file as it is at one moment, also where a database works on it: what
+/// changed while it was copied is copied anew. A copy of two moments is no state that a crash leaves:
+/// it has a manifest whose pack was not there yet when the packs were copied.
 func copyTree(atPath source: String, toPath target: String) throws {
+  for _ in 0..<1_000 {
+    let before = try fileStates(source)
+    try copyOnce(atPath: source, toPath: target)
+    if try fileStates(source) == before { return }
+    try FileManager.default.removeItem(atPath: target)
+    usleep(10_000)
+  }
+  throw CocoaError(.fileReadUnknown, userInfo: [NSFilePathErrorKey: source])
+}
+
+/// What tells whether a file under `path` was written since: its number, its size and its time.
+private func fileStates(_ path: String) throws -> [String: [Int]] {
+  var states: [String: [Int]] = [:]
+  var paths = [path]
+  while let path = paths.popLast() {
+    var status = stat()
+    guard lstat(path, &status) == 0 else { continue }
+    if status.st_mode & S_IFMT == S_IFDIR {
+      do {
+        paths += try FileManager.default.contentsOfDirectory(atPath: path).map { path + "/" + $0 }
+      } catch CocoaError.fileNoSuchFile, CocoaError.fileReadNoSuchFile {
+        // Removed since it was listed.
+      }
+    }
+    states[path] = [
+      Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
+    ]
+  }
+  return states
+}
+
+/// FileManager's own copying waits for ever for the rest of a file that is cut meanwhile.
+private func copyOnce(atPath source: String, toPath target: String) throws {
   let files = FileManager.default
   var isDirectory: ObjCBool = false
   guard files.fileExists(atPath: source, isDirectory: &isDirectory) else {
@@ -88,7 +122,7 @@ func copyTree(atPath source: String, toPath target: String) throws {
   try files.createDirectory(atPath: target, withIntermediateDirectories: false)
   for entry in try files.contentsOfDirectory(atPath: source) {
     do {
-      try copyTree(atPath: source + "/" + entry, toPath: target + "/" + entry)
+      try copyOnce(atPath: source + "/" + entry, toPath: target + "/" + entry)
     } catch CocoaError.fileNoSuchFile, CocoaError.fileReadNoSuchFile {
       // Removed since it was listed.
     }

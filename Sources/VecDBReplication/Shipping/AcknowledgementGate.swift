@@ -51,6 +51,7 @@ final class AcknowledgementGate {
     acknowledgement = Acknowledgement(terms: terms)
     isAsynchronous.withLock { $0 = terms.isAsynchronous }
     isHolding = false
+    confirmed()
     onAlarm?(.missingReplicas, nil)
   }
 
@@ -83,6 +84,7 @@ final class AcknowledgementGate {
     let tickets = acknowledgement.abandon()
     // What ends with the part of a primary is no fault of the replicas.
     for case .giveUp(let tickets) in tickets { giveUp(tickets, epoch) }
+    confirmed()
   }
 
   func forget(owner name: String) { acknowledgement.forget(owner: name) }
@@ -112,6 +114,7 @@ final class AcknowledgementGate {
     }
   }
 
+  /// No write waits any more for somebody who does not answer.
   private func confirmed() {
     guard isUnconfirmed else { return }
     isUnconfirmed = false
