@@ -157,14 +157,25 @@ package struct PosixFileSystem: FileSystem {
   }
 
   package func lock(_ path: String, owner: String) throws -> any FileLock {
+    var named: String?
+    var attempts = 0
     while true {
       let file = try openFile(path, O_RDWR | O_CREAT, "open the lock file")
       guard flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 else {
         let code = errno
         if code == EINTR { continue }
         guard code == EWOULDBLOCK else { throw systemError(code, "lock the file", at: path) }
+        // Who has just taken the lock has not written its name yet, and a process that was killed left
+        // its own: only a name that stays is the holder's.
+        let owner = try ownerText(file)
+        guard attempts >= 50 || owner != nil && owner == named else {
+          named = owner
+          attempts += 1
+          usleep(20_000)
+          continue
+        }
         throw StoreError(
-          .locked, "held by \(try ownerText(file))", at: path,
+          .locked, "held by \(owner ?? "another process")", at: path,
           remedy: "Stop that process, or access the database through it.")
       }
       // Whoever removed the file between our open and our lock left us a lock that nobody else
@@ -210,11 +221,11 @@ package struct PosixFileSystem: FileSystem {
     try retryingOnInterrupt(operation, at: path) { Glibc.open(path, flags, 0o666) }
   }
 
-  /// What the holder of a lock wrote about itself; it may be just about to write it.
-  private func ownerText(_ file: PosixFile) throws -> String {
+  /// What the holder of a lock wrote about itself; nil if it is just about to write it, or had no space.
+  private func ownerText(_ file: PosixFile) throws -> String? {
     var bytes = [UInt8](repeating: 0, count: 1024)
     let count = try bytes.withUnsafeMutableBytes { try file.read(at: 0, into: $0) }
-    return count == 0 ? "another process" : String(decoding: bytes[..<count], as: UTF8.self)
+    return count == 0 ? nil : String(decoding: bytes[..<count], as: UTF8.self)
   }
 }
 

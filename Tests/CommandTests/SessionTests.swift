@@ -55,6 +55,7 @@ import VecDB
       try await Task.sleep(nanoseconds: 3_000_000)
       try await database.close()
       try Command.succeed("restore", folder.path("repo"), folder.path("db"), "--replace")
+      try Command.succeed("check", folder.path("db"), "--repair")
     }
     try folder.write("stop", "")
     _ = try monitor.wait()

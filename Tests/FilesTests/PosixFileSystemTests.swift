@@ -141,6 +141,34 @@ import VecDBFiles
     try files.lock(path, owner: "process 19").unlock()
   }
 
+  /// Between taking the lock and writing its name the file tells nothing, or what a process left that
+  /// was killed.
+  @Test(arguments: ["", "process 16"])
+  func namesTheHolderAndNobodyElse(before: String) async throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path + "/LOCK"
+    let lock = try files.lock(path, owner: "process 17")
+    let file = try files.open(path, .readWrite)
+    func put(_ text: String) throws {
+      try file.truncate(to: 0)
+      try Array(text.utf8).withUnsafeBytes { try file.write($0, at: 0) }
+    }
+    try put(before)
+    async let error: StoreError? = Task.detached { [files] in
+      do { _ = try files.lock(path, owner: "process 18") } catch let error as StoreError {
+        return error
+      }
+      return nil
+    }.value
+    try await Task.sleep(for: .milliseconds(8))
+    try put("process 17")
+    #expect(try await error?.message == "held by process 17")
+    // Where the disk was full, no name ever comes.
+    try put("")
+    expect(.locked, at: path) { _ = try files.lock(path, owner: "process 18") }
+    lock.unlock()
+  }
+
   @Test func namesOperationPathAndRemedy() throws {
     let full = systemError(ENOSPC, "write the file", at: "/d/f")
     #expect(full.kind == .diskFull)

@@ -270,7 +270,7 @@ import VecDBSimulatedBucket
 
   @Test func whateverTheirOrder() async throws {
     let count =
-      UInt64(ProcessInfo.processInfo.environment["VECDB_INTERLEAVINGS"] ?? "1000") ?? 1_000
+      UInt64(ProcessInfo.processInfo.environment["VECDB_INTERLEAVINGS"] ?? "250") ?? 250
     try await onThread {
       for seed in 0..<count { try Self.prove(seed) }
     }

@@ -95,7 +95,9 @@ final class StagingDirectory: Sendable {
           .invalidArgument, "the path is not a database, so vecdb does not replace it",
           at: target.path, remedy: "Choose another path, or move it away.")
       }
-      older = try older ?? files.lock(target.lockFile, owner: "process \(getpid())")
+      older =
+        try older
+        ?? BriefOwners.waiting { try files.lock(target.lockFile, owner: "process \(getpid())") }
       try files.syncDirectory(path)
     } catch {
       discard()

@@ -33,7 +33,7 @@ struct RepairRun {
       throw StoreError(
         .notFound, "there is no database", at: directory.path, remedy: "Check the path.")
     }
-    let lock = try files.lock(directory.lockFile, owner: "process \(getpid()), repairing")
+    let lock = try lockDatabase()
     do {
       if try repairBlocks(), try requireLog() { try repairRecordsFile() }
     } catch {
@@ -236,10 +236,16 @@ struct RepairRun {
     }
   }
 
+  private func lockDatabase() throws -> any FileLock {
+    try BriefOwners.waiting {
+      try files.lock(directory.lockFile, owner: "process \(getpid()), repairing")
+    }
+  }
+
   /// Puts the records of the newest restore point that the log joins in place of the damaged ones;
   /// opening then replays what came later. False if there is none.
   private mutating func replaceRecords(from source: StoredRepository) throws -> Bool {
-    let lock = try files.lock(directory.lockFile, owner: "process \(getpid()), repairing")
+    let lock = try lockDatabase()
     defer { lock.unlock() }
     guard let manifest = try joiningManifest(in: source), let array = manifest.records else {
       report.missing.append(
