@@ -50,6 +50,7 @@ import VecDB
     let monitor = try Running(
       ["-c", "while test ! -e stop; do $vecdb stats db > /dev/null 2>&1; done"], folder: folder,
       program: "/bin/bash", environment: ["vecdb": Shell.vecdb])
+    defer { _ = try? folder.write("stop", "") }
     for _ in 0..<12 {
       let database = try await Database.open(at: folder.path("db"))
       try await Task.sleep(nanoseconds: 3_000_000)

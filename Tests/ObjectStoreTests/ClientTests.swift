@@ -59,6 +59,23 @@ import VecDBObjectStore
     #expect(transport.count > 10 && transport.count < 400)
   }
 
+  /// Nobody waits three minutes to be told of a wrong address; a store that has answered is waited for.
+  @Test func aStoreThatNeverAnsweredIsGivenUpSoon() throws {
+    for answersFirst in [false, true] {
+      let transport = ScriptedTransport { _, number in
+        if answersFirst, number == 1 { return HTTPResponse(status: 200, body: [9]) }
+        throw TransportFailure(kind: .unreachable, message: "no connection: refused")
+      }
+      let bucket = try transport.bucket()
+      if answersFirst { #expect(try bucket.get("x", maximumBytes: 10) == [9]) }
+      let begun = transport.time.withLock { $0 }
+      let error = failure { _ = try bucket.list(prefix: "", after: nil) }
+      let spent = transport.time.withLock { $0 } - begun
+      #expect(answersFirst ? spent > 100_000 : spent <= 21_000)
+      #expect(error?.message.hasSuffix("the last time: no connection: refused") == true)
+    }
+  }
+
   @Test func anUnknownOutcomeIsSaid() throws {
     let transport = ScriptedTransport { _, number in
       if number == 1 { throw TransportFailure(kind: .interrupted, message: "no answer") }

@@ -2,6 +2,8 @@
 /// nothing to a bound that doubles (full jitter), so that many clients do not come back at once.
 package struct RetryPolicy: Sendable {
   package var budgetMilliseconds: Int64 = 180_000
+  /// The same before the store has answered for the first time: more likely its address is wrong.
+  package var firstBudgetMilliseconds: Int64 = 20_000
   package var firstPauseMilliseconds: Int64 = 100
   package var longestPauseMilliseconds: Int64 = 20_000
   /// What a store may ask for by `Retry-After`.

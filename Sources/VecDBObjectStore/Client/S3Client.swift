@@ -47,6 +47,7 @@ package final class S3Client: Sendable {
     var offsetMilliseconds: Int64 = 0
     var sendsMD5 = false
     var checksETags = true
+    var hasAnswered = false
   }
 
   package let address: S3Address
@@ -123,6 +124,7 @@ package final class S3Client: Sendable {
         verdict = .again(askedMilliseconds: nil, nil)
         last = failure.message
       case .success(let response):
+        state.withLock { $0.hasAnswered = true }
         noteTime(response)
         verdict = try judge(call, response, &course)
         if case .done(let error) = verdict {
@@ -135,11 +137,13 @@ package final class S3Client: Sendable {
       guard case .again(let asked, let document) = verdict else { continue }
       if let document { last = "\(document.code): \(document.message)" }
       let pause = policy.pause(attempt: course.attempt, asked: asked)
-      guard clock.uptimeMilliseconds() - begun + pause < policy.budgetMilliseconds else {
+      let budget =
+        state.withLock(\.hasAnswered) ? policy.budgetMilliseconds : policy.firstBudgetMilliseconds
+      guard clock.uptimeMilliseconds() - begun + pause < budget else {
         throw StoreError(
           .inputOutput,
-          "the object store did not answer \(course.attempt) times in "
-            + "\(policy.budgetMilliseconds / 1_000) s; the last time: \(last)",
+          "the object store did not answer \(course.attempt) times in \(budget / 1_000) s; "
+            + "the last time: \(last)",
           at: location(call),
           remedy:
             "Check whether \(endpoint.url) is up and can be reached from here; then try again.")

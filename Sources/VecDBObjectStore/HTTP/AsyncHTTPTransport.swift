@@ -72,13 +72,25 @@
         }
         return TransportFailure(kind: .interrupted, message: error.description)
       }
-      if error is NIOConnectionError {
-        return TransportFailure(kind: .unreachable, message: "no connection: \(error)")
+      if let error = error as? NIOConnectionError {
+        return TransportFailure(kind: .unreachable, message: "no connection: \(reason(error))")
+      }
+      if let error = error as? IOError, error.errnoCode == ECONNREFUSED {
+        return TransportFailure(kind: .unreachable, message: "no connection: \(reason(error))")
       }
       if error is NIOSSLError || error is NIOSSLExtraError || error is BoringSSLError {
         return TransportFailure(kind: .untrusted, message: "TLS failed: \(error)")
       }
-      return TransportFailure(kind: .interrupted, message: "\(error)")
+      return TransportFailure(kind: .interrupted, message: reason(error))
+    }
+
+    /// Why, in the system's words: NIO's own repeat themselves.
+    private static func reason(_ error: any Error) -> String {
+      if let error = error as? IOError { return String(cString: strerror(error.errnoCode)) }
+      guard let error = error as? NIOConnectionError else { return "\(error)" }
+      if let attempt = error.connectionErrors.first { return reason(attempt.error) }
+      return error.dnsAError == nil && error.dnsAAAAError == nil
+        ? "\(error)" : "no address is known of \(error.host)"
     }
   }
 #endif
