@@ -377,8 +377,13 @@ extension ClusterRun {
       for index in members where index != stranded { nodes[index].isStranded = false }
       return try standForElection(stranded, isForced: false)
     }
-    guard now > mendedAt + 4_000, !members.contains(where: { nodes[$0].isPrimary }) else { return }
-    // A disk that was set back may have had the only copy of an epoch that others wait for.
+    // A disk that was set back may have had the only copy of an epoch that others wait for: then nobody
+    // is the primary, or one that raises an alarm since it is not let write until it has heard a node
+    // that is bound to the lost epoch.
+    let isLed = members.contains { nodes[$0].isPrimary }
+    guard now > mendedAt + (isLed ? 8_000 : 4_000),
+      !isLed || scenario.restoresPrimary && !members.contains(where: { nodes[$0].isWritable })
+    else { return }
     guard scenario.restoresPrimary else {
       throw failure("nobody is the primary, and nothing says so: \(states)")
     }

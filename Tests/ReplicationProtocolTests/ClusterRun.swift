@@ -152,7 +152,8 @@ struct ClusterRun {
       events.add(.write, at: now + UInt64.random(in: 1...16, using: &generator))
       if !isMending || writesAgainAt == nil { try write() }
       if isMending, writesAgainAt == nil, now > mendedAt + 10_000 {
-        throw failure("no write was acknowledged within 10 s after the faults stopped")
+        throw failure(
+          "no write was acknowledged within 10 s after the faults stopped: \(states)")
       }
     case .fault:
       if !isMending {

@@ -18,7 +18,7 @@ import VecDBReplicationProtocol
   }
 
   /// Seeds that failed once, beyond those that an ordinary run tries.
-  @Test(arguments: [4_297, 27_521, 27_644, 32_378, 49_263, 70_892, 93_142] as [UInt64])
+  @Test(arguments: [4_297, 27_521, 27_644, 32_378, 49_263, 70_892, 88_479, 93_142] as [UInt64])
   func keptSeeds(seed: UInt64) throws {
     var run = ClusterRun(seed: seed)
     try run.run()

@@ -37,16 +37,21 @@ struct DrillRun {
       stage.primary(
         try stage.copy("\(name)-a"), port: port, receipts: receipts, replicas: "b",
         peers: [other]), output: stage.directory + "/\(name)-a.out")
-    let replica = try await ReplicationNode.follow(
-      stage.directory + "/\(name)-b", options: stage.options("b", port: other, peers: [port]),
-      configuration: DrillStage.configuration)
-    try await DrillStage.wait("load: \(primary.complaint)") {
-      guard primary.isRunning else {
-        throw VecDBError(.inputOutput, "the primary ended: \(primary.complaint)")
+    do {
+      let replica = try await ReplicationNode.follow(
+        stage.directory + "/\(name)-b", options: stage.options("b", port: other, peers: [port]),
+        configuration: DrillStage.configuration)
+      try await DrillStage.wait("load: \(primary.complaint)") {
+        guard primary.isRunning else {
+          throw VecDBError(.inputOutput, "the primary ended: \(primary.complaint)")
+        }
+        return try DrillReceipts(path: receipts).rows >= 1_000
       }
-      return try DrillReceipts(path: receipts).rows >= 1_000
+      return (primary, replica, receipts, port)
+    } catch {
+      primary.kill()
+      throw error
     }
-    return (primary, replica, receipts, port)
   }
 
   // MARK: Failover
@@ -179,6 +184,7 @@ struct DrillRun {
       output: stage.directory + "/\(name)-a.out")
     defer { primary.kill() }
     let first = try DrillProcess(replica, output: stage.directory + "/\(name)-b.out")
+    defer { first.kill() }
     try await clock.phase("load") {
       try await DrillStage.wait("load") { try DrillReceipts(path: receipts).rows >= 1_000 }
     }
@@ -188,6 +194,7 @@ struct DrillRun {
     let second = try await clock.phase("replica starts again") {
       try DrillProcess(replica, output: stage.directory + "/\(name)-b2.out")
     }
+    defer { second.kill() }
     try await clock.phase("writes go on") {
       try await DrillStage.wait("acknowledged writes") {
         try DrillReceipts(path: receipts).rows >= rows + 200

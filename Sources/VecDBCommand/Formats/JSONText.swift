@@ -29,6 +29,34 @@ enum JSONText {
     writer.beginObject()
     writer.name("query")
     writer.write(query)
+    write(hits, to: &writer)
+    writer.endObject()
+    writer.endLine()
+    return writer.bytes
+  }
+
+  /// `{"query":0,"groups":[{"value":"a","hits":[…]}]}` and the end of the line.
+  static func groupsLine(_ groups: [HitGroup], query: Int) -> [UInt8] {
+    var writer = JSONWriter(reservingCapacity: 512 * (groups.count + 1))
+    writer.beginObject()
+    writer.name("query")
+    writer.write(query)
+    writer.name("groups")
+    writer.beginArray()
+    for group in groups {
+      writer.beginObject()
+      writer.name("value")
+      writer.write(group.value)
+      write(group.hits, to: &writer)
+      writer.endObject()
+    }
+    writer.endArray()
+    writer.endObject()
+    writer.endLine()
+    return writer.bytes
+  }
+
+  private static func write(_ hits: [Hit], to writer: inout JSONWriter) {
     writer.name("hits")
     writer.beginArray()
     for hit in hits {
@@ -48,14 +76,17 @@ enum JSONText {
       writer.endObject()
     }
     writer.endArray()
-    writer.endObject()
-    writer.endLine()
-    return writer.bytes
   }
 
   static func text(_ metadata: Metadata) -> String {
     var writer = JSONWriter()
     writer.write(metadata)
+    return writer.text
+  }
+
+  static func text(_ value: MetadataValue) -> String {
+    var writer = JSONWriter()
+    writer.write(value)
     return writer.text
   }
 

@@ -4,6 +4,8 @@ import VecDB
 struct CollectionReader {
   let dimensions: Int
   let metric: Metric
+  /// Live records.
+  let count: Int
   let get: (_ key: String, _ includeVector: Bool) async throws -> VectorRecord?
   let search: (_ vector: [Float], _ k: Int, _ options: SearchOptions) async throws -> SearchResult
 
@@ -13,6 +15,7 @@ struct CollectionReader {
       let collection = try database.collection(name)
       dimensions = collection.dimensions
       metric = collection.metric
+      count = collection.count
       get = { try collection.get($0, includeVector: $1) }
       search = { try collection.search($0, k: $1, options: $2) }
     case .remote(let remote):
@@ -24,6 +27,7 @@ struct CollectionReader {
       }
       dimensions = stats.dimensions
       metric = stats.metric
+      count = stats.count
       get = { key, includeVector in
         try await Self.repeating(remote, name) {
           try await $0.get(key, in: name, includeVector: includeVector)
@@ -39,6 +43,16 @@ struct CollectionReader {
         }
       }
     }
+  }
+
+  func run<Search: ComposedSearch>(
+    _ search: Search, _ vector: [Float]
+  ) async throws -> Search.Answer {
+    var search = search
+    while let step = search.next() {
+      try search.take(try await self.search(vector, step.k, step.options))
+    }
+    return try search.answer()
   }
 
   /// Asks the owner; where that closes the database meanwhile, whoever has it then.

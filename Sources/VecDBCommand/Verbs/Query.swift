@@ -9,6 +9,9 @@ struct Query: AsyncParsableCommand {
         vecdb query photos.vecdb images --key 17 -k 5
         vecdb query photos.vecdb images --vectors test.npy -k 10 --recall 0.99 --json
         vecdb query texts.vecdb notes --vector '[0.1,0.7]' --where "year >= 2020 and lang = 'de'"
+        vecdb query texts.vecdb notes --key 17 --group-by document --groups 5 --per-group 2
+        vecdb query texts.vecdb notes --key 17 --within 0.3
+        vecdb query texts.vecdb notes --near 17 23 --away-from 4
       """)
 
   @OptionGroup var target: CollectionArguments
@@ -18,8 +21,9 @@ struct Query: AsyncParsableCommand {
   var vectors: String?
   @Option(help: "Search with the vector of the record that has this key.")
   var key: String?
-  @Option(name: .customShort("k"), help: "How many records to find.")
-  var k = 10
+  @Option(name: .customShort("k"), help: "How many records to find. (default: 10)")
+  var k: Int?
+  @OptionGroup var retrieval: RetrievalOptions
   @Option(help: "Candidates that a search keeps; a higher value finds more and takes longer.")
   var ef: Int?
   @Option(help: "The recall to reach, such as 0.95; vecdb measures which --ef reaches it.")
@@ -39,10 +43,11 @@ struct Query: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    guard [vector, vectors, key].count(where: { $0 != nil }) == 1 else {
-      throw ValidationError("Give one of --vector, --vectors and --key.")
+    let sources = [vector != nil, vectors != nil, key != nil, !retrieval.near.isEmpty]
+    guard sources.count(where: { $0 }) == 1 else {
+      throw ValidationError("Give one of --vector, --vectors, --key and --near.")
     }
-    guard k >= 1 else { throw ValidationError("-k is \(k); it must be at least 1.") }
+    if let k, k < 1 { throw ValidationError("-k is \(k); it must be at least 1.") }
     if let ef, !(1...65_536).contains(ef) {
       throw ValidationError("--ef is \(ef); it must be 1 to 65536.")
     }
@@ -76,6 +81,8 @@ struct Query: AsyncParsableCommand {
           try Output.requireWritable()
           index += 1
         }
+      } else if !retrieval.near.isEmpty {
+        try await answerNear(in: collection, options)
       } else {
         let query = try await singleQuery(collection)
         try await answer(query, in: collection, options, query: 0)
@@ -113,8 +120,14 @@ struct Query: AsyncParsableCommand {
   ) async throws {
     let clock = ContinuousClock()
     let start = clock.now
-    let result = try await collection.search(vector, k, options)
-    let time = clock.now - start
+    guard retrieval.groupBy == nil else {
+      return try await answerInGroups(vector, in: collection, options, query: query)
+    }
+    let result = try await found(near: vector, in: collection, options)
+    write(result, query: query, time: clock.now - start)
+  }
+
+  func write(_ result: SearchResult, query: Int, time: Duration) {
     write(result, query: query)
     if query == 0, let warning = result.warning { Terminal.message("WARNING  \(warning)") }
     if explain { write(explanationOf: result, time: time) }
@@ -143,21 +156,25 @@ struct Query: AsyncParsableCommand {
       return
     }
     if vectors != nil { Output.line("query \(query)") }
-    var table = Table([
-      ("#", .right), ("key", .left), ("distance", .right),
-      (noMetadata ? "" : "metadata", .left),
-    ])
-    for (rank, hit) in result.hits.enumerated() {
-      var text = hit.metadata.map { JSONText.text($0) } ?? ""
-      if let vector = hit.vector { text += (text.isEmpty ? "" : " ") + JSONText.text(vector) }
-      table.add(String(rank + 1), hit.key, "\(hit.distance)", text)
-    }
-    table.write()
+    writeTable(result.hits)
     if vectors == nil, !explain {
       let ef = result.plan == "scan" ? "" : ", ef \(result.efSearch)"
       Terminal.message(
         "\(result.hits.count) hits; \(result.plan)\(ef), \(Format.count(result.distances)) "
           + "distances, LSN \(result.lsn)")
     }
+  }
+
+  func writeTable(_ hits: [Hit]) {
+    var table = Table([
+      ("#", .right), ("key", .left), ("distance", .right),
+      (noMetadata ? "" : "metadata", .left),
+    ])
+    for (rank, hit) in hits.enumerated() {
+      var text = hit.metadata.map { JSONText.text($0) } ?? ""
+      if let vector = hit.vector { text += (text.isEmpty ? "" : " ") + JSONText.text(vector) }
+      table.add(String(rank + 1), hit.key, "\(hit.distance)", text)
+    }
+    table.write()
   }
 }

@@ -88,8 +88,10 @@ extension ServerBootstrap {
   /// As `bind`, with an error that says what to do.
   func bind(listening address: NodeAddress) async throws -> any Channel {
     do { return try await bind(host: address.host, port: address.port).get() } catch {
+      // NIO's own words name its functions.
+      let reason = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
       throw VecDBError(
-        .inputOutput, "cannot listen there: \(error)", at: "\(address)",
+        .inputOutput, "cannot listen there: \(reason)", at: "\(address)",
         remedy: "Choose an address of this host and a port that no other process uses.")
     }
   }
