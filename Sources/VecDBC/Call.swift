@@ -61,18 +61,19 @@ enum Call {
       result.withLock { $0 = outcome }
       done.signal()
     }
-    var hook = WaitHook.current
-    while let asked = hook {
-      if done.wait(timeout: .now() + .milliseconds(WaitHook.intervalMilliseconds)) == .success {
-        break
-      }
-      if asked.wantsEnd() {
+    // The hook is read each time, since a program that ends removes it while calls still wait.
+    var isDone = false
+    var isAsked = false
+    while !isDone, !isAsked, let hook = WaitHook.current {
+      isDone =
+        done.wait(timeout: .now() + .milliseconds(WaitHook.intervalMilliseconds)) == .success
+      if !isDone, hook.wantsEnd() {
+        // The work ends as soon as it can.
+        isAsked = true
         task.cancel()
-        // It is asked once; the work ends as soon as it can.
-        hook = nil
       }
     }
-    if hook == nil { done.wait() }
+    if !isDone { done.wait() }
     guard let outcome = result.withLock({ $0 }) else {
       throw VecDBError(.inputOutput, "the operation ended without a result")
     }
