@@ -157,9 +157,13 @@ public func vecdb_count(
 ) -> vecdb_code {
   Call.run(error) {
     let open = try Open.collections.object(collection)
-    let filter = try Inputs.filter(filter, filterLength)
-    // Asking the handle tells also whether its database is still open.
-    let found = try open.count(where: filter ?? .and([]))
+    guard let filter = try Inputs.filter(filter, filterLength) else {
+      // Throws where the collection is closed, which its counter does not.
+      _ = try open.rebuildStatus()
+      count?.pointee = UInt64(open.count)
+      return
+    }
+    let found = try open.count(where: filter)
     count?.pointee = UInt64(found)
   }
 }

@@ -106,10 +106,21 @@ class Matrix:
     """
 
     __slots__ = ("array", "columns", "count", "is_single", "type")
+    array: NDArray[Any]
 
     def __init__(self, vectors: Any, dimensions: int, name: str) -> None:
         import numpy
 
+        if (type(vectors) is numpy.ndarray and vectors.dtype == numpy.float32
+                and vectors.ndim in (1, 2) and vectors.shape[-1] == dimensions):
+            flags = vectors.flags
+            if flags.c_contiguous and flags.aligned and vectors.dtype.isnative:
+                # What most calls pass, and needs no conversion.
+                self.is_single = vectors.ndim == 1
+                self.count = 1 if self.is_single else vectors.shape[0]
+                self.type, self.columns = _FLOAT32, dimensions
+                self.array = vectors
+                return
         if isinstance(vectors, (str, bytes, dict)) or vectors is None:
             raise InvalidArgument(
                 f"they are {type(vectors).__name__}", name, "Pass an array of NumPy.")
@@ -153,7 +164,7 @@ class Matrix:
                 f"collection has {dimensions} dimensions", name,
                 f"Pass rows of {dimensions} components.")
         self.type, self.columns = types[kind], width
-        self.array: NDArray[Any] = numpy.require(
+        self.array = numpy.require(
             found, dtype=found.dtype.newbyteorder("="), requirements=["C", "A"])
 
     @property

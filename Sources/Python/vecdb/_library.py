@@ -133,11 +133,11 @@ def _taken(error: Any) -> VecDBError:
 _stopping: set[int] = set()
 
 
-@ctypes.CFUNCTYPE(c_int32, c_void_p)
-def _hook(_context: object) -> int:
+def _wants_end(_context: object) -> int:
     return 1 if threading.get_ident() in _stopping else 0
 
 
+_hook = ctypes.CFUNCTYPE(c_int32, c_void_p)(_wants_end)
 LIBRARY.vecdb_set_wait_hook.argtypes = [c_void_p, c_void_p]
 LIBRARY.vecdb_set_wait_hook.restype = None
 LIBRARY.vecdb_set_wait_hook(ctypes.cast(_hook, c_void_p), None)
