@@ -70,6 +70,7 @@ let package = Package(
     .library(name: "VecDB", targets: ["VecDB"]),
     .library(name: "VecDBReplication", targets: ["VecDBReplication"]),
     .executable(name: "vecdb", targets: ["VecDBCommand"]),
+    .library(name: "VecDBC", type: .dynamic, targets: ["VecDBC"]),
     .library(name: "VecDBEncryption", targets: ["VecDBEncryption"]),
     .library(name: "VecDBReplicationTLS", targets: ["VecDBReplicationTLS"]),
     .library(name: "VecDBConfiguration", targets: ["VecDBConfiguration"]),
@@ -125,6 +126,13 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "Tracing", package: "swift-distributed-tracing"),
+      ]),
+    // The C interface, whose header is in CVecDB.
+    .systemLibrary(name: "CVecDB"),
+    .target(
+      name: "VecDBC",
+      dependencies: [
+        "CVecDB", "VecDB", "VecDBBytes", .product(name: "Logging", package: "swift-log"),
       ]),
     // Empty without the trait, so that nobody compiles BoringSSL who does not encrypt.
     .target(

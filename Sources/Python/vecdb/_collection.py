@@ -1,0 +1,233 @@
+"""Collections: records that are written, read, found and deleted."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Iterator, Sequence
+from ctypes import POINTER, byref
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from ._errors import InvalidArgument
+from ._filters import Filter, filter_text
+from ._inputs import Matrix, key_texts, metadata_texts
+from ._library import (
+    LIBRARY, RowsObject, SearchOptions, WrittenObject, call, json_call, long_call, options)
+from ._rows import METADATA, VECTORS, Hits, Metadata, Page, Record, Results, Rows
+
+if TYPE_CHECKING:
+    from ._database import Database
+
+_SEARCH_SIZE = ctypes.sizeof(SearchOptions)
+#: A batch of more queries than this can be interrupted from the keyboard.
+_SHORT_BATCH = 64
+
+
+class Written(NamedTuple):
+    """What a write did. The epoch and LSN name its place in the log."""
+
+    epoch: int
+    lsn: int
+    inserted: int
+    updated: int
+    unchanged: int
+    deleted: int
+    batches: int
+
+
+def _whole(value: object, name: str) -> int:
+    """A number for C: not negative, and small enough for it."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise InvalidArgument(f"{name} is {type(value).__name__}", name, "Pass an int.")
+    number = int(value.__index__())
+    if not 0 <= number < 1 << 63:
+        raise InvalidArgument(f"{name} is {number}", name, "Pass a smaller number of at least 0.")
+    return number
+
+
+def _no_rows(columns: int) -> Any:
+    import numpy
+
+    return numpy.empty((0, columns), numpy.float32)
+
+
+def _written(result: WrittenObject) -> Written:
+    return Written(*(getattr(result, name) for name in Written._fields))
+
+
+class Collection:
+    """A collection of records with vectors of one dimension and metric.
+
+    Get one from :meth:`Database.create_collection` or :meth:`Database.collection`. All methods may be
+    called from several threads at once.
+    """
+
+    def __init__(self, database: Database, handle: int) -> None:
+        self._handle = handle
+        self._database = database
+        info = json_call("collection_info", handle)
+        #: The name.
+        self.name: str = info["name"]
+        #: Components of each vector.
+        self.dimensions: int = info["dimensions"]
+        #: ``l2``, ``cosine``, ``dot`` or ``hamming``.
+        self.metric: str = info["metric"]
+
+    def __del__(self) -> None:
+        handle = getattr(self, "_handle", 0)
+        if handle:
+            LIBRARY.vecdb_collection_release(handle)
+
+    def __repr__(self) -> str:
+        return f"<vecdb.Collection {self.name!r}: {self.dimensions} dimensions, {self.metric}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a collection cannot be pickled; open its database where you need it")
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self.get([key], vectors=False)[0] is not None
+
+    def upsert(
+        self, keys: Iterable[str], vectors: Any,
+        metadata: Sequence[Metadata | None] | None = None
+    ) -> Written:
+        """Writes records, and returns when they are on disk and searches find them.
+
+        A record replaces the one with its key. Up to 16 MiB are one batch, which is written whole or
+        not at all.
+
+        :param vectors: a row for each key; float32, float16, int8 and packed bits (uint8) are read from
+            the array's own memory if it is C-contiguous; float64 and lists are rounded to float32.
+        :param metadata: a dict of scalars and lists of scalars for each key, or None.
+        :raises InvalidArgument: for a wrong number, type, shape, NaN or key; nothing is written.
+        """
+        texts = key_texts(keys)
+        if texts.count == 0 and isinstance(vectors, (list, tuple)) and not vectors:
+            vectors = _no_rows(self.dimensions)
+        matrix = Matrix(vectors, self.dimensions, "vectors")
+        if matrix.count != texts.count:
+            raise InvalidArgument(
+                f"there are {matrix.count} vectors for {texts.count} keys", "vectors",
+                "Pass a row for each key.")
+        fields = metadata_texts(metadata, texts.count)
+        result = WrittenObject()
+        long_call(
+            "upsert", self._handle, texts.count, *texts.arguments, matrix.pointer, matrix.type,
+            matrix.columns, *(fields.arguments if fields else (None, 0, None)), byref(result))
+        return _written(result)
+
+    def search(
+        self, queries: Any, k: int = 10, *, filter: str | Filter | None = None,
+        ef: int | None = None, recall: float | None = None, exact: bool = False,
+        metadata: bool = False, vectors: bool = False
+    ) -> Any:
+        """The k nearest records of one query (a vector: :class:`Hits`) or of several (a matrix:
+        :class:`Results`). Pass many queries at once: one call costs some microseconds.
+
+        :param k: 1 to 65,536. Fewer come only where fewer records match.
+        :param filter: a text such as ``year >= 2020 and lang in ('de', 'en')``, or an expression of
+            :data:`F`.
+        :param ef: candidates, 1 to 65,536: more find more and take longer.
+        :param recall: the recall to reach, such as 0.95; vecdb measures what that takes.
+        :param exact: compare with every record.
+        :param metadata: return metadata as well; ``vectors``: and vectors.
+        """
+        matrix = Matrix(queries, self.dimensions, "queries")
+        text = filter_text(filter)
+        if ef is not None and _whole(ef, "ef") == 0:
+            raise InvalidArgument("ef is 0", "ef", "Use 1 to 65536.")
+        if recall is not None and not 0 < recall < 1:
+            raise InvalidArgument(
+                f"the recall target is {recall}", "recall", "Use a number between 0 and 1.")
+        asked = SearchOptions(
+            _SEARCH_SIZE, _whole(k, "k"), ef or 0, recall or 0, text,
+            0 if text is None else len(text),
+            (METADATA if metadata else 0) | (VECTORS if vectors else 0), exact)
+        pointer = POINTER(RowsObject)()
+        is_short = matrix.count <= _SHORT_BATCH
+        (call if is_short else long_call)(
+            "search", self._handle, matrix.count, matrix.address if is_short else matrix.pointer,
+            matrix.type, matrix.columns, byref(asked), byref(pointer))
+        rows = Rows(pointer)
+        return Hits(rows, 0) if matrix.is_single else Results(rows)
+
+    def get(
+        self, keys: Iterable[str], *, metadata: bool = True, vectors: bool = True
+    ) -> list[Record | None]:
+        """The records with these keys, in their order; None where there is none."""
+        texts = key_texts(keys)
+        pointer = POINTER(RowsObject)()
+        call("get", self._handle, texts.count, *texts.arguments,
+             (METADATA if metadata else 0) | (VECTORS if vectors else 0), byref(pointer))
+        rows = Rows(pointer)
+        return [rows.record(place) if found else None for place, found in enumerate(rows.found)]
+
+    def delete(
+        self, keys: Iterable[str] | None = None, *, filter: str | Filter | None = None
+    ) -> Written:
+        """Deletes the records with these keys, or those that match the filter, as one batch."""
+        if (keys is None) == (filter is None):
+            raise InvalidArgument(
+                "delete takes keys or a filter", "delete", "Pass one of both; for all: filter='true'.")
+        result = WrittenObject()
+        if keys is not None:
+            texts = key_texts(keys)
+            long_call("delete", self._handle, texts.count, *texts.arguments, byref(result))
+        else:
+            text = filter_text(filter) or b""
+            long_call("delete_where", self._handle, text, len(text), byref(result))
+        return _written(result)
+
+    def page(
+        self, after: str | None = None, limit: int = 1000, *, filter: str | Filter | None = None,
+        metadata: bool = True, vectors: bool = True
+    ) -> Page:
+        """Up to `limit` (1 to 10,000) records in the order of their keys' bytes."""
+        text = filter_text(filter)
+        cursor = None if after is None else after.encode("utf-8", "surrogatepass")
+        pointer = POINTER(RowsObject)()
+        call("scroll", self._handle, cursor, len(cursor or b""), _whole(limit, "limit"), text,
+             len(text or b""), (METADATA if metadata else 0) | (VECTORS if vectors else 0),
+             byref(pointer))
+        rows = Rows(pointer)
+        return Page([rows.record(place) for place in range(rows.count)], rows.next)
+
+    def scroll(
+        self, *, filter: str | Filter | None = None, metadata: bool = True, vectors: bool = True,
+        page_size: int = 1000
+    ) -> Iterator[Record]:
+        """All records that match, in the order of their keys' bytes, a page at a time."""
+        after: str | None = None
+        while True:
+            records, after = self.page(
+                after, page_size, filter=filter, metadata=metadata, vectors=vectors)
+            yield from records
+            if after is None:
+                return
+
+    def count(self, filter: str | Filter | None = None) -> int:
+        """How many records match; all without a filter."""
+        text = filter_text(filter)
+        result = ctypes.c_uint64()
+        call("count", self._handle, text, len(text or b""), byref(result))
+        return result.value
+
+    def rebuild(
+        self, *, m: int | None = None, ef_construction: int | None = None,
+        codes: str | None = None, threads: int | None = None,
+        records_per_second: int | None = None, minimum_recall: float | None = None,
+        grace_seconds: int | None = None
+    ) -> dict[str, Any]:
+        """Builds a new index while the old one serves, and swaps them if the new one is as good."""
+        report: dict[str, Any] = json_call("rebuild", self._handle, *options(
+            m=m, efConstruction=ef_construction, codes=codes, threads=threads,
+            recordsPerSecond=records_per_second, minimumRecall=minimum_recall,
+            graceSeconds=grace_seconds))
+        return report
+
+    def rebuild_status(self) -> dict[str, Any]:
+        """How far a rebuild is."""
+        status: dict[str, Any] = json_call("rebuild_status", self._handle)
+        return status
