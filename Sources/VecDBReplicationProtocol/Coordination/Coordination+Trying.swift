@@ -36,6 +36,12 @@ extension Coordination {
     if view.databaseID == nil {
       return [ask(.bind(lease: lease, databaseID: databaseID), now: now)]
     }
+    let allowed = Set(view.allowed ?? []).union([settings.name]).union(
+      view.members.filter { $0.databaseID == databaseID }.map(\.name))
+    if Set(view.allowed ?? []) != allowed || view.epoch < own.member.epoch {
+      let epoch = max(view.epoch, own.member.epoch)
+      return [ask(.allow(lease: lease, allowed.sorted(), epoch: epoch), now: now)]
+    }
     if let target = successor(own, now) {
       // Where no replica is waited for it writes no more from here on, whatever comes of it.
       isYielding = true
@@ -46,12 +52,6 @@ extension Coordination {
     if isStopping {
       isYielding = true
       return release(lease, now)
-    }
-    let allowed = Set(view.allowed ?? []).union([settings.name]).union(
-      view.members.filter { $0.databaseID == databaseID }.map(\.name))
-    if Set(view.allowed ?? []) != allowed || view.epoch < own.member.epoch {
-      let epoch = max(view.epoch, own.member.epoch)
-      return [ask(.allow(lease: lease, allowed.sorted(), epoch: epoch), now: now)]
     }
     return []
   }

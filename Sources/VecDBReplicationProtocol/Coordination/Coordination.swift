@@ -4,6 +4,14 @@ package enum LossLimit: Sendable, Hashable {
   case none
   case batches(UInt64)
   case any
+
+  func admits(_ loss: PromotionCertificate.Loss) -> Bool {
+    switch (self, loss) {
+    case (_, .none), (.any, _): true
+    case (.batches(let limit), .atMost(let batches)): batches <= limit
+    default: false
+    }
+  }
 }
 
 /// Decides for one node when it tries to be the primary, and how long it may acknowledge writes: a pure
@@ -147,8 +155,9 @@ package struct Coordination: Sendable {
   package func permit(_ own: Own) -> Permit {
     guard own.member.role == .primary else { return .none }
     guard own.acknowledgesAlone else { return .unlimited }
+    guard !isYielding else { return .none }
     // A primary that nobody knows of may be passed over by the one before it.
-    guard !isYielding, view.epoch >= own.member.epoch else { return .none }
+    guard view.epoch >= own.member.epoch else { return .none }
     let end = permitEnd
     return end > 0 ? .until(end) : .none
   }
