@@ -58,5 +58,6 @@ etcd_stop() {
   for number in "${!etcd_process[@]}"; do
     kill -CONT "${etcd_process[$number]}" 2>/dev/null || true
     kill -9 "${etcd_process[$number]}" 2>/dev/null || true
+    wait "${etcd_process[$number]}" 2>/dev/null || true
   done
 }

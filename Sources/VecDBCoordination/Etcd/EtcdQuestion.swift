@@ -100,7 +100,7 @@ package struct EtcdQuestion: Sendable {
       if case .renew = request { return .expired }
       return .refused
     }
-    guard status == 200 else { return .noAnswer("etcd answers with status \(status)") }
+    guard status == 200 else { return .noAnswer(Self.words(status: status, body: body)) }
     do { return try meaning(Data(body)) } catch {
       return .noAnswer("etcd's answer is not understood: \(error)")
     }
@@ -130,6 +130,12 @@ package struct EtcdQuestion: Sendable {
       let answer = try decoder.decode(EtcdMessage.TransactionAnswer.self, from: body)
       return answer.succeeded == true ? .done : .refused
     }
+  }
+
+  /// What was said where no answer of etcd was.
+  static func words(status: Int, body: [UInt8]) -> String {
+    let text = String(decoding: body.prefix(200), as: UTF8.self)
+    return "etcd answers with status \(status): \(text.split(separator: "\n").first ?? "nothing")"
   }
 
   static func failure(_ body: [UInt8]) -> EtcdMessage.Failure? {

@@ -92,8 +92,12 @@ package final class EtcdStore: LeaseStore {
     if let failure = EtcdQuestion.failure(answer.body) {
       throw VecDBError(.inputOutput, "etcd: \(failure.message)", at: base)
     }
+    guard answer.status == 200 else {
+      throw VecDBError(
+        .inputOutput, EtcdQuestion.words(status: answer.status, body: answer.body), at: base)
+    }
     let found = try JSONDecoder().decode(EtcdMessage.TokenAnswer.self, from: Data(answer.body))
-    guard answer.status == 200, let token = found.token else {
+    guard let token = found.token else {
       throw VecDBError(.inputOutput, "etcd gives no token", at: base)
     }
     state.withLock { $0.token = token }
