@@ -95,6 +95,8 @@ class Run:
         self.random = random.Random(options.seed)
         self.proxies = {}
         self.unknown = 0
+        # Nobody writes to the files of a node that is down: no coordination would know of it.
+        self.down = set()
 
     # MARK: processes
 
@@ -143,6 +145,9 @@ class Run:
             command += ["--asynchronous", "--loss", "any"]
         log = open(f"{self.work}/{name}.log", "ab")
         self.nodes[name] = subprocess.Popen(command, stdout=log, stderr=log)
+        while name in self.down and self.nodes[name].poll() is None and not self.status(name):
+            time.sleep(0.05)
+        self.down.discard(name)
 
     def ask(self, *arguments, timeout=20):
         try:
@@ -197,6 +202,10 @@ class Run:
             while not self.is_over:
                 if is_stubborn:
                     target = NODES[(NODES.index(target) + 1) % 3]
+                if target in self.down:
+                    target = NODES[(NODES.index(target) + 1) % 3]
+                    time.sleep(0.02)
+                    continue
                 begun = time.monotonic()
                 process = subprocess.Popen(
                     [self.vecdb, "import", f"{self.work}/{target}", "c", file, "--batch", "5"],
@@ -228,6 +237,7 @@ class Run:
         begun = time.monotonic()
         took = None
         if fault == "kill":
+            self.down.add(primary)
             self.nodes[primary].kill()
             self.nodes[primary].wait()
             time.sleep(self.random.uniform(0.4, 2.5) * self.options.lease)
@@ -255,6 +265,7 @@ class Run:
             else:
                 self.etcd[number].send_signal(signal.SIGCONT)
         elif fault == "term":
+            self.down.add(primary)
             self.nodes[primary].terminate()
             self.nodes[primary].wait(timeout=60)
             took = time.monotonic() - begun

@@ -234,6 +234,41 @@ import VecDBReplicationProtocol
     #expect(node.machine.permit(node.own) == .none)
   }
 
+  @Test func whoHandsOverStopsBeforeItIsAnswered() {
+    var node = Driver()
+    var other = member("b", lease: 8)
+    other.hearsPrimary = true
+    node.view.members = [other]
+    node.run(500)
+    #expect(node.permitEnd > node.now)
+    node.view.wish = SwitchoverWish(from: "a", to: "b")
+    var isHandingOver = false
+    for _ in 0..<100 where !isHandingOver {
+      node.happen(.tick)
+      if case .transfer? = node.asked?.request { isHandingOver = true } else { node.answerWell() }
+      node.now += 10
+    }
+    #expect(isHandingOver && node.machine.permit(node.own) == .none)
+    node.answer(.noAnswer("away"))
+    #expect(node.machine.permit(node.own) == .none)
+  }
+
+  @Test func newPrimaryWaitsUntilItsEpochIsKnown() {
+    var node = Driver()
+    node.view.databaseID = "d"
+    node.view.epoch = 2
+    var isTelling = false
+    for _ in 0..<100 where !isTelling {
+      node.happen(.tick)
+      if case .allow? = node.asked?.request { isTelling = true } else { node.answerWell() }
+      node.now += 10
+    }
+    #expect(isTelling && node.machine.isLeader && node.machine.permit(node.own) == .none)
+    node.answerWell()
+    node.run(300)
+    #expect(node.permitEnd > node.now)
+  }
+
   @Test func stoppingWithoutSuccessorReleases() {
     var node = Driver()
     node.run(500)
