@@ -76,6 +76,7 @@ let package = Package(
     .library(name: "VecDBConfiguration", targets: ["VecDBConfiguration"]),
     .library(name: "VecDBService", targets: ["VecDBService"]),
     .library(name: "VecDBObjectStore", targets: ["VecDBObjectStore"]),
+    .library(name: "VecDBCoordination", targets: ["VecDBCoordination"]),
   ],
   traits: [
     .trait(
@@ -93,6 +94,9 @@ let package = Package(
     .trait(
       name: "S3",
       description: "Repositories in object stores, s3://bucket/prefix, by VecDBObjectStore."),
+    .trait(
+      name: "Coordination",
+      description: "Automatic failover on etcd: VecDBCoordination, and the verbs node and cluster."),
   ],
   dependencies: exampleDependencies + [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -196,10 +200,27 @@ let package = Package(
         .product(
           name: "AsyncHTTPClient", package: "async-http-client", condition: .when(traits: ["S3"])),
       ]),
+    // Without the trait it has no client either.
+    .target(
+      name: "VecDBCoordination",
+      dependencies: [
+        "VecDBReplication", "VecDBReplicationProtocol", "VecDB", "VecDBBytes",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio", condition: .when(traits: ["Coordination"])),
+        .product(
+          name: "NIOPosix", package: "swift-nio", condition: .when(traits: ["Coordination"])),
+        .product(
+          name: "NIOHTTP1", package: "swift-nio", condition: .when(traits: ["Coordination"])),
+        .product(
+          name: "NIOSSL", package: "swift-nio-ssl", condition: .when(traits: ["Coordination"])),
+        .product(
+          name: "AsyncHTTPClient", package: "async-http-client",
+          condition: .when(traits: ["Coordination"])),
+      ]),
     .executableTarget(
       name: "VecDBCommand",
       dependencies: [
-        "VecDBBytes", "VecDB", "VecDBReplication", "VecDBObjectStore",
+        "VecDBBytes", "VecDB", "VecDBReplication", "VecDBObjectStore", "VecDBCoordination",
         .target(name: "VecDBEncryption", condition: .when(traits: ["Encryption"])),
         .target(name: "VecDBReplicationTLS", condition: .when(traits: ["TLS"])),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -266,6 +287,11 @@ let package = Package(
     .testTarget(
       name: "ReplicationProtocolTests",
       dependencies: ["VecDBLogStore", "VecDBBytes", "VecDBReplicationProtocol"]),
+    .testTarget(
+      name: "VecDBCoordinationTests",
+      dependencies: [
+        "VecDBCoordination", "VecDBReplication", "VecDBReplicationProtocol", "VecDB",
+      ]),
     .testTarget(
       name: "ReplicationTests",
       dependencies: [

@@ -31,7 +31,7 @@ struct VecDBCommand: AsyncParsableCommand {
       Stats.self, Check.self, Checkpoint.self, Rebuild.self, Mark.self, Backup.self, Archive.self,
       Backups.self, Copy.self, Verify.self, Restore.self, Prune.self, Key.self, Bench.self,
       Serve.self,
-      Replica.self, Status.self, Promote.self, Rejoin.self, Drill.self,
+      Replica.self, Status.self, Promote.self, Rejoin.self, Node.self, ClusterVerb.self, Drill.self,
     ])
 
   /// Parses and runs, with the exit codes of this command rather than those of ArgumentParser.

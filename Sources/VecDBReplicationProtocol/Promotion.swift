@@ -105,13 +105,16 @@ package struct Promotion: Sendable {
   }
 
   /// What follows from the answers so far; `isForced` goes on without proof.
-  package func decide(isForced: Bool) -> Outcome {
+  package func decide(isForced: Bool) -> Outcome { decide(accepting: isForced ? .any : .none) }
+
+  /// The same, if no more than `limit` may be lost.
+  package func decide(accepting limit: LossLimit) -> Outcome {
     if !isProbing, highest > epoch { return .stale(highest) }
     for promise in granted.values.sorted(by: { $0.name < $1.name }) where isAhead(promise) {
       return .behind(name: promise.name, promise.end)
     }
     let certificate = certify()
-    guard certificate.loss == .none || isForced else { return .refused(certificate) }
+    guard limit.admits(certificate.loss) else { return .refused(certificate) }
     let opened = Epoch(
       counter: epoch.counter, id: epoch.id, parentID: identity.currentEpoch.id,
       beganAtLSN: end.lsn, beganAtChain: end.chain)

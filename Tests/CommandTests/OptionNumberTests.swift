@@ -50,6 +50,7 @@ import Testing
     case "bench": return [folder.path("few.jsonl"), folder.path("few.jsonl"), "-"]
     case "status": return ["127.0.0.1:1"]
     case "promote": return [db]
+    case "cluster": return ["photos", "--coordinator", "etcd://127.0.0.1:1"]
     case "rejoin": return [db, "--primary", "127.0.0.1:1", "--insecure-loopback", "--timeout", "1"]
     // Nothing is there to serve.
     case "serve": return [folder.path("none"), "--listen", "127.0.0.1:0", "--insecure-loopback"]

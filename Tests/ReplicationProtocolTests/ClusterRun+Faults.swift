@@ -6,6 +6,7 @@ import VecDBReplicationProtocol
 
 extension ClusterRun {
   mutating func strike() throws {
+    if let coordination = scenario.coordination { return try strikeCoordinated(coordination) }
     let node = Int.random(in: 0..<3, using: &generator)
     switch Int.random(in: 0..<16, using: &generator) {
     case 0, 1, 2:
@@ -363,6 +364,7 @@ extension ClusterRun {
     mendedAt = now
     network.faults = NetworkFaults()
     network.cut = []
+    mendCoordination()
     for node in nodes.indices where !nodes[node].isUp { restart(node) }
   }
 

@@ -30,6 +30,7 @@ extension ClusterRun {
     }
     goOnIfNobodyIsPrimary(node)
     if nodes[node].following == nil, nodes[node].fetching == nil { connect(node) }
+    if scenario.coordination != nil { try coordinate(node, .tick) }
     if isMending { try operate(node) }
   }
 

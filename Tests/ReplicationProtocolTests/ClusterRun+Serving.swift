@@ -214,7 +214,9 @@ extension ClusterRun {
 
   mutating func write() throws {
     guard
-      let node = members.filter({ nodes[$0].isWritable }).randomElement(using: &generator)
+      let node = members.filter({
+        nodes[$0].isWritable && !isSuspended($0) && mayAcknowledge($0)
+      }).randomElement(using: &generator)
     else { return }
     let store = nodes[node].store
     let epoch = store.identity.name
@@ -232,6 +234,14 @@ extension ClusterRun {
     nodes[node].waiting[id] = frame.lsn
     // The local commit is durable; the crash may come before anything is shipped.
     if scenario.crashes, !isMending, generator.chance(0.01) { return crash(node) }
+    if scenario.coordination?.suspends == true, !isMending, generator.chance(0.01) {
+      let pause = UInt64.random(in: 10...1_200, using: &generator)
+      suspend(node, for: pause)
+      return events.add(
+        .coordination(
+          .acknowledge(node: node, life: nodes[node].life, lsn: frame.lsn, ticket: id)),
+        at: now + pause)
+    }
     try settle(
       nodes[node].acknowledgement.committed(lsn: frame.lsn, ticket: id, now: now), at: node)
     try logGrew(node)
@@ -245,6 +255,14 @@ extension ClusterRun {
           try finishChanging(node)
         }
         for ticket in tickets where nodes[node].waiting[ticket] != nil {
+          // The permit is asked for again when the answer goes out.
+          guard mayAcknowledge(node), let lsn = nodes[node].waiting[ticket] else {
+            nodes[node].waiting[ticket] = nil
+            continue
+          }
+          if scenario.coordination != nil {
+            try noteAcknowledgement(of: ticket, at: lsn, by: node)
+          }
           if isMending, writesAgainAt == nil { writesAgainAt = now }
           nodes[node].waiting[ticket] = nil
           writes[ticket]?.isAcknowledged = true

@@ -8,6 +8,7 @@ extension ClusterRun {
     note("restart \(node)")
     nodes[node].isUp = true
     nodes[node].nextAttempt = now
+    beginCoordination(node)
     takeUp(node)
     let store = nodes[node].store
     if !save(node) { nodes[node].unsaved = true }

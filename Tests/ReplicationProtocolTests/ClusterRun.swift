@@ -19,6 +19,7 @@ struct ClusterRun {
     case write
     case fault
     case mend(SimulatedFault)
+    case coordination(CoordinationEvent)
   }
 
   enum SimulatedFault {
@@ -78,6 +79,13 @@ struct ClusterRun {
   var writesAgainAt: UInt64?
   var lastOperation: UInt64 = 0
   var certified: [Certified] = []
+  var leaseStore = SimulatedLeaseStore()
+  /// Nodes that do not reach it.
+  var storeCuts: Set<Int> = []
+  var latestAcknowledgement: (epoch: EpochName, node: Int)?
+  /// How often somebody with the lease set out to be the primary.
+  var leaderships = 0
+  var questions: UInt64 = 0
 
   init(seed: UInt64, scenario: ClusterScenario? = nil) {
     self.seed = seed
@@ -99,6 +107,7 @@ struct ClusterRun {
         id: $0, store: ModelStore(identity: identity, isWriter: $0 == 0, terms: terms))
     }
     if self.scenario.foreigners { nodes.append(Self.foreigner(seed)) }
+    for node in members { beginCoordination(node) }
     for node in nodes.indices { events.add(.tick(node: node), at: UInt64(node)) }
     events.add(.write, at: 30)
     events.add(.fault, at: 100)
@@ -138,6 +147,7 @@ struct ClusterRun {
   mutating func step() throws {
     guard let (time, event) = events.next() else { return }
     now = max(now, time)
+    if waitsForSuspended(event) { return }
     switch event {
     case .tick(let node):
       events.add(.tick(node: node), at: now + 10)
@@ -151,9 +161,10 @@ struct ClusterRun {
     case .write:
       events.add(.write, at: now + UInt64.random(in: 1...16, using: &generator))
       if !isMending || writesAgainAt == nil { try write() }
-      if isMending, writesAgainAt == nil, now > mendedAt + 10_000 {
+      let bound: UInt64 = scenario.coordination == nil ? 10_000 : 5_000
+      if isMending, writesAgainAt == nil, now > mendedAt + bound {
         throw failure(
-          "no write was acknowledged within 10 s after the faults stopped: \(states)")
+          "no write was acknowledged within \(bound) ms after the faults stopped: \(states)")
       }
     case .fault:
       if !isMending {
@@ -162,6 +173,7 @@ struct ClusterRun {
       }
     case .mend(.restart(let node)): restart(node)
     case .mend(.link(let link)): network.cut.remove(link)
+    case .coordination(let event): try happened(event)
     }
   }
 

@@ -26,6 +26,8 @@ struct ClusterScenario: CustomStringConvertible {
   var startsAsFollower = false
   /// New primaries have been told nothing about replicas.
   var forgetsPolicy = false
+  /// A coordinator decides who tries to be the primary.
+  var coordination: CoordinationScenario?
 
   var description: String {
     "\(name), \(policy.isAsynchronous ? "async" : policy.degrades ? "degrade" : "block"), "

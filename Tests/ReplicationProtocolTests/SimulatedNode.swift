@@ -38,6 +38,7 @@ struct SimulatedNode {
   var heardNobody = false
   /// It has raised an alarm that says to promote it.
   var isStranded = false
+  var coordination: SimulatedCoordination?
 
   struct Candidacy {
     var machine: Promotion

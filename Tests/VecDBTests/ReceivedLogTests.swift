@@ -9,6 +9,7 @@ import VecDBLogStore
 @Suite struct ReceivedLogTests {
   /// Notes what is published, and when.
   private final class Recorder: ReplicationHooks {
+    var refusal: VecDBError? { nil }
     let published = Mutex<Set<UInt64>>([])
 
     func committed(_ frames: [LogFrame]) {}

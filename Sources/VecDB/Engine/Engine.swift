@@ -60,7 +60,7 @@ final class Engine: @unchecked Sendable {
   /// Why clients may not write now; nil if they may. A policy in the log that waits for replicas
   /// binds every way of opening: without somebody who waits nothing is acknowledged.
   var refusal: VecDBError? {
-    if let refusal = writeRefusal ?? writesHeld { return refusal }
+    if let refusal = writeRefusal ?? writesHeld ?? replication?.refusal { return refusal }
     guard replication == nil, AcknowledgementRecord.waits(state.acknowledgement) else {
       return nil
     }

@@ -11,6 +11,8 @@ package protocol ReplicationHooks: AnyObject, Sendable {
   /// Calls back once: with nil when the write may be acknowledged, else with the error that its
   /// caller gets.
   func whenAcknowledged(_ lsn: UInt64, _ body: @escaping @Sendable (VecDBError?) -> Void)
+  /// Why this node may not write at this moment, whatever it is; nil if it may.
+  var refusal: VecDBError? { get }
   /// Log after this LSN is still wanted by followers; nil if none is.
   func neededLSN(_ log: WriteAheadLog) -> UInt64?
 }

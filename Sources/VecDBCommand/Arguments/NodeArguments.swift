@@ -171,13 +171,15 @@ enum NodeProcess {
 
   /// Prints where the node is reached, then waits for SIGINT or SIGTERM and closes it.
   static func run(
-    _ node: ReplicationNode, _ arguments: NodeArguments, name: String, json: Bool
+    _ node: ReplicationNode, _ arguments: NodeArguments, name: String, json: Bool,
+    refusal: () -> VecDBError? = { nil }, stop: (() async throws -> Void)? = nil
   ) async throws {
+    let stop = stop ?? { try await node.stop() }
     Interruption.install()
     raiseDescriptorLimit()
     let page: StatusServer?
     do { page = try await arguments.page(of: node) } catch {
-      try await node.stop()
+      try await stop()
       throw error
     }
     let ready = Ready(
@@ -191,9 +193,12 @@ enum NodeProcess {
           + (ready.http.map { ", status page on port \($0)" } ?? ""))
     }
     Output.flush()
-    while !Interruption.requested { try await Task.sleep(nanoseconds: 50_000_000) }
+    while !Interruption.requested, refusal() == nil {
+      try await Task.sleep(nanoseconds: 50_000_000)
+    }
     try await page?.stop()
-    try await node.stop()
+    try await stop()
+    if let refusal = refusal() { throw refusal }
   }
 
   /// As many files and connections as the system lets this process have.

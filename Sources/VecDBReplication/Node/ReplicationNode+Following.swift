@@ -39,7 +39,21 @@ extension ReplicationNode {
   }
 
   private func pause(_ milliseconds: UInt64) async {
-    do { try await Task.sleep(nanoseconds: milliseconds * 1_000_000) } catch { return }
+    guard let peers = options.livePeers else {
+      do { try await Task.sleep(nanoseconds: milliseconds * 1_000_000) } catch { return }
+      return
+    }
+    // Whom to follow may be known at any moment.
+    let (changes, end) = (peers.changes, ContinuousClock.now + .milliseconds(milliseconds))
+    while ContinuousClock.now < end {
+      guard peers.changes == changes else {
+        return state.withLock { state in
+          state.attempt = 0
+          state.backoff.reset()
+        }
+      }
+      do { try await Task.sleep(nanoseconds: 25_000_000) } catch { return }
+    }
   }
 
   private func backoffMilliseconds() -> UInt64 {
@@ -50,10 +64,11 @@ extension ReplicationNode {
 
   /// All in turn, beginning with the first; the one that worked last is tried first.
   private func nextPeer() -> NodeAddress? {
-    state.withLock { state in
-      guard !options.peers.isEmpty else { return nil }
-      let peer = options.peers[state.attempt % options.peers.count]
-      state.attempt = (state.attempt + 1) % options.peers.count
+    let others = options.others
+    return state.withLock { state in
+      guard !others.isEmpty else { return nil }
+      let peer = others[state.attempt % others.count]
+      state.attempt = (state.attempt + 1) % others.count
       state.peer = peer
       return peer
     }
@@ -111,7 +126,7 @@ extension ReplicationNode {
       $0.following = nil
       $0.lag = lagAtEnd
       $0.unprovenAttempts += 1
-      if heardNobody, peer == options.peers.first { $0.heardNobody = true }
+      if heardNobody, peer == options.others.first { $0.heardNobody = true }
     }
     return end
   }
@@ -122,7 +137,7 @@ extension ReplicationNode {
   /// the primary.
   private func goOnIfNobodyIsPrimary() async throws {
     let isAlone = state.withLock { state in
-      state.isUnproven && state.heardNobody && state.unprovenAttempts >= options.peers.count
+      state.isUnproven && state.heardNobody && state.unprovenAttempts >= options.others.count
         && !state.isPromoting
     }
     guard isAlone, !isStopping else { return }
@@ -141,7 +156,7 @@ extension ReplicationNode {
       state.lastError = nil
       state.told = [:]
       // This one again, if it is lost.
-      if let index = options.peers.firstIndex(of: peer) { state.attempt = index }
+      if let index = options.others.firstIndex(of: peer) { state.attempt = index }
       return isFirst
     }
     if isFirst { options.logger.info("following", metadata: ["peer": "\(peer)"]) }
@@ -160,7 +175,7 @@ extension ReplicationNode {
   /// A follower of a follower moves to the primary as soon as it can be reached: writes wait for
   /// those that follow it directly.
   private func lookForPrimary(instead present: NodeAddress) {
-    let others = options.peers.filter { $0 != present }
+    let others = options.others.filter { $0 != present }
     guard !others.isEmpty else { return }
     Task { [weak self] in
       while true {
@@ -174,7 +189,7 @@ extension ReplicationNode {
           guard await self.isPrimary(peer) else { continue }
           self.options.logger.info("moving to the primary", metadata: ["peer": "\(peer)"])
           self.state.withLock { state in
-            if let index = self.options.peers.firstIndex(of: peer) { state.attempt = index }
+            if let index = self.options.others.firstIndex(of: peer) { state.attempt = index }
           }
           await self.onQueue { following.stop() }
           return

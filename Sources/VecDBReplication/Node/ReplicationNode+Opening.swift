@@ -108,7 +108,8 @@ extension ReplicationNode {
     let first = terms.changing(to: wanted)
     // Before anybody can read of it, writes wait as it asks.
     await onQueue { shipper.replaceTerms(first) }
-    guard first.replaced != nil else {
+    // Without a permit nothing can be logged yet.
+    guard first.replaced != nil || options.permit?.refusal != nil else {
       return try await database.appendAcknowledgementPolicy(first.encoded())
     }
     Task { [weak self] in await self?.changePolicy(of: database, shipper, through: first) }
@@ -127,6 +128,7 @@ extension ReplicationNode {
           continue
         }
         try await database.appendAcknowledgementPolicy(first.encoded())
+        if first.replaced == nil { break }
         try await database.waitUntilAcknowledged()
         let last = AcknowledgementTerms(first.policy)
         try await database.appendAcknowledgementPolicy(last.encoded())

@@ -39,7 +39,43 @@ extension ReplicationNode {
       promise.fence = record.fence.epoch
       promise.text = "this node was the primary, and has not found the new primary yet"
     }
+    // No candidate but the primary itself, which asks whether this node waits for it.
+    if request.epoch == database.logIdentity.name, record.fence.admits(request.epoch),
+      record.isFollower, let waits = options.waitsForPrimary, waits(request.candidate)
+    {
+      promise.text = Self.waitingText
+    }
     return promise
+  }
+
+  /// What a node answers that waits for a primary which lost its coordinator.
+  static let waitingText = "this node waits for its primary"
+
+  /// Asks these nodes to wait for this primary. True if all of them will.
+  package func askToWait(_ peers: [NodeAddress], timeoutMilliseconds: Int) async -> Bool {
+    guard role == .primary, let database = state.withLock({ $0.database }) else { return false }
+    let request = Message.PromiseRequest(
+      candidate: options.name, databaseID: database.logIdentity.databaseID,
+      epoch: database.logIdentity.name, end: database.logEnd, isPlanned: false)
+    let (transport, logger) = (transport, options.logger)
+    return await withTaskGroup(of: Bool.self) { tasks in
+      for peer in peers {
+        tasks.addTask {
+          do {
+            let connection = try await transport.connect(
+              peer, timeoutMilliseconds: timeoutMilliseconds)
+            let answer = await Question(connection).ask(
+              .probe(request), timeoutMilliseconds: timeoutMilliseconds)
+            guard case .promise(let promise) = answer else { return false }
+            return promise.text == Self.waitingText
+          } catch {
+            logger.debug("cannot ask a peer to wait", metadata: ["error": "\(error)"])
+            return false
+          }
+        }
+      }
+      return await tasks.reduce(true) { $0 && $1 }
+    }
   }
 
   private func judge(_ request: Message.PromiseRequest) async throws -> Message.Promise {

@@ -47,7 +47,8 @@ extension ReplicationNode {
   ) async throws -> PromotionReport {
     try await VecDBError.translating {
       try await DatabaseTracing(configuration, path: path).trace("promotion") { span in
-        let report = try await becomePrimary(planned, force, timeout.wholeMilliseconds)
+        let report = try await becomePrimary(
+          planned, force ? .any : .none, timeout.wholeMilliseconds)
         span?.note("vecdb.lsn", Int64(clamping: report.lsn))
         span?.note("vecdb.promotion.epoch", Int64(clamping: report.newEpoch))
         span?.note("vecdb.promotion.loss", report.loss)
@@ -56,8 +57,17 @@ extension ReplicationNode {
     }
   }
 
+  /// As `promote`, with a limit on what may be lost.
+  package func takeOver(
+    planned: Bool, limit: LossLimit, timeoutMilliseconds: Int
+  ) async throws -> PromotionReport {
+    try await VecDBError.translating {
+      try await becomePrimary(planned, limit, timeoutMilliseconds)
+    }
+  }
+
   private func becomePrimary(
-    _ planned: Bool, _ force: Bool, _ timeoutMilliseconds: Int
+    _ planned: Bool, _ limit: LossLimit, _ timeoutMilliseconds: Int
   ) async throws -> PromotionReport {
     let started = ContinuousClock.now
     guard role == .follower else {
@@ -71,6 +81,7 @@ extension ReplicationNode {
       }
       if state.isFetching { throw VecDBError.nothingServed(path) }
       state.isPromoting = true
+      state.promotionOutcome = nil
     }
     defer { state.withLock { $0.isPromoting = false } }
     let database = try database
@@ -85,8 +96,11 @@ extension ReplicationNode {
       // Whether it would come about, before anybody is bound: a promotion that is refused has
       // changed nothing.
       await gather(.probe(machine.request()), timeoutMilliseconds, into: &machine)
-      let outcome = machine.decide(isForced: force)
-      guard case .promote = outcome else { throw failure(of: outcome, standing.end) }
+      let outcome = machine.decide(accepting: limit)
+      guard case .promote = outcome else {
+        state.withLock { $0.promotionOutcome = outcome }
+        throw failure(of: outcome, standing.end)
+      }
     }
     let epoch = machine.beginAsking()
     do {
@@ -94,8 +108,9 @@ extension ReplicationNode {
       await gather(
         .requestPromise(machine.request(isPlanned: planned)), timeoutMilliseconds, into: &machine)
       if planned { try await bindOwn(epoch, &machine) }
-      let outcome = machine.decide(isForced: force)
+      let outcome = machine.decide(accepting: limit)
       guard case .promote(let certificate, let opened) = outcome else {
+        state.withLock { $0.promotionOutcome = outcome }
         throw failure(of: outcome, machine.end)
       }
       var report = try await begin(opened, certificate, started: started)
@@ -164,8 +179,16 @@ extension ReplicationNode {
     record.isFollower = false
     record.resumes = false
     do {
-      try await database.openEpoch(
-        epoch, at: certificate.position, policy: terms.encoded(), record: record)
+      let bound = record
+      let open = {
+        try await database.openEpoch(
+          epoch, at: certificate.position, policy: terms.encoded(), record: bound)
+      }
+      if let permit = options.permit {
+        try await permit.whileOpening(open)
+      } else {
+        try await open()
+      }
     } catch {
       // What the disk has is not known; what counts is that this process goes on following.
       state.withLock { $0.isUnsaved = true }
@@ -218,7 +241,7 @@ extension ReplicationNode {
       options.logger.error(
         "cannot record that this node gave up an epoch", metadata: ["error": "\(error)"])
     }
-    for peer in options.peers {
+    for peer in options.others {
       Task { [weak self, transport, options] in
         // Who is not reached now asks when it is back.
         for pause in [0, 200, 1_000, 3_000, 10_000] as [UInt64] {
@@ -290,7 +313,7 @@ extension ReplicationNode {
       }
       let asking = Task {
         await withTaskGroup(of: Void.self) { tasks in
-          for peer in options.peers {
+          for peer in options.others {
             tasks.addTask {
               do {
                 let connection = try await transport.connect(

@@ -63,6 +63,8 @@ public final class ReplicationNode: @unchecked Sendable {
     /// Above what was heard of when a promotion failed.
     var counterHint: UInt64 = 0
     var lastError: String?
+    /// Why the last promotion did not come about.
+    var promotionOutcome: Promotion.Outcome?
     var attempt = 0
     var backoff = Backoff()
     var reopening = Backoff(firstMilliseconds: 500, maximumMilliseconds: 60_000)
@@ -122,7 +124,7 @@ public final class ReplicationNode: @unchecked Sendable {
     configuration: DatabaseConfiguration = DatabaseConfiguration()
   ) async throws -> ReplicationNode {
     try await VecDBError.translating {
-      guard !options.peers.isEmpty else {
+      guard !options.peers.isEmpty || options.livePeers != nil else {
         throw VecDBError(
           .invalidArgument, "there is no node to follow", remedy: "Name the primary's address.")
       }
@@ -314,7 +316,9 @@ public final class ReplicationNode: @unchecked Sendable {
   public var isWritable: Bool {
     get async {
       let (shipper, database) = state.withLock { ($0.shipper, $0.database) }
-      guard let shipper, let database, role == .primary, !database.isPoisoned else { return false }
+      guard let shipper, let database, role == .primary, !database.isPoisoned,
+        options.permit?.refusal == nil
+      else { return false }
       return await onQueue { shipper.isWriter && !shipper.isHoldingWrites }
     }
   }

@@ -94,6 +94,14 @@ public struct ReplicationOptions: Sendable {
   /// Gets what only the node can tell. Default: `Logger.current` where the options are made.
   public var logger = Logger.current
   package var limits = SessionLimits()
+  /// What a coordination says: until when this node may write, who the others are, and whether this
+  /// node waits for a primary that lost the coordinator.
+  package var permit: WritePermit?
+  package var livePeers: LivePeers?
+  package var waitsForPrimary: (@Sendable (String) -> Bool)?
+
+  /// The other nodes as they are known now.
+  var others: [NodeAddress] { livePeers?.addresses ?? peers }
 
   public init(
     name: String, listen: NodeAddress? = nil, peers: [NodeAddress] = [],

@@ -93,6 +93,14 @@ final class AcknowledgementGate {
     for action in actions {
       switch action {
       case .release(let tickets):
+        // The permit may have ended since the write came in.
+        guard options.permit?.refusal == nil else {
+          for ticket in tickets {
+            guard let (lsn, body) = completions.removeValue(forKey: ticket) else { continue }
+            body(unconfirmed(lsn))
+          }
+          continue
+        }
         confirmed()
         for ticket in tickets { completions.removeValue(forKey: ticket)?.body(nil) }
       case .giveUp(let tickets):
@@ -126,6 +134,15 @@ final class AcknowledgementGate {
       guard let (lsn, body) = completions.removeValue(forKey: ticket) else { continue }
       body(outcomeUnknown(lsn, epoch: epoch))
     }
+  }
+
+  /// The write came to its end when this node might not be the primary any more.
+  func unconfirmed(_ lsn: UInt64) -> VecDBError {
+    VecDBError(
+      .outcomeUnknown,
+      "the write is in the log of this host (LSN \(lsn)), but this host may not be the primary any "
+        + "more", at: options.name,
+      remedy: "Write the same records again: vecdb does not write a record twice.")
   }
 
   func outcomeUnknown(_ lsn: UInt64, epoch: UInt64) -> VecDBError {

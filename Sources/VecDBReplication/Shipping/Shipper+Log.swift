@@ -35,12 +35,16 @@ extension Shipper: ReplicationHooks {
   }
 
   func whenAcknowledged(_ lsn: UInt64, _ body: @escaping @Sendable (VecDBError?) -> Void) {
-    if gate.waitsForNobody { return body(nil) }
+    if gate.waitsForNobody {
+      return body(options.permit?.refusal == nil ? nil : gate.unconfirmed(lsn))
+    }
     queue.async { [self] in
       guard isWriter else { return body(gate.outcomeUnknown(lsn, epoch: epoch)) }
       gate.committed(lsn, epoch: epoch, body)
     }
   }
+
+  var refusal: VecDBError? { options.permit?.admission }
 
   func neededLSN(_ log: WriteAheadLog) -> UInt64? {
     guard let needed = needed.withLock({ $0 }) else {
