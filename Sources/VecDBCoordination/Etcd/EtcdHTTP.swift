@@ -1,5 +1,6 @@
 #if Coordination
   import AsyncHTTPClient
+  import Glibc
   import NIOCore
   import NIOHTTP1
   import NIOPosix
@@ -49,11 +50,16 @@
       // The whole answer within the time: one that trickles is none.
       let accumulator = ResponseAccumulator(
         request: message, maxBodySize: Self.answerBytesMaximum)
-      let answer = try await client.execute(
-        request: message, delegate: accumulator,
-        deadline: .now() + .milliseconds(Int64(clamping: timeoutMilliseconds))
-      ).get()
-      return (Int(answer.status.code), answer.body.map { Array($0.readableBytesView) } ?? [])
+      do {
+        let answer = try await client.execute(
+          request: message, delegate: accumulator,
+          deadline: .now() + .milliseconds(Int64(clamping: timeoutMilliseconds))
+        ).get()
+        return (Int(answer.status.code), answer.body.map { Array($0.readableBytesView) } ?? [])
+      } catch let error as IOError {
+        // NIO's own words repeat themselves.
+        throw VecDBError(.inputOutput, String(cString: strerror(error.errnoCode)))
+      }
     }
 
     func close() async {
