@@ -80,7 +80,9 @@ public struct CoordinationOptions: Sendable {
     }
     // The name is part of a key.
     guard !replication.name.contains("/") else {
-      throw VecDBError(.invalidArgument, "the name '\(replication.name)' has a slash")
+      throw VecDBError(
+        .invalidArgument, "the name '\(replication.name)' has a slash",
+        remedy: "Give this node a name without one.")
     }
     return address
   }

@@ -38,6 +38,7 @@ import VecDBReplicationProtocol
     #expect(
       try meaning(renew, "{\"result\":{\(Self.header),\"ID\":\"9\",\"TTL\":\"5\"}}") == .renewed)
     #expect(isNoAnswer(try meaning(renew, "{}")))
+    #expect(isNoAnswer(try meaning(renew, "{\"result\":{\(Self.header),\"TTL\":\"soon\"}}")))
     #expect(
       isNoAnswer(
         try meaning(renew, #"{"error":{"grpc_code":14,"http_code":503,"message":"no leader"}}"#)))

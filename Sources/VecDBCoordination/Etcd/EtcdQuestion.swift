@@ -119,7 +119,8 @@ package struct EtcdQuestion: Sendable {
       guard let result = answer.result else { return .noAnswer("etcd's answer has no result") }
       // A lease that is over is answered with status 200, and without its time.
       guard let text = result.seconds else { return .expired }
-      return Int64(text).map { $0 > 0 } == true ? .renewed : .expired
+      guard let seconds = Int64(text) else { return .noAnswer("etcd's time is not understood") }
+      return seconds > 0 ? .renewed : .expired
     case .read:
       let answer = try decoder.decode(EtcdMessage.RangeAnswer.self, from: body)
       return .view(try keys.view(answer.kvs ?? []))
