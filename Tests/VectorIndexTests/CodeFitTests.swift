@@ -123,6 +123,35 @@ import VecDBShapes
     #expect(try VectorIndexTests.recall(index, queries: queries, k: 10, ef: 64) >= 0.99)
   }
 
+  /// Whole numbers have a range without headroom, so noise takes any of their copies out of it. The
+  /// copies are still where codes say, and so are queries with noise.
+  @Test(arguments: [Float(1), 3])
+  func noiseAtTheEndOfTheRangeChangesNothing(noise: Float) throws {
+    var generator = TestRandom(seed: 20)
+    // Half of the components are at the lower end, as the ground of an image is.
+    let centres = (0..<12).map { _ in
+      (0..<196).map { _ in
+        Bool.random(using: &generator) ? Float(Int.random(in: 30...255, using: &generator)) : 0
+      }
+    }
+    let base = (0..<2_400).map { number in
+      centres[number % 12].map { value in
+        value == 0
+          ? 0 : min(255, max(0, value + Float(Int.random(in: -30...30, using: &generator))))
+      }
+    }
+    func noisy(_ vector: [Float]) -> [Float] {
+      vector.map { $0 + Float.random(in: -noise...noise, using: &generator) }
+    }
+    let index = try Self.index(base, metric: .l2)
+    let codes = index.codesInUse
+    try Self.append(base.prefix(600).map(noisy), to: index)
+    #expect(!index.usesRows && index.codesInUse == codes, "\(index.codeFit)")
+    #expect(index.checkInvariants() == [])
+    let queries = base.suffix(20).map(noisy)
+    #expect(try VectorIndexTests.recall(index, queries: queries, k: 10, ef: 64) >= 0.99)
+  }
+
   /// A query far outside of what codes can say is answered by the vectors.
   @Test(arguments: [IndexParameters.Metric.l2, .cosine, .dot])
   func queriesOutsideOfTheRangeAreRight(metric: IndexParameters.Metric) throws {

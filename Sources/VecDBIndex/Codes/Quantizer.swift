@@ -12,7 +12,7 @@ package struct Quantizer: Sendable, Hashable {
   let zeroCode: Int32
   /// Under `.dot`: the largest squared norm, in squared code units, of the training records' codes.
   let maximumNorm: UInt32
-  private let inverseScale: Float
+  let inverseScale: Float
 
   /// Whether codes are whole numbers one apart, so that a vector of such numbers in range is held
   /// exactly and integer distances are the true ones.
@@ -169,34 +169,6 @@ package struct Quantizer: Sendable, Hashable {
     }
     result.isLossless = differences == 0
     return result
-  }
-
-  /// How far a vector lies outside the range of the codes: the squared distance from it to its
-  /// nearest point within, in code units. In one fixed order.
-  func excess(of vector: UnsafePointer<Float>, dimensions: Int) -> Float {
-    var sum: Float = 0
-    for j in 0..<dimensions {
-      let position = (vector[j] - offset) * inverseScale
-      let beyond = position < 0 ? position : position > 255 ? position - 255 : 0
-      let square = beyond * beyond
-      sum += square
-    }
-    return sum
-  }
-
-  /// How far a query may lie outside: somewhat farther than all but one of a hundred vectors of a
-  /// sample, whose order the codes are measured on.
-  func excessLimit(
-    dimensions: Int, count: Int, vector: (Int) -> UnsafePointer<Float>
-  ) -> Float {
-    let sample = min(count, 1_024)
-    let found = (0..<sample).map {
-      excess(of: vector($0 * count / sample), dimensions: dimensions)
-    }.sorted()
-    guard let usual = sample > 0 ? found[(sample - 1) - sample / 100] : nil else {
-      return .infinity
-    }
-    return usual * 4 + 16
   }
 
   // MARK: State

@@ -16,10 +16,36 @@ enum VectorNorm {
       rest += value * value
       j &+= 1
     }
+    let square = sum(sums) + rest
+    return square > 0 ? 1 / square.squareRoot() : 0
+  }
+
+  /// |a - b|²
+  static func squaredDistance(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, dimensions: Int
+  ) -> Double {
+    var sums = SIMD8<Double>()
+    var j = 0
+    while j &+ 8 <= dimensions {
+      let difference =
+        SIMD8<Double>(UnsafeRawPointer(a + j).loadUnaligned(as: SIMD8<Float>.self))
+        - SIMD8<Double>(UnsafeRawPointer(b + j).loadUnaligned(as: SIMD8<Float>.self))
+      sums += difference * difference
+      j &+= 8
+    }
+    var rest = 0.0
+    while j < dimensions {
+      let difference = Double(a[j]) - Double(b[j])
+      rest += difference * difference
+      j &+= 1
+    }
+    return sum(sums) + rest
+  }
+
+  private static func sum(_ sums: SIMD8<Double>) -> Double {
     let four = sums.lowHalf + sums.highHalf
     let two = four.lowHalf + four.highHalf
-    let square = two.x + two.y + rest
-    return square > 0 ? 1 / square.squareRoot() : 0
+    return two.x + two.y
   }
 
   /// result[j] = vector[j] * factor, computed in double. Both may be the same memory.
