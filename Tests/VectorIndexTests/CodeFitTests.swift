@@ -125,7 +125,7 @@ import VecDBShapes
 
   /// Whole numbers have a range without headroom, so noise takes any of their copies out of it. The
   /// copies are still where codes say, and so are queries with noise.
-  @Test(arguments: [Float(1), 3])
+  @Test(arguments: [Float(1), 10])
   func noiseAtTheEndOfTheRangeChangesNothing(noise: Float) throws {
     var generator = TestRandom(seed: 20)
     // Half of the components are at the lower end, as the ground of an image is.

@@ -94,18 +94,17 @@ extension BuildStep {
     guard generation.measuresCodes, CodeFit.draws(slot), generation.exactRow(slot) != nil else {
       return
     }
-    if isFarOutside(slot, worker) {
-      // Codes cannot say where it is, and what they call its nearest proves nothing.
-      fit[place] = UInt8(1 + CodeFit.missedByNode)
-      return
-    }
+    let excess = excessBeyondLimit(slot, worker)
     let pool = worker.scratch.pool
     let count = min(pool.count, CodeFit.candidates)
-    guard count >= CodeFit.leastCandidates else { return }
+    guard count >= CodeFit.leastCandidates else {
+      if excess != nil { fit[place] = UInt8(1 + CodeFit.missedByNode) }
+      return
+    }
     let (ids, distances) = (worker.scratch.ids, worker.scratch.dots)
     for index in 0..<count { ids[index] = CandidatePool.slot(pool.words[index]) }
-    generation.storedRowQuery(slot, buffers: worker.scratch.rowBuffers)
-      .distances(ids, count: count, distances)
+    let query = generation.storedRowQuery(slot, buffers: worker.scratch.rowBuffers)
+    query.distances(ids, count: count, distances)
     // The nearest by their vectors, farthest first out.
     var nearest = [UInt32](repeating: .max, count: CodeFit.neighbours)
     for index in 0..<count {
@@ -118,6 +117,11 @@ extension BuildStep {
       if position < CodeFit.neighbours { nearest[position] = distance }
     }
     let worst = nearest[CodeFit.neighbours - 1]
+    if let excess, isFar(excess, comparedWith: worst, of: query) {
+      // Codes cannot say where it is, and what they call its nearest proves nothing.
+      fit[place] = UInt8(1 + CodeFit.missedByNode)
+      return
+    }
     var found = 0
     for index in 0..<CodeFit.front(of: count) where UInt32(bitPattern: distances[index]) <= worst {
       found += 1
@@ -126,20 +130,33 @@ extension BuildStep {
     fit[place] = UInt8(1 + missed)
   }
 
-  /// Whether a record lies farther outside the codes' range than those that they were trained on.
-  private func isFarOutside(_ slot: Int, _ worker: BuildWorker) -> Bool {
+  /// How far a record lies outside the codes' range, in squared code units; nil within the limit of
+  /// those that the codes were trained on.
+  private func excessBeyondLimit(_ slot: Int, _ worker: BuildWorker) -> Float? {
     guard generation.excessLimit.isFinite, let quantizer = generation.quantizer,
-      let vector = generation.exactVector(slot)
-    else { return false }
+      var vector = generation.exactVector(slot)
+    else { return nil }
     let dimensions = generation.parameters.dimensions
-    guard generation.parameters.metric == .cosine else {
-      return quantizer.excess(of: vector, dimensions: dimensions) > generation.excessLimit
+    if generation.parameters.metric == .cosine {
+      // Codes are those of the direction.
+      let inverse = VectorNorm.inverse(vector, dimensions: dimensions)
+      let direction = worker.scratch.query
+      VectorNorm.scale(vector, by: inverse, dimensions: dimensions, into: direction)
+      vector = UnsafePointer(direction)
     }
-    // Codes are those of the direction.
-    let inverse = VectorNorm.inverse(vector, dimensions: dimensions)
-    let direction = worker.scratch.query
-    VectorNorm.scale(vector, by: inverse, dimensions: dimensions, into: direction)
-    return quantizer.excess(of: direction, dimensions: dimensions) > generation.excessLimit
+    let excess = quantizer.excess(of: vector, dimensions: dimensions)
+    return excess > generation.excessLimit ? excess : nil
+  }
+
+  /// Whether a record is so far outside that its codes are not near it: by more than a quarter of
+  /// the distance to the tenth of the candidates.
+  private func isFar(_ excess: Float, comparedWith tenth: UInt32, of query: RowQuery) -> Bool {
+    guard let scale = generation.quantizer?.scale else { return false }
+    let metric = generation.parameters.metric
+    // Under cosine this is half the squared distance of directions.
+    let squares = metric == .cosine ? 2.0 : 1.0
+    let distance = squares * RowQuery.distance(ofKey: tenth, isWide: query.isWide, metric)
+    return Double(excess) * 16 * Double(scale) * Double(scale) > distance
   }
 }
 
