@@ -16,8 +16,8 @@
  * from before a fork gives an error.
  *
  * THREADS. All functions may be called from any number of threads at once, with the same handle.
- * Searches, vecdb_get, vecdb_scroll and vecdb_count run on the calling thread and do not wait for
- * writers. All other functions block the calling thread until the work is done elsewhere; do not call
+ * Searches, vecdb_get, vecdb_scroll and vecdb_count run on the calling thread (a search with
+ * `threads` also on others) and do not wait for writers. All other functions block the calling thread until the work is done elsewhere; do not call
  * them from a thread of Swift's concurrency pool. Only the hook of vecdb_set_wait_hook is called back,
  * on the thread whose call is waiting.
  *
@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 /* The version that this header describes; see vecdb_abi_version. */
-#define VECDB_ABI_VERSION 0x00010000u
+#define VECDB_ABI_VERSION 0x00010001u
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
@@ -226,6 +226,9 @@ typedef struct vecdb_rows {
   size_t next_length;
   const char *warning;              /* vecdb_search: that an index finds too little; or NULL */
   uint64_t lsn;                     /* vecdb_search: the state that was searched, the oldest of all */
+  /* Since version 1.1: */
+  const char *groups;               /* vecdb_search_grouped: the groups' values, a JSON array; or NULL */
+  size_t groups_length;
 } vecdb_rows;
 
 /* NULL is allowed. */
@@ -240,6 +243,8 @@ typedef struct vecdb_search_options {
   size_t filter_length;
   uint32_t fields;      /* VECDB_METADATA, VECDB_VECTORS */
   uint32_t exact;       /* other than 0: compare with every record */
+  /* Since version 1.1, and read only where `size` includes it: */
+  size_t threads;       /* vecdb_search: threads that share the queries, up to 1,024; 0, 1: the caller's */
 } vecdb_search_options;
 
 /* The k nearest records of each of `count` queries, in one call. `queries` is laid out as `vectors` of
@@ -248,6 +253,38 @@ typedef struct vecdb_search_options {
 vecdb_code vecdb_search(vecdb_collection collection, size_t count, const void *queries,
                         vecdb_type type, size_t columns, const vecdb_search_options *options,
                         vecdb_rows **rows, vecdb_error **error);
+
+/* The searches below are new in version 1.1. They answer one query, as vecdb_search does; all members of
+ * `options` but `threads` count. Free the rows. */
+
+/* k records that are near to the query and unlike each other (maximal marginal relevance), in the order
+ * in which they were chosen. `lambda` is 0 (only unlike) to 1 (only near), such as 0.5. They are chosen
+ * from the `candidates` nearest records, k to 65,536; 0: four times k, and at least 50. */
+vecdb_code vecdb_search_diverse(vecdb_collection collection, const void *query, vecdb_type type,
+                                size_t columns, const vecdb_search_options *options, double lambda,
+                                size_t candidates, vecdb_rows **rows, vecdb_error **error);
+
+/* All records at most `distance` away, nearest first; at most `k`, where it is not 0. Without k, more than
+ * 65,536 are VECDB_LIMIT_EXCEEDED. */
+vecdb_code vecdb_search_within(vecdb_collection collection, const void *query, vecdb_type type,
+                               size_t columns, const vecdb_search_options *options, float distance,
+                               vecdb_rows **rows, vecdb_error **error);
+
+/* The nearest records in groups of those that have the same value in `field`: k groups of `per_group`
+ * records. `groups` of the rows has the values, and the rows of group i are those from
+ * query_offsets[i]. The group with the nearest record comes first. */
+vecdb_code vecdb_search_grouped(vecdb_collection collection, const void *query, vecdb_type type,
+                                size_t columns, const vecdb_search_options *options,
+                                const char *field, size_t field_length, size_t per_group,
+                                vecdb_rows **rows, vecdb_error **error);
+
+/* The records near to those with the keys, and away from those with the `away` keys, of which there may
+ * be none. The records named are not in the answer. A key that no record has is VECDB_NOT_FOUND. */
+vecdb_code vecdb_search_near(vecdb_collection collection, size_t count, const char *keys,
+                             size_t keys_length, const uint64_t *key_offsets, size_t away_count,
+                             const char *away_keys, size_t away_keys_length,
+                             const uint64_t *away_key_offsets, const vecdb_search_options *options,
+                             vecdb_rows **rows, vecdb_error **error);
 
 /* The records with these keys: a row for each, in their order, empty where `found` is 0. */
 vecdb_code vecdb_get(vecdb_collection collection, size_t count, const char *keys, size_t keys_length,

@@ -130,7 +130,7 @@ struct WaitHookTimer {
 }
 
 @c @implementation
-public func vecdb_abi_version() -> UInt32 { 0x0001_0000 }
+public func vecdb_abi_version() -> UInt32 { 0x0001_0001 }
 
 @c @implementation
 public func vecdb_set_wait_hook(

@@ -77,47 +77,6 @@ public func vecdb_delete_where(
 }
 
 @c @implementation
-public func vecdb_search(
-  _ collection: vecdb_collection, _ count: Int, _ queries: UnsafeRawPointer?, _ type: vecdb_type,
-  _ columns: Int, _ options: UnsafePointer<vecdb_search_options>?,
-  _ rows: UnsafeMutablePointer<UnsafeMutablePointer<vecdb_rows>?>?, _ error: ErrorResult?
-) -> vecdb_code {
-  Call.run(error) {
-    let open = try Open.collections.object(collection)
-    guard let options else { throw Failure.argument("the options are NULL", at: "options") }
-    // Later versions have more members behind these.
-    guard options.pointee.size >= MemoryLayout<vecdb_search_options>.size else {
-      throw Failure.argument(
-        "the options have a size of \(options.pointee.size)", at: "options.size",
-        remedy: "Set it to sizeof(vecdb_search_options).")
-    }
-    let asked = options.pointee
-    var found = try Rows(dimensions: open.dimensions, fields: asked.fields)
-    let matrix = try Matrix(
-      queries, type, count: count, columns: columns, dimensions: open.dimensions, "queries")
-    var search = SearchOptions(
-      efSearch: asked.ef == 0 ? nil : asked.ef, recall: asked.recall == 0 ? nil : asked.recall,
-      filter: try Inputs.filter(asked.filter, asked.filter_length), exact: asked.exact != 0)
-    search.includeMetadata = found.hasMetadata
-    search.includeVector = found.hasVectors
-    found.beginSearch(count)
-    var hook = WaitHookTimer()
-    for place in 0..<count {
-      do {
-        let result = try matrix.withRow(place) {
-          try open.search($0, k: asked.k, options: search)
-        }
-        try found.add(result)
-      } catch let error as VecDBError where error.location == "query" && count > 1 {
-        throw VecDBError(error.code, error.message, at: "query \(place)", remedy: error.remedy)
-      }
-      try hook.check()
-    }
-    try found.store(rows)
-  }
-}
-
-@c @implementation
 public func vecdb_get(
   _ collection: vecdb_collection, _ count: Int, _ keys: UnsafePointer<CChar>?, _ keysLength: Int,
   _ keyOffsets: UnsafePointer<UInt64>?, _ fields: UInt32,

@@ -15,6 +15,7 @@ struct Rows {
   private var next: String?
   private var warning: String?
   private var lsn: UInt64?
+  private var groups: [MetadataValue]?
 
   /// The fields that a caller may ask for.
   static let metadataField = UInt32(VECDB_METADATA)
@@ -47,13 +48,26 @@ struct Rows {
 
   /// The answer to the next query.
   mutating func add(_ result: SearchResult) throws {
-    for hit in result.hits {
+    try add(result.hits)
+    warning = warning ?? result.warning
+    lsn = min(lsn ?? result.lsn, result.lsn)
+  }
+
+  private mutating func add(_ hits: [Hit]) throws {
+    for hit in hits {
       try add(hit.key, hit.metadata, hit.vector)
       distances?.append(hit.distance)
     }
     queryOffsets?.append(UInt64(keys.count))
-    warning = warning ?? result.warning
-    lsn = min(lsn ?? result.lsn, result.lsn)
+  }
+
+  /// The answer to a search in groups: a query's place for each group.
+  mutating func add(_ result: GroupedSearchResult) throws {
+    beginSearch(result.groups.count)
+    for group in result.groups { try add(group.hits) }
+    groups = result.groups.map(\.value)
+    warning = result.warning
+    lsn = result.lsn
   }
 
   mutating func beginSearch(_ count: Int) {
@@ -112,6 +126,11 @@ struct Rows {
     }
     if let warning { rows.warning = UnsafePointer(Memory.text(warning)) }
     rows.lsn = lsn ?? 0
+    if let groups {
+      let text = MetadataValue.array(groups).description
+      rows.groups = UnsafePointer(Memory.text(text))
+      rows.groups_length = text.utf8.count
+    }
   }
 
   static func release(_ rows: UnsafeMutablePointer<vecdb_rows>) {
@@ -121,6 +140,7 @@ struct Rows {
       UnsafeRawPointer(all.metadata_offsets), UnsafeRawPointer(all.vectors),
       UnsafeRawPointer(all.distances), UnsafeRawPointer(all.query_offsets),
       UnsafeRawPointer(all.found), UnsafeRawPointer(all.next), UnsafeRawPointer(all.warning),
+      UnsafeRawPointer(all.groups),
     ]
     for part in parts { free(UnsafeMutableRawPointer(mutating: part)) }
     free(rows)

@@ -1,7 +1,7 @@
 // A program in C that uses the library as a stranger would: what it should do, and what must be an
 // error. scripts/check-c runs it, under the address sanitizer where there is one.
 #define _DEFAULT_SOURCE
-#include "vecdb.h"
+#include "abi.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -11,41 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int failures, checks;
-
-#define CHECK(condition) check((condition) != 0, #condition, __LINE__)
-
-static void check(int holds, const char *text, int line) {
-  checks++;
-  if (holds) return;
-  failures++;
-  fprintf(stderr, "abi.c:%d: %s does not hold\n", line, text);
-}
-
-// Whether the call gave this code, with an error that says so and names the place.
-static int fails(vecdb_code code, vecdb_code wanted, vecdb_error **error, const char *place) {
-  int as_wanted = code == wanted && *error && (*error)->code == wanted && (*error)->message[0] &&
-                  (*error)->name[0] && strstr((*error)->location, place);
-  if (!as_wanted) {
-    fprintf(stderr, "got %d (%s, at %s), wanted %d\n", code, *error ? (*error)->message : "no error",
-            *error ? (*error)->location : "", wanted);
-  }
-  vecdb_error_free(*error);
-  *error = NULL;
-  return as_wanted;
-}
-
-static int succeeds(vecdb_code code, vecdb_error **error) {
-  if (code != VECDB_OK) fprintf(stderr, "got %d: %s\n", code, *error ? (*error)->message : "");
-  vecdb_error_free(*error);
-  *error = NULL;
-  return code == VECDB_OK;
-}
-
-#define TEXT(text) (text), strlen(text)
-enum { ROWS = 500, DIMENSIONS = 8 };
-
-static float vectors[ROWS * DIMENSIONS];
+int failures, checks;
+float vectors[ROWS * DIMENSIONS];
 static char keys[ROWS * 8], metadata[ROWS * 32];
 static uint64_t key_offsets[ROWS + 1], metadata_offsets[ROWS + 1];
 
@@ -69,15 +36,6 @@ static vecdb_code upsert(vecdb_collection collection, size_t count, const void *
   return vecdb_upsert(collection, count, keys, key_offsets[ROWS], key_offsets, rows, VECDB_FLOAT32,
                       DIMENSIONS, metadata, metadata_offsets[ROWS], metadata_offsets, written,
                       error);
-}
-
-static vecdb_search_options options_of(size_t k, const char *filter) {
-  vecdb_search_options options = {0};
-  options.size = sizeof options;
-  options.k = k;
-  options.filter = filter;
-  options.filter_length = filter ? strlen(filter) : 0;
-  return options;
 }
 
 static void records(vecdb_database database, vecdb_collection c) {
@@ -125,6 +83,31 @@ static void records(vecdb_database database, vecdb_collection c) {
                  &error));
   CHECK(rows && rows->count == 0 && rows->queries == 0 && rows->query_offsets[0] == 0);
   vecdb_rows_free(rows);
+
+  // The same answers on several threads.
+  vecdb_rows *alone = NULL;
+  options = options_of(5, NULL);
+  CHECK(succeeds(vecdb_search(c, ROWS, vectors, VECDB_FLOAT32, DIMENSIONS, &options, &alone, &error),
+                 &error));
+  options.threads = 3;
+  rows = NULL;
+  CHECK(succeeds(vecdb_search(c, ROWS, vectors, VECDB_FLOAT32, DIMENSIONS, &options, &rows, &error),
+                 &error));
+  CHECK(alone && rows && alone->count == rows->count &&
+        !memcmp(alone->key_offsets, rows->key_offsets, (rows->count + 1) * sizeof(uint64_t)) &&
+        !memcmp(alone->keys, rows->keys, rows->key_offsets[rows->count]));
+  vecdb_rows_free(alone);
+  vecdb_rows_free(rows);
+  // A program that was compiled with version 1.0 passes options that end before `threads`.
+  options.size = offsetof(vecdb_search_options, threads);
+  options.threads = SIZE_MAX;
+  rows = NULL;
+  CHECK(succeeds(vecdb_search(c, 1, vectors, VECDB_FLOAT32, DIMENSIONS, &options, &rows, &error),
+                 &error));
+  CHECK(rows && rows->count == 5);
+  vecdb_rows_free(rows);
+
+  other_searches(c);
 
   // Two keys, of which one is not there.
   const uint64_t two[] = {0, 2, 9};
