@@ -69,6 +69,7 @@ enum {
   VECDB_NOT_PRIMARY = 16,        /* the primary is handing over to another node */
   VECDB_OUTCOME_UNKNOWN = 17,    /* durable here, but not confirmed by enough replicas in time */
   VECDB_NOT_REACHED = 18,        /* the state asked for was not reached in time */
+  VECDB_CONFLICT = 19,           /* the record is not the version that the write asks for */
   VECDB_FORKED = 64,             /* the library was used before this process was forked */
   VECDB_OTHER = 255              /* a code without a number; see `name` */
 };

@@ -15,7 +15,8 @@ enum Failure {
     .limitExceeded: VECDB_LIMIT_EXCEEDED, .overloaded: VECDB_OVERLOADED, .closed: VECDB_CLOSED,
     .cancelled: VECDB_CANCELLED, .verificationFailed: VECDB_VERIFICATION_FAILED,
     .readOnly: VECDB_READ_ONLY, .notPrimary: VECDB_NOT_PRIMARY,
-    .outcomeUnknown: VECDB_OUTCOME_UNKNOWN, .notReached: VECDB_NOT_REACHED, forked: VECDB_FORKED,
+    .outcomeUnknown: VECDB_OUTCOME_UNKNOWN, .notReached: VECDB_NOT_REACHED,
+    .conflict: VECDB_CONFLICT, forked: VECDB_FORKED,
   ]
 
   static func number(of code: VecDBError.Code) -> vecdb_code {

@@ -70,6 +70,38 @@ import Testing
     try Command.succeed("check", folder.path("db"))
   }
 
+  /// The same answers with and without an owner.
+  @Test func updateChangesMetadata() throws {
+    let updates = """
+      $vecdb update db c k1 k2 --set '{"state":"read","n":5}' --json > updated || exit 1
+      grep -q '"updated":2' updated || { cat updated; exit 2; }
+      $vecdb update db c --where "state = 'read'" --remove state --json > removed || exit 3
+      grep -q '"updated":2' removed || { cat removed; exit 4; }
+      $vecdb update db c k1 gone --set '{"x":1}' 2> missing && exit 5
+      grep -q "gone" missing || { cat missing; exit 6; }
+      $vecdb get db c k1 --with-version --no-vector > got || exit 7
+      version=$(grep -o '"version":[0-9]*' got | cut -d : -f 2)
+      grep -q '"n":5' got || { cat got; exit 8; }
+      ! grep -q state got || exit 9
+      $vecdb update db c k1 --set '{"n":6}' --if-version $((version + 1)) --json > conflict && exit 10
+      grep -q '"code":"conflict"' conflict || { cat conflict; exit 11; }
+      $vecdb update db c k1 --set '{"n":6}' --if-version $version > said || exit 12
+      grep -q 'updated 1, 0 unchanged' said || { cat said; exit 13; }
+      $vecdb update db c k1 --set '{"m":[1,"x"]}' --remove-others > /dev/null || exit 14
+      $vecdb get db c k1 --no-vector > got
+      grep -q '"metadata":{"m":\\[1,"x"\\]}' got || { cat got; exit 15; }
+      $vecdb update db c k1 > /dev/null 2>&1; [ $? = 2 ] || exit 16
+      $vecdb update db c k1 --set '[1]' > /dev/null 2>&1; [ $? = 2 ] || exit 17
+      $vecdb update db c k1 k2 --set '{}' --if-version 3 > /dev/null 2>&1; [ $? = 2 ] || exit 18
+
+      """
+    for owner in ["", "serve\n"] {
+      let result = try Shell.run(Self.tools + owner + updates, in: folder)
+      #expect(result.status == 0, "\(owner): \(result.output) \(result.errors)")
+    }
+    try Command.succeed("check", folder.path("db"))
+  }
+
   @Test func createDropAndExportGoThroughTheOwner() throws {
     let result = try Shell.run(
       Self.tools + """

@@ -116,6 +116,11 @@ class NotReached(VecDBError):
     code = "notReached"
 
 
+class Conflict(VecDBError):
+    """The record is not the version that the write asks for."""
+    code = "conflict"
+
+
 class Forked(VecDBError):
     """vecdb was used before this process was forked, and cannot be used in the child."""
     code = "forked"

@@ -96,6 +96,7 @@ package struct ControlAnswer: Codable, Sendable {
   package var found: ControlSearchResult?
   package var upserted: UpsertResult?
   package var deleted: DeleteResult?
+  package var updated: UpdateResult?
   package var archive: ArchiveReport?
   package var collection: CollectionInfo?
   package var node: String?

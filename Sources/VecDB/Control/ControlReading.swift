@@ -59,9 +59,12 @@ package struct ControlRecord: Codable, Sendable, Hashable {
   var vector: Data?
   var metadata: Data?
   var expiryMilliseconds: Int64?
+  /// Nil from an older version, as in a record to write.
+  var version: UInt64?
 
   init(_ record: VectorRecord) throws {
     key = record.key
+    version = record.version
     expiryMilliseconds = record.expiryMilliseconds
     vector = record.vector.bits
     metadata = Data(try record.metadata.canonicalBytes())
@@ -85,6 +88,7 @@ package struct ControlRecord: Codable, Sendable, Hashable {
         key: key, vector: try vector.map { try Array(bits: $0) } ?? [],
         metadata: try metadata.map { try Metadata(canonicalBytes: Array($0)) } ?? [:])
       record.expiryMilliseconds = expiryMilliseconds
+      record.version = version
       return record
     }
   }

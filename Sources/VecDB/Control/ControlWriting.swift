@@ -1,6 +1,6 @@
 import FoundationEssentials
 
-/// A write on the wire: records to put, keys to delete, or a filter of records to delete.
+/// A write on the wire: records to put, keys to delete, a filter of records to delete, or an update.
 package struct ControlWrite: Codable, Sendable, Hashable {
   var records: [ControlRecord]?
   /// For each record whether it may replace another one of its key.
@@ -8,9 +8,37 @@ package struct ControlWrite: Codable, Sendable, Hashable {
   var keys: [String]?
   /// As text; see ``Filter``.
   var filter: String?
+  var update: ControlUpdate?
 
   /// So many bytes of records, or of keys, go into one request at most; one record alone may take more.
   static let requestBytes = ControlFrame.requestLimitBytes / 2
+}
+
+/// A change of metadata on the wire, of the records with these keys or of those that match. It has
+/// keys and filter of its own: an older version, which does not know it, deletes what the ones above
+/// name.
+struct ControlUpdate: Codable, Sendable, Hashable {
+  var keys: [String]?
+  var filter: String?
+  /// Canonical bytes of the fields to set.
+  var set: Data
+  var remove: [String]
+  var removesOthers: Bool
+  var version: UInt64?
+
+  init(_ change: MetadataChange) throws {
+    set = Data(try change.set.canonicalBytes())
+    remove = change.remove
+    removesOthers = change.removesOthers
+  }
+
+  var change: MetadataChange {
+    get throws {
+      MetadataChange(
+        set: try Metadata(canonicalBytes: Array(set)), remove: remove,
+        removesOthers: removesOthers)
+    }
+  }
 }
 
 extension Database {
@@ -30,6 +58,15 @@ extension Database {
     } else if let filter = write.filter {
       answer.deleted = try await collection.delete(
         where: try Filter.parse(filter, limitBytes: ControlFrame.requestLimitBytes))
+    } else if let update = write.update {
+      let change = try update.change
+      if let filter = update.filter {
+        answer.updated = try await collection.update(
+          where: try Filter.parse(filter, limitBytes: ControlFrame.requestLimitBytes), change)
+      } else {
+        answer.updated = try await collection.update(
+          (update.keys ?? []).map { RecordUpdate($0, change, ifVersion: update.version) })
+      }
     } else {
       throw VecDBError(
         .invalidArgument, "the request does not say what to write",
@@ -163,6 +200,29 @@ package struct RemoteCollection: Sendable {
     var write = ControlWrite()
     write.filter = "\(filter)"
     return try Self.part(try await perform(write).deleted)
+  }
+
+  /// As `VectorCollection.update`. All keys are in one request, which has a limit.
+  package func update(
+    _ keys: [String], _ change: MetadataChange, ifVersion version: UInt64?
+  ) async throws -> UpdateResult {
+    var update = try ControlUpdate(change)
+    update.keys = keys
+    update.version = version
+    return try await perform(update)
+  }
+
+  /// As `VectorCollection.update`.
+  package func update(where filter: Filter, _ change: MetadataChange) async throws -> UpdateResult {
+    var update = try ControlUpdate(change)
+    update.filter = "\(filter)"
+    return try await perform(update)
+  }
+
+  private func perform(_ update: ControlUpdate) async throws -> UpdateResult {
+    var write = ControlWrite()
+    write.update = update
+    return try Self.part(try await perform(write).updated)
   }
 
   private func perform(_ write: ControlWrite) async throws -> ControlAnswer {

@@ -21,7 +21,39 @@ extension VectorCollection {
   ///   two batches, saying what is durable.
   @discardableResult
   public func upsert(_ records: [VectorRecord]) async throws -> UpsertResult {
-    try await upsert(records, mayReplace: [])
+    try await upsert(records, policy: .overwrite)
+  }
+
+  /// Writes records as ``upsert(_:)-([VectorRecord])`` does, where `policy` decides about those
+  /// whose key is there, or is not. Cost: that of the look-up of each key, which every upsert does.
+  ///
+  /// - Throws: as ``upsert(_:)-([VectorRecord])``; `alreadyExists` or `notFound`, at `key '…'`, if
+  ///   the policy fails for it. The call then writes nothing of that batch. If you repeat a call
+  ///   whose outcome was unknown, ``WritePolicy/failIfExisting`` finds the records of that call.
+  @discardableResult
+  public func upsert(
+    _ records: [VectorRecord], policy: WritePolicy
+  ) async throws -> UpsertResult {
+    try await upsert(records) { _ in .policy(policy) }
+  }
+
+  /// Replaces a record if it still is the version that you read, so that no other write is lost.
+  ///
+  /// ```swift
+  /// guard var note = try notes.get("17"), let version = note.version else { return }
+  /// note.vector = try await embed(text)
+  /// try await notes.upsert(note, ifVersion: version)
+  /// ```
+  ///
+  /// To write a record only if there is none, use ``WritePolicy/failIfExisting``.
+  /// - Parameter version: ``VectorRecord/version`` of the record that you read.
+  /// - Throws: `conflict`, at `key '…'`, if the record has another version or is not there; as
+  ///   ``upsert(_:)-(VectorRecord)``.
+  @discardableResult
+  public func upsert(
+    _ record: VectorRecord, ifVersion version: UInt64
+  ) async throws -> UpsertResult {
+    try await upsert([record]) { _ in .version(version) }
   }
 
   /// As ``upsert(_:)-([VectorRecord])``; if `mayReplace` is false for a record, the call refuses
@@ -32,12 +64,20 @@ extension VectorCollection {
   package func upsert(
     _ records: [VectorRecord], mayReplace: [Bool]
   ) async throws -> UpsertResult {
+    try await upsert(records) { index in
+      mayReplace.isEmpty || mayReplace[index] ? .policy(.overwrite) : .absentOrEqual
+    }
+  }
+
+  private func upsert(
+    _ records: [VectorRecord], _ condition: (Int) -> WriteCondition
+  ) async throws -> UpsertResult {
     try await VecDBError.translating {
       try VecDBError.translating { try requireUsable() }
       let prepared = try VecDBError.translating {
         try records.enumerated().map { index, record in
           var prepared = try prepare(record)
-          prepared.mayReplace = mayReplace.isEmpty || mayReplace[index]
+          prepared.condition = condition(index)
           return prepared
         }
       }
@@ -133,13 +173,7 @@ extension VectorCollection {
       let runtime = runtime
       return try await database.writer.exclusively { engine in
         try runtime.requireLive()
-        let view = runtime.index.view()
-        var slots: [UInt32] = []
-        try runtime.matchingSlots(filter, records: engine.records, in: runtime.index, at: view)
-          .slots
-          .visit { slot in
-            if runtime.index.isVisible(slot, in: view) { slots.append(UInt32(slot)) }
-          }
+        let slots = try runtime.liveSlots(where: filter, engine.records)
         guard !slots.isEmpty else { return DeleteResult(receipt: engine.receipt, deleted: 0) }
         let payload = BatchPayload.encodeWrite(
           collection: runtime.id, dimensions: runtime.definition.dimensions,
@@ -159,7 +193,7 @@ extension VectorCollection {
 // MARK: Validation and encoding, on the caller's thread
 
 extension VectorCollection {
-  private func prepare(_ record: VectorRecord) throws -> PreparedRecord {
+  func prepare(_ record: VectorRecord) throws -> PreparedRecord {
     try requireKey(record.key)
     guard record.vector.count == dimensions else {
       throw VecDBError(
@@ -171,11 +205,7 @@ extension VectorCollection {
     let prepared = PreparedRecord(
       key: record.key, vector: record.vector, metadata: try record.metadata.canonicalBytes(),
       expiryMilliseconds: record.expiryMilliseconds ?? 0)
-    guard prepared.sizeBytes <= DatabaseLimits.maximumBatchBytes - 4_096 else {
-      throw VecDBError(
-        .limitExceeded, "the record has \(prepared.sizeBytes) bytes; a batch holds 16 MiB",
-        at: "key '\(record.key)'", remedy: "Store less metadata with it.")
-    }
+    try prepared.requireSize()
     return prepared
   }
 
@@ -185,7 +215,7 @@ extension VectorCollection {
     return nil
   }
 
-  private func requireKey(_ key: String) throws {
+  func requireKey(_ key: String) throws {
     let size = key.utf8.count
     guard (1...DatabaseLimits.maximumKeyBytes).contains(size) else {
       throw VecDBError(
@@ -279,6 +309,18 @@ extension UpsertResult {
     inserted += other.inserted
     updated += other.updated
     unchanged += other.unchanged
+    skipped += other.skipped
     batches += other.batches
+  }
+}
+
+extension PreparedRecord {
+  /// Throws if not even a batch of its own holds the record.
+  func requireSize() throws {
+    guard sizeBytes <= DatabaseLimits.maximumBatchBytes - 4_096 else {
+      throw VecDBError(
+        .limitExceeded, "the record has \(sizeBytes) bytes; a batch holds 16 MiB",
+        at: "key '\(key)'", remedy: "Store less metadata with it.")
+    }
   }
 }

@@ -56,27 +56,34 @@ extension VectorCollection {
   /// How many records match. Cost: one pass over the columns that the filter needs.
   public func count(where filter: Filter) throws -> Int {
     try VecDBError.translating {
-      try requireUsable()
-      let giveUp = ContinuousClock.now + RecordReplaced.patience
-      while true {
-        do { return try countNow(where: filter) } catch is RecordReplaced {
-          guard ContinuousClock.now < giveUp else { throw RecordReplaced.tooFast(name) }
-          usleep(200)
-        }
-      }
+      try reduce(where: filter, into: 0) { count, _, _ in count += 1 }
     }
   }
 
-  private func countNow(where filter: Filter) throws -> Int {
-    let index = runtime.index
-    return try index.reading {
-      let view = index.view()
-      var count = 0
-      try runtime.matchingSlots(filter, records: database.records, in: index, at: view).slots
-        .visit { slot in
-          if index.isVisible(slot, in: view) { count += 1 }
+  /// Folds the slots of all records that match at one moment. Where a record is replaced while it is
+  /// looked at, it begins again.
+  func reduce<Value>(
+    where filter: Filter, into initial: Value,
+    _ body: (inout Value, _ slot: Int, IndexGeneration) throws -> Void
+  ) throws -> Value {
+    try requireUsable()
+    let giveUp = ContinuousClock.now + RecordReplaced.patience
+    while true {
+      let index = runtime.index
+      do {
+        return try index.reading {
+          let view = index.view()
+          var value = initial
+          try runtime.matchingSlots(filter, records: database.records, in: index, at: view).slots
+            .visit { slot in
+              if index.isVisible(slot, in: view) { try body(&value, slot, index) }
+            }
+          return value
         }
-      return count
+      } catch is RecordReplaced {
+        guard ContinuousClock.now < giveUp else { throw RecordReplaced.tooFast(name) }
+        usleep(200)
+      }
     }
   }
 
@@ -87,6 +94,7 @@ extension VectorCollection {
     var record = VectorRecord(
       key: row.key, vector: vector, metadata: try Metadata(canonicalBytes: row.metadata))
     if row.expiryMilliseconds != 0 { record.expiryMilliseconds = row.expiryMilliseconds }
+    record.version = runtime.index.birthLSN(of: Int(row.slot))
     return record
   }
 
@@ -99,10 +107,18 @@ extension VectorCollection {
         expiryMilliseconds: row.expiryMilliseconds, vector: $0)
     }
     guard hash == runtime.recordHash(of: row.slot) else {
-      throw VecDBError(
-        .corrupt, "the record '\(row.key)' of '\(name)' does not match its hash",
-        at: database.path, remedy: "Run `vecdb check`; restore from a backup, or write it again.")
+      throw VecDBError.unlikeItsHash(row.key, of: name, at: database.path)
     }
+  }
+}
+
+extension VecDBError {
+  static func unlikeItsHash(
+    _ key: String, of collection: String, at path: String = ""
+  ) -> VecDBError {
+    VecDBError(
+      .corrupt, "the record '\(key)' of '\(collection)' does not match its hash", at: path,
+      remedy: "Run `vecdb check`; restore from a backup, or write it again.")
   }
 }
 

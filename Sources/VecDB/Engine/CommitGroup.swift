@@ -1,5 +1,6 @@
 import VecDBBytes
 import VecDBIndex
+import VecDBLogStore
 
 /// The batches that one transaction of the log will hold, while they are prepared: keys resolved
 /// to slots, new slots given out, records that are already there left out.
@@ -8,15 +9,34 @@ import VecDBIndex
 struct CommitGroup {
   /// A request's answer, known but for its LSN.
   enum Answer: Sendable {
-    case upsert(
-      CheckedContinuation<UpsertResult, any Error>, inserted: Int, updated: Int, unchanged: Int)
+    case upsert(CheckedContinuation<UpsertResult, any Error>, Counts)
     case delete(CheckedContinuation<DeleteResult, any Error>, deleted: Int)
+    case update(
+      CheckedContinuation<UpdateProgress, any Error>, updated: Int, unchanged: Int, done: Int)
+  }
+
+  /// What a request does to how many keys.
+  struct Counts: Sendable {
+    var inserted = 0
+    var updated = 0
+    var unchanged = 0
+    var skipped = 0
+    /// Those that were to go and are not written again.
+    var deleted = 0
+  }
+
+  /// A live record, as of the requests before in this group.
+  private struct Known {
+    var slot: UInt32
+    var hash: Digest
+    /// Nil where it is applied, and not only written in this group.
+    var pending: PreparedRecord?
   }
 
   private struct Pending {
-    /// Key to its slot and record hash within this group; nil if deleted in it. By bytes, since
-    /// Swift's strings count canonically equivalent spellings as equal.
-    var keys: [[UInt8]: (slot: UInt32, hash: Digest)?] = [:]
+    /// What this group does to a key; nil if it deletes it. By bytes, since Swift's strings count
+    /// canonically equivalent spellings as equal.
+    var keys: [[UInt8]: Known?] = [:]
     var nextSlot: UInt32
     /// What the batches of this group so far bring to the index.
     var births = 0
@@ -54,21 +74,22 @@ struct CommitGroup {
   /// Each answer with the index of its payload; nil if the request changed nothing.
   private(set) var answers: [(answer: Answer, payload: Int?)] = []
   private var pending: [UInt32: Pending] = [:]
-  private let lookUp: (CollectionRuntime, [String]) throws -> [UInt32?]
+  private let records: RecordStore
 
-  /// `lookUp` finds the slots of keys in the applied state.
-  init(lookUp: @escaping (CollectionRuntime, [String]) throws -> [UInt32?]) {
-    self.lookUp = lookUp
-  }
+  /// `records` has what is applied, and nothing of this group.
+  init(_ records: RecordStore) { self.records = records }
 
   /// Prepares one request, or answers it with an error and leaves the group as it was.
   mutating func add(_ work: WriteWork) {
     do {
       switch work {
       case .upsert(let collection, let records, let continuation):
-        try addUpsert(collection, records, continuation)
+        let done = try put(records, in: collection)
+        answers.append((.upsert(continuation, done.counts), done.payload))
       case .delete(let collection, let keys, let continuation):
         try addDelete(collection, keys, continuation)
+      case .update(let collection, let work, let continuation):
+        try addUpdate(collection, work, continuation)
       case .exclusive:
         break
       }
@@ -77,33 +98,48 @@ struct CommitGroup {
     }
   }
 
-  private mutating func addUpsert(
-    _ collection: CollectionRuntime, _ records: [PreparedRecord],
-    _ continuation: CheckedContinuation<UpsertResult, any Error>
-  ) throws {
+  /// Prepares records, and that those in `doomed` go: slots of live records, none of which this
+  /// group has written.
+  mutating func put(
+    _ records: [PreparedRecord], in collection: CollectionRuntime, replacing doomed: [UInt32] = []
+  ) throws -> (counts: Counts, payload: Int?) {
     try collection.requireLive()
-    let distinct = try Self.lastOfEachKey(records)
+    let (distinct, leftOut) = try Self.distinct(records)
+    var counts = leftOut
     var state = pending[collection.id] ?? Pending(nextSlot: collection.slotCount)
     let existing = try resolve(
       distinct.map { ($0.key, $0.keyBytes) }, in: collection, state)
     var deaths: [UInt32] = []
     var births: [PreparedRecord] = []
-    var unchanged = 0
+    var doomed = Set(doomed)
     for (record, old) in zip(distinct, existing) {
+      guard try allows(record, old, in: collection) else {
+        counts.skipped += 1
+        continue
+      }
       if let old {
+        doomed.remove(old.slot)
         if old.hash == record.hash {
-          unchanged += 1
+          counts.unchanged += 1
           continue
         }
-        guard record.mayReplace else { throw Self.replaces(record) }
         deaths.append(old.slot)
       }
       births.append(record)
     }
-    let answer = Answer.upsert(
-      continuation, inserted: births.count - deaths.count, updated: deaths.count,
-      unchanged: unchanged)
-    guard !births.isEmpty else { return answers.append((answer, nil)) }
+    counts.updated = deaths.count
+    counts.inserted = births.count - deaths.count
+    counts.deleted = doomed.count
+    let payload = try write(births, deaths + doomed, in: collection, &state)
+    return (counts, payload)
+  }
+
+  /// Takes a batch into the group; returns the index of its payload, nil if there is nothing to do.
+  private mutating func write(
+    _ births: [PreparedRecord], _ deaths: [UInt32], in collection: CollectionRuntime,
+    _ state: inout Pending
+  ) throws -> Int? {
+    guard !births.isEmpty || !deaths.isEmpty else { return nil }
     let reused = state.takeFreeSlots(births.count, of: collection)
     try state.note(births, reusing: reused, in: collection)
     try collection.requireRoom(
@@ -115,11 +151,77 @@ struct CommitGroup {
         firstSlot: state.nextSlot, deaths: deaths.sorted(), births: births, reusing: reused))
     for (index, birth) in births.enumerated() {
       let isReusing = index < reused.count
-      state.keys[birth.keyBytes] = .some((isReusing ? reused[index] : state.nextSlot, birth.hash))
+      state.keys[birth.keyBytes] = .some(
+        Known(
+          slot: isReusing ? reused[index] : state.nextSlot, hash: birth.hash, pending: birth))
       if !isReusing { state.nextSlot += 1 }
     }
     pending[collection.id] = state
-    answers.append((answer, payloads.count - 1))
+    return payloads.count - 1
+  }
+
+  private mutating func addUpdate(
+    _ collection: CollectionRuntime, _ work: UpdateWork,
+    _ continuation: CheckedContinuation<UpdateProgress, any Error>
+  ) throws {
+    try collection.requireLive()
+    var state = pending[collection.id] ?? Pending(nextSlot: collection.slotCount)
+    let existing = try resolve(
+      work.updates.map { ($0.key, Array($0.key.utf8)) }, in: collection, state)
+    var deaths: [UInt32] = []
+    var births: [PreparedRecord] = []
+    /// Where among `births` a key is.
+    var places: [[UInt8]: Int] = [:]
+    var (updated, unchanged, done, bytes) = (0, 0, 0, 4_096)
+    for (update, old) in zip(work.updates, existing) {
+      let key = Array(update.key.utf8)
+      let place = places[key]
+      guard let old else {
+        guard work.filter != nil else { throw Self.missing(update.key) }
+        done += 1
+        continue
+      }
+      if let version = update.version {
+        guard place == nil, version == self.version(of: old, in: collection) else {
+          throw conflict(update.key, version, old, in: collection)
+        }
+      }
+      let record = try place.map { births[$0] } ?? old.pending ?? read(old.slot, in: collection)
+      if let filter = work.filter {
+        guard try record.metadata.withUnsafeBytes({ try filter.matches(canonicalMetadata: $0) })
+        else {
+          done += 1
+          continue
+        }
+      }
+      let metadata = try update.change.applied(
+        to: Metadata(canonicalBytes: record.metadata)
+      ).canonicalBytes()
+      if metadata == record.metadata {
+        unchanged += 1
+      } else {
+        let next = PreparedRecord(
+          key: record.key, vector: record.vector, metadata: metadata,
+          expiryMilliseconds: record.expiryMilliseconds)
+        try next.requireSize()
+        if let place {
+          bytes += next.sizeBytes - record.sizeBytes
+          births[place] = next
+        } else {
+          guard births.isEmpty || bytes + next.sizeBytes <= DatabaseLimits.maximumBatchBytes
+          else { break }
+          bytes += next.sizeBytes
+          places[key] = births.count
+          births.append(next)
+          deaths.append(old.slot)
+        }
+        updated += 1
+      }
+      done += 1
+    }
+    let payload = try write(births, deaths, in: collection, &state)
+    answers.append(
+      (.update(continuation, updated: updated, unchanged: unchanged, done: done), payload))
   }
 
   private mutating func addDelete(
@@ -154,36 +256,118 @@ struct CommitGroup {
     payloads.append(payload)
   }
 
-  /// The live slot and record hash of each key, as of the requests before in this group.
+  /// The live record of each key, as of the requests before in this group.
   private func resolve(
     _ keys: [(text: String, bytes: [UInt8])], in collection: CollectionRuntime, _ state: Pending
-  ) throws -> [(slot: UInt32, hash: Digest)?] {
-    let applied = try lookUp(collection, keys.map(\.text))
+  ) throws -> [Known?] {
+    let applied = try records.slots(collection: collection.id, keys: keys.map(\.text))
     return zip(keys, applied).map { key, slot in
       if let changed = state.keys[key.bytes] { return changed }
-      return slot.map { ($0, collection.recordHash(of: $0)) }
+      return slot.map { Known(slot: $0, hash: collection.recordHash(of: $0), pending: nil) }
     }
   }
 
-  /// Throws if that would lose a record, or replace one, that must not be.
-  private static func lastOfEachKey(_ records: [PreparedRecord]) throws -> [PreparedRecord] {
-    guard records.count > 1 else { return records }
-    var position: [[UInt8]: Int] = [:]
-    position.reserveCapacity(records.count)
-    for (index, record) in records.enumerated() { position[record.keyBytes] = index }
-    guard position.count < records.count else { return records }
-    var last: [PreparedRecord] = []
-    last.reserveCapacity(position.count)
-    for (index, record) in records.enumerated() {
-      guard let final = position[record.keyBytes], final != index else {
-        last.append(record)
-        continue
-      }
-      if !records[final].mayReplace || !record.mayReplace, records[final].hash != record.hash {
-        throw replaces(record)
+  /// An applied record as it was written. Compares it with its hash, so that damage is not written
+  /// again as if it were right.
+  private func read(_ slot: UInt32, in collection: CollectionRuntime) throws -> PreparedRecord {
+    guard let row = try records.row(collection: collection.id, slot: slot) else {
+      throw RecordReplaced.missing(Int(slot))
+    }
+    let record = PreparedRecord(
+      key: row.key, vector: collection.vector(of: slot), metadata: row.metadata,
+      expiryMilliseconds: row.expiryMilliseconds)
+    guard record.hash == collection.recordHash(of: slot) else {
+      throw VecDBError.unlikeItsHash(row.key, of: collection.definition.name)
+    }
+    return record
+  }
+}
+
+// MARK: Conditions
+
+extension CommitGroup {
+  /// Whether a record may be written; false where it is to be left out.
+  private func allows(
+    _ record: PreparedRecord, _ old: Known?, in collection: CollectionRuntime
+  ) throws -> Bool {
+    switch record.condition {
+    case .policy(.overwrite): return true
+    case .policy(.skipExisting): return old == nil
+    case .policy(.skipMissing): return old != nil
+    case .policy(.failIfExisting):
+      guard old == nil else { throw Self.replaces(record) }
+    case .policy(.failIfMissing):
+      guard old != nil else { throw Self.missing(record.key) }
+    case .absentOrEqual:
+      guard old == nil || old?.hash == record.hash else { throw Self.replaces(record) }
+    case .version(let version):
+      guard let old, version == self.version(of: old, in: collection) else {
+        throw conflict(record.key, version, old, in: collection)
       }
     }
-    return last
+    return true
+  }
+
+  /// Nil of a record that this group writes: nobody can know it.
+  private func version(of record: Known, in collection: CollectionRuntime) -> UInt64? {
+    record.pending == nil ? collection.index.birthLSN(of: Int(record.slot)) : nil
+  }
+
+  /// Records of distinct keys, as if all were written one after another, and how many are left out
+  /// for that. Throws if that would lose a record, or replace one, that must not be.
+  private static func distinct(
+    _ records: [PreparedRecord]
+  ) throws -> (records: [PreparedRecord], counts: Counts) {
+    guard records.count > 1 else { return (records, Counts()) }
+    var position: [[UInt8]: Int] = [:]
+    position.reserveCapacity(records.count)
+    for (index, record) in records.enumerated() {
+      if case .policy(.skipExisting) = record.condition, position[record.keyBytes] != nil {
+        continue
+      }
+      position[record.keyBytes] = index
+    }
+    guard position.count < records.count else { return (records, Counts()) }
+    var counts = Counts()
+    var distinct: [PreparedRecord] = []
+    distinct.reserveCapacity(position.count)
+    for (index, record) in records.enumerated() {
+      guard let final = position[record.keyBytes], final != index else {
+        distinct.append(record)
+        continue
+      }
+      switch record.condition {
+      case .policy(.failIfExisting), .version: throw replaces(record)
+      case .policy(.skipExisting): counts.skipped += 1
+      case .policy, .absentOrEqual:
+        let conditions = [records[final].condition, record.condition]
+        if conditions.contains(.absentOrEqual), records[final].hash != record.hash {
+          throw replaces(record)
+        }
+      }
+    }
+    return (distinct, counts)
+  }
+
+  private func conflict(
+    _ key: String, _ version: UInt64, _ old: Known?, in collection: CollectionRuntime
+  ) -> VecDBError {
+    let state =
+      switch old {
+      case nil: "there is no record with this key"
+      case let old?:
+        self.version(of: old, in: collection).map { "the record has version \($0)" }
+          ?? "another write has just changed the record"
+      }
+    return VecDBError(
+      .conflict, "\(state); the write asks for version \(version)", at: "key '\(key)'",
+      remedy: "Read the record again, and write with the version that it has then.")
+  }
+
+  private static func missing(_ key: String) -> VecDBError {
+    VecDBError(
+      .notFound, "there is no record with this key", at: "key '\(key)'",
+      remedy: "Write the record with its vector first.")
   }
 
   private static func replaces(_ record: PreparedRecord) -> VecDBError {

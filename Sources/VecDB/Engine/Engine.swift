@@ -156,9 +156,7 @@ extension Engine {
       for request in requests { request.fail(refusal) }
       return
     }
-    var group = CommitGroup { [records] collection, keys in
-      try records.slots(collection: collection.id, keys: keys)
-    }
+    var group = CommitGroup(records)
     for request in requests { group.add(request) }
     do {
       let receipts = try write(group.payloads, areProven: true)
@@ -303,10 +301,15 @@ extension Engine {
 extension CommitGroup.Answer {
   func succeed(_ receipt: Receipt) {
     switch self {
-    case .upsert(let continuation, let inserted, let updated, let unchanged):
+    case .upsert(let continuation, let counts):
       continuation.resume(
         returning: UpsertResult(
-          receipt: receipt, inserted: inserted, updated: updated, unchanged: unchanged, batches: 1))
+          receipt: receipt, inserted: counts.inserted, updated: counts.updated,
+          unchanged: counts.unchanged, skipped: counts.skipped, batches: 1))
+    case .update(let continuation, let updated, let unchanged, let done):
+      let result = UpdateResult(
+        receipt: receipt, updated: updated, unchanged: unchanged, batches: 1)
+      continuation.resume(returning: UpdateProgress(result: result, done: done))
     case .delete(let continuation, let deleted):
       continuation.resume(returning: DeleteResult(receipt: receipt, deleted: deleted))
     }
@@ -314,7 +317,8 @@ extension CommitGroup.Answer {
 
   func fail(_ error: VecDBError) {
     switch self {
-    case .upsert(let continuation, _, _, _): continuation.resume(throwing: error)
+    case .upsert(let continuation, _): continuation.resume(throwing: error)
+    case .update(let continuation, _, _, _): continuation.resume(throwing: error)
     case .delete(let continuation, _): continuation.resume(throwing: error)
     }
   }

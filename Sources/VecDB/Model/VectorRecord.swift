@@ -1,10 +1,14 @@
 /// A key, a vector and metadata: the unit that is written, read, found and deleted.
-public struct VectorRecord: Sendable, Hashable {
+public struct VectorRecord: Sendable {
   /// 1 to 1,024 bytes of UTF-8, unique in its collection.
   public var key: String
   /// As many finite components as the collection has dimensions. `get` returns the same bits.
   public var vector: [Float]
   public var metadata: Metadata
+  /// Which write put the record there: the LSN of its batch, in what `get` and `scroll` return; nil
+  /// in a record that you made. Pass it to ``VectorCollection/upsert(_:ifVersion:)`` to write only
+  /// if nobody else did meanwhile. Two records that differ in nothing else are equal.
+  public internal(set) var version: UInt64?
   /// When it expires, in milliseconds since 1970; nil if it does not. Kept with the record; this
   /// version removes nothing by itself.
   package var expiryMilliseconds: Int64?
@@ -13,6 +17,20 @@ public struct VectorRecord: Sendable, Hashable {
     self.key = key
     self.vector = vector
     self.metadata = metadata
+  }
+}
+
+extension VectorRecord: Hashable {
+  public static func == (left: VectorRecord, right: VectorRecord) -> Bool {
+    left.key == right.key && left.vector == right.vector && left.metadata == right.metadata
+      && left.expiryMilliseconds == right.expiryMilliseconds
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(key)
+    hasher.combine(vector)
+    hasher.combine(metadata)
+    hasher.combine(expiryMilliseconds)
   }
 }
 
@@ -42,8 +60,23 @@ public struct UpsertResult: Sendable, Hashable, Codable {
   /// Records that were already there with equal key, vector bits and metadata; the call wrote
   /// nothing for them.
   public var unchanged: Int
+  /// Records that the call left out, as its ``WritePolicy`` says.
+  public var skipped: Int = 0
   /// How many atomic batches the call became: 1 unless it held more than 16 MiB.
   public var batches: Int
+}
+
+extension UpsertResult {
+  public init(from decoder: any Decoder) throws {
+    let values = try decoder.container(keyedBy: CodingKeys.self)
+    receipt = try values.decode(Receipt.self, forKey: .receipt)
+    inserted = try values.decode(Int.self, forKey: .inserted)
+    updated = try values.decode(Int.self, forKey: .updated)
+    unchanged = try values.decode(Int.self, forKey: .unchanged)
+    // Version 0.1 does not write it.
+    skipped = try values.decodeIfPresent(Int.self, forKey: .skipped) ?? 0
+    batches = try values.decode(Int.self, forKey: .batches)
+  }
 }
 
 /// What a delete did.

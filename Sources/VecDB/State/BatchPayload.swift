@@ -116,8 +116,8 @@ package struct PreparedRecord: Sendable {
   package var metadata: [UInt8]
   package var expiryMilliseconds: Int64
   package var hash: Digest
-  /// Whether it may take the place of a record that differs from it. Not part of what is written.
-  var mayReplace = true
+  /// What must hold of the record that it finds under its key. Not part of what is written.
+  var condition = WriteCondition.policy(.overwrite)
 
   package init(
     key: String, vector: [Float], metadata: [UInt8], expiryMilliseconds: Int64 = 0

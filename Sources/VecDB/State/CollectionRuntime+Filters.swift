@@ -2,6 +2,16 @@ import VecDBIndex
 import VecDBLogStore
 
 extension CollectionRuntime {
+  /// The slots of the records that match. For the writer.
+  func liveSlots(where filter: Filter, _ records: RecordStore) throws -> [UInt32] {
+    let view = index.view()
+    var slots: [UInt32] = []
+    try matchingSlots(filter, records: records, in: index, at: view).slots.visit { slot in
+      if index.isVisible(slot, in: view) { slots.append(UInt32(slot)) }
+    }
+    return slots
+  }
+
   /// The slots that match a filter at `view`; slots of dead records may be among them. Says too
   /// whether they came from the cache.
   ///

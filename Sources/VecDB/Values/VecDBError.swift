@@ -21,6 +21,8 @@ public struct VecDBError: Error, Sendable, Equatable, CustomStringConvertible {
     public static let notFound = Code(rawValue: "notFound")
     /// Something of that name is already there.
     public static let alreadyExists = Code(rawValue: "alreadyExists")
+    /// The record is not the version that the write asks for. Nothing was changed.
+    public static let conflict = Code(rawValue: "conflict")
     /// Another process has the database open.
     public static let locked = Code(rawValue: "locked")
     /// Bytes that are not what their checksum, hash or structure says they are.

@@ -3,7 +3,9 @@ import VecDB
 /// The JSON that the command reads and writes, in the library's canonical form.
 enum JSONText {
   /// `{"key":"17","vector":[…],"metadata":{…}}` and the end of the line.
-  static func line(_ record: VectorRecord, includeVector: Bool) -> [UInt8] {
+  static func line(
+    _ record: VectorRecord, includeVector: Bool, includeVersion: Bool = false
+  ) -> [UInt8] {
     var writer = JSONWriter(reservingCapacity: includeVector ? record.vector.count * 8 + 256 : 256)
     writer.beginObject()
     writer.name("key")
@@ -17,6 +19,10 @@ enum JSONText {
     if let expiry = record.expiryMilliseconds {
       writer.name("expiryMilliseconds")
       writer.write(expiry)
+    }
+    if includeVersion, let version = record.version {
+      writer.name("version")
+      writer.write(Int64(clamping: version))
     }
     writer.endObject()
     writer.endLine()

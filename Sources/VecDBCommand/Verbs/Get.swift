@@ -17,6 +17,8 @@ struct Get: AsyncParsableCommand {
   var keys: [String]
   @Flag(help: "Do not print vectors.")
   var noVector = false
+  @Flag(help: "Print the version of each record, for `vecdb update --if-version`.")
+  var withVersion = false
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
@@ -26,7 +28,8 @@ struct Get: AsyncParsableCommand {
       for key in keys {
         try Output.requireWritable()
         if let record = try await collection.get(key, !noVector) {
-          Output.bytes(JSONText.line(record, includeVector: !noVector))
+          Output.bytes(
+            JSONText.line(record, includeVector: !noVector, includeVersion: withVersion))
         } else {
           missing.append(key)
         }
