@@ -102,6 +102,29 @@ import Testing
     try Command.succeed("check", folder.path("db"))
   }
 
+  @Test func facetsAreTheSameThroughTheOwner() throws {
+    let result = try Shell.run(
+      Self.tools + """
+        $vecdb update db c --where 'n < 5' --set '{"tag":["a","b"]}' > /dev/null || exit 1
+        $vecdb update db c --where 'n >= 5 and n < 8' --set '{"tag":"a"}' > /dev/null || exit 2
+        $vecdb facets db c tag --json > own || exit 3
+        grep -q '"values":\\[{"count":8,"value":"a"},{"count":5,"value":"b"}\\]' own || { cat own; exit 4; }
+        $vecdb facets db c tag --where 'n < 2' > table || exit 5
+        grep -q '2 records match; 0 lack' table || { cat table; exit 6; }
+        serve
+        $vecdb facets db c tag --json > remote || exit 7
+        cmp own remote || exit 8
+        printf 'n in (' > list; seq -s , 10000 >> list; echo ')' >> list
+        $vecdb facets db c n --where-file list --json > listed || exit 9
+        grep -q '"matching":19' listed || { cat listed; exit 10; }
+        $vecdb query db c --key k1 --where 'yaer == 3' > found 2> warning || exit 11
+        grep -q yaer warning || { cat warning; exit 12; }
+        $vecdb facets db c n --limit 0 2> /dev/null; [ $? = 2 ] || exit 13
+        $vecdb query db c --key k1 --where true --where-file list 2> /dev/null; [ $? = 2 ] || exit 14
+        """, in: folder)
+    #expect(result.status == 0, "\(result.output) \(result.errors)")
+  }
+
   @Test func createDropAndExportGoThroughTheOwner() throws {
     let result = try Shell.run(
       Self.tools + """

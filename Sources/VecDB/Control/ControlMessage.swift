@@ -58,6 +58,8 @@ package struct ControlRequest: Codable, Sendable, Hashable {
   package var search: ControlSearch?
   /// read: records in the order of their keys.
   package var scroll: ControlScroll?
+  /// read: counts of a field's values.
+  package var facets: ControlFacets?
   /// read: whether the answer may come in parts. What is long comes in no other way.
   package var takesParts: Bool?
   /// write: what is done to the collection `name`.
@@ -94,6 +96,7 @@ package struct ControlAnswer: Codable, Sendable {
   package var rebuild: RebuildAnswer?
   package var records: [ControlRecord]?
   package var found: ControlSearchResult?
+  package var facets: FacetResult?
   package var upserted: UpsertResult?
   package var deleted: DeleteResult?
   package var updated: UpdateResult?

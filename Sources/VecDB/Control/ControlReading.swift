@@ -52,6 +52,14 @@ package struct ControlScroll: Codable, Sendable, Hashable {
   static let pageBytes = 8 << 20
 }
 
+/// A question for the values of a field on the wire.
+package struct ControlFacets: Codable, Sendable, Hashable {
+  var field: String
+  /// As text; see ``Filter``.
+  var filter: String?
+  var limit: Int
+}
+
 /// A record or a hit on the wire.
 package struct ControlRecord: Codable, Sendable, Hashable {
   var key: String
@@ -174,6 +182,11 @@ extension Database {
         collection.search(vector, k: search.k, options: search.options))
     } else if let scroll = request.scroll {
       try read(scroll, of: collection, request.includeVector ?? true, into: &answer)
+    } else if let facets = request.facets {
+      let filter = try facets.filter.map {
+        try Filter.parse($0, limitBytes: ControlFrame.requestLimitBytes)
+      }
+      answer.facets = try collection.facets(facets.field, where: filter, limit: facets.limit)
     } else {
       answer.records = try (request.keys ?? []).compactMap { key in
         try collection.get(key, includeVector: request.includeVector ?? true).map {
@@ -228,6 +241,21 @@ extension RemoteDatabase {
       throw VecDBError(.inputOutput, "the owner of the database gave an answer of another kind")
     }
     return RecordPage(records: try records.map { try $0.record }, next: answer.next)
+  }
+
+  /// As `VectorCollection.facets`.
+  package func facets(
+    _ field: String, where filter: Filter?, limit: Int, in collection: String
+  ) async throws -> FacetResult {
+    var request = ControlRequest(.read)
+    request.name = collection
+    request.facets = ControlFacets(field: field, filter: filter.map { "\($0)" }, limit: limit)
+    guard let facets = try await perform(request).facets else {
+      throw VecDBError(
+        .inputOutput, "the owner of the database gave an answer of another kind",
+        remedy: "Run the same version of vecdb in both processes.")
+    }
+    return facets
   }
 
   /// The record with this key; nil if there is none.

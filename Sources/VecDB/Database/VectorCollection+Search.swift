@@ -144,11 +144,24 @@ extension VectorCollection {
         hits: hits, lsn: view.lsn, efSearch: max(effort.near, outcome.ef),
         plan: SearchPlan(rawValue: outcome.plan.rawValue), codes: walked,
         warning: runtime.health.isPoor
-          ? runtime.health.known(for: runtime.generation.number)?.finding : nil,
+          ? runtime.health.known(for: runtime.generation.number)?.finding
+          : options.filter.flatMap { warning(about: $0, in: index) },
         distances: outcome.distanceCount, hops: outcome.hopCount,
         matching: filter?.population,
         selectivity: filter.map { Double($0.population) / Double(max(1, view.slotCount)) },
         isFilterCached: matching?.isCached ?? false))
+  }
+
+  /// So many fields of a filter are looked up.
+  private static let warnedFieldsMax = 16
+
+  /// What a mistake in the name of a field looks like.
+  private func warning(about filter: Filter, in index: IndexGeneration) -> String? {
+    guard index.liveCount > 0 else { return nil }
+    let unknown = filter.fields(limit: Self.warnedFieldsMax).first {
+      index.isUnknown(field: Array($0.utf8))
+    }
+    return unknown.map { "the filter names the field '\($0)', which no record has ever had" }
   }
 
   /// Nil if a record's metadata is gone since the search.

@@ -60,27 +60,29 @@ extension VectorCollection {
     }
   }
 
-  /// Folds the slots of all records that match at one moment. Where a record is replaced while it is
-  /// looked at, it begins again.
+  /// Folds the slots of all records that match at one moment.
   func reduce<Value>(
     where filter: Filter, into initial: Value,
     _ body: (inout Value, _ slot: Int, IndexGeneration) throws -> Void
   ) throws -> Value {
+    try reading { index, view in
+      var value = initial
+      try runtime.matchingSlots(filter, records: database.records, in: index, at: view).slots
+        .visit { slot in
+          if index.isVisible(slot, in: view) { try body(&value, slot, index) }
+        }
+      return value
+    }
+  }
+
+  /// Runs `body` on the index as of one moment. Where a record is replaced while it is looked at, runs
+  /// it again.
+  func reading<Value>(_ body: (IndexGeneration, ReadView) throws -> Value) throws -> Value {
     try requireUsable()
     let giveUp = ContinuousClock.now + RecordReplaced.patience
     while true {
       let index = runtime.index
-      do {
-        return try index.reading {
-          let view = index.view()
-          var value = initial
-          try runtime.matchingSlots(filter, records: database.records, in: index, at: view).slots
-            .visit { slot in
-              if index.isVisible(slot, in: view) { try body(&value, slot, index) }
-            }
-          return value
-        }
-      } catch is RecordReplaced {
+      do { return try index.reading { try body(index, index.view()) } } catch is RecordReplaced {
         guard ContinuousClock.now < giveUp else { throw RecordReplaced.tooFast(name) }
         usleep(200)
       }

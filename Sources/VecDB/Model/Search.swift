@@ -73,7 +73,8 @@ public struct SearchResult: Sendable {
   /// was no walk.
   public var codes: String = "none"
   /// What you should know before you trust the hits: set if vecdb has measured that the index is
-  /// below recall 0.9, so that searches compensate, or cannot. Otherwise nil.
+  /// below recall 0.9, so that searches compensate, or cannot; or if the filter names a field that no
+  /// record has ever had. Otherwise nil.
   public var warning: String?
   /// Distances computed.
   public var distances: Int

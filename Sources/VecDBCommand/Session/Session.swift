@@ -221,15 +221,3 @@ extension Metric: ExpressibleByArgument {}
 extension VectorCodes: ExpressibleByArgument {}
 extension VectorFormat: ExpressibleByArgument {}
 extension RestoreVerification: ExpressibleByArgument {}
-
-/// A filter given as text; a mistake in it is wrong usage.
-func parseFilter(_ text: String?) throws -> Filter? {
-  guard let text else { return nil }
-  do { return try Filter(parsing: text) } catch let error as VecDBError {
-    throw UsageError(
-      message: "cannot read the filter: \(error.message)"
-        + (error.location.isEmpty ? "" : " (\(error.location))"),
-      remedy: error.remedy.isEmpty
-        ? "Write a filter like: year >= 2020 and lang in ('de','en')." : error.remedy)
-  }
-}

@@ -16,18 +16,17 @@ struct Delete: AsyncParsableCommand {
   @OptionGroup var target: CollectionArguments
   @Argument(help: "The keys.")
   var keys: [String] = []
-  @Option(name: .customLong("where"), help: "Delete the records whose metadata match this filter.")
-  var filter: String?
+  @OptionGroup var filter: FilterArguments
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    guard keys.isEmpty != (filter == nil) else {
-      throw ValidationError("Give keys or --where, and not both.")
+    guard keys.isEmpty != filter.isEmpty else {
+      throw ValidationError("Give keys, or --where or --where-file, and not both.")
     }
   }
 
   func run() async throws {
-    let filter = try parseFilter(filter)
+    let filter = try filter.filter()
     let result = try await Session.run(
       target.database,
       remotely: { owner in

@@ -21,9 +21,7 @@ struct Export: AsyncParsableCommand {
   @OptionGroup var target: CollectionArguments
   @Option(name: .shortAndLong, help: "The file to write; standard output if missing or -.")
   var output: String?
-  @Option(
-    name: .customLong("where"), help: "Write only records whose metadata match this filter.")
-  var filter: String?
+  @OptionGroup var filter: FilterArguments
   @Flag(help: "Do not write vectors.")
   var noVector = false
   @OptionGroup var options: OutputOptions
@@ -36,7 +34,7 @@ struct Export: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let filter = try parseFilter(filter)
+    let filter = try filter.filter()
     let output = output == "-" ? nil : output
     let (name, path, includeVectors) = (target.collection, target.database, !noVector)
     try await Session.run(

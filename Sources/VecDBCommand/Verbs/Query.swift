@@ -28,8 +28,7 @@ struct Query: AsyncParsableCommand {
   var ef: Int?
   @Option(help: "The recall to reach, such as 0.95; vecdb measures which --ef reaches it.")
   var recall: Double?
-  @Option(name: .customLong("where"), help: "Find only records whose metadata match this filter.")
-  var filter: String?
+  @OptionGroup var filter: FilterArguments
   @Flag(help: "Compare the query with every record, for the exact answer.")
   var exact = false
   @Flag(help: "Print the vectors of the records found.")
@@ -60,7 +59,7 @@ struct Query: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let filter = try parseFilter(filter)
+    let filter = try filter.filter()
     try await Session.runShared(target.database) { database in
       let collection = try await CollectionReader(database, collection: target.collection)
       let options = SearchOptions(

@@ -19,8 +19,7 @@ struct Update: AsyncParsableCommand {
   @OptionGroup var target: CollectionArguments
   @Argument(help: "The keys.")
   var keys: [String] = []
-  @Option(name: .customLong("where"), help: "Change the records whose metadata match this filter.")
-  var filter: String?
+  @OptionGroup var filter: FilterArguments
   @Option(help: "The fields to set, as a JSON object.")
   var set: String?
   @Option(help: "A field to remove; several times for several fields.")
@@ -32,8 +31,8 @@ struct Update: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func validate() throws {
-    guard keys.isEmpty != (filter == nil) else {
-      throw ValidationError("Give keys or --where, and not both.")
+    guard keys.isEmpty != filter.isEmpty else {
+      throw ValidationError("Give keys, or --where or --where-file, and not both.")
     }
     guard set != nil || !remove.isEmpty || removeOthers else {
       throw ValidationError("Give --set, --remove or --remove-others.")
@@ -44,7 +43,7 @@ struct Update: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let filter = try parseFilter(filter)
+    let filter = try filter.filter()
     let change = MetadataChange(
       set: try fields(), remove: remove, removesOthers: removeOthers)
     let result = try await Session.run(

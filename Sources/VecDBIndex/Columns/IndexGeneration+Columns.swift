@@ -14,6 +14,14 @@ extension IndexGeneration {
     (0..<columnCount.load(ordering: .acquiring)).compactMap { columns[$0]?.field }
   }
 
+  /// Whether no record has ever had the field; false too where there are more fields than columns, so
+  /// that nobody knows.
+  package func isUnknown(field: [UInt8]) -> Bool {
+    let count = columnCount.load(ordering: .acquiring)
+    guard count < Column.limit else { return false }
+    return !(0..<count).contains { columns[$0]?.field == field }
+  }
+
   /// Holds `predicate` against the values that the field takes, and against nil for slots without
   /// the field, once each, and says for which slots of `view` from `first` on it holds; those before
   /// are in no set. Dead slots are not left out.

@@ -30,6 +30,42 @@ public struct Field: Sendable, Hashable {
 
   /// The field is an array that has an element equal to the value.
   public func contains(_ element: MetadataValue) -> Filter { .contains(field: name, element) }
+
+  /// The record has the field, and it is null.
+  public var isNull: Filter { .comparison(field: name, .equal, .null) }
+
+  /// The record lacks the field.
+  public var isMissing: Filter { .not(exists) }
+
+  /// The field is a string without characters, or an array without elements.
+  public var isEmpty: Filter { .in(field: name, ["", []]) }
+
+  /// The field does not come before `low`, nor after `high`.
+  public func between(
+    _ low: some MetadataConvertible, _ high: some MetadataConvertible
+  ) -> Filter {
+    self >= low && self <= high
+  }
+
+  /// The field is a string that begins with this one, byte for byte.
+  public func startsWith(_ text: String) -> Filter { .startsWith(field: name, text) }
+
+  /// The field is a string of this form; see ``Filter/like(field:pattern:ignoringCase:)``.
+  public func like(_ pattern: String, ignoringCase: Bool = false) -> Filter {
+    .like(field: name, pattern: pattern, ignoringCase: ignoringCase)
+  }
+
+  /// The field is a string that has this one in it.
+  public func containsText(_ text: String, ignoringCase: Bool = false) -> Filter {
+    like(LikePattern.containing(text), ignoringCase: ignoringCase)
+  }
+
+  /// The field is an array with an element for which the condition is true:
+  /// `Field("scores").any { $0 >= 3 }`.
+  public func any(_ condition: (Field) -> Filter) -> Filter { .any(condition(self)) }
+
+  /// The field is an array, and the condition is true for each element, or there are none.
+  public func all(_ condition: (Field) -> Filter) -> Filter { .all(condition(self)) }
 }
 
 extension Field {

@@ -14,13 +14,6 @@ extension Filter: CustomStringConvertible {
 
   private func write(into text: inout String, within surroundings: Surroundings) {
     switch self {
-    case .comparison(let field, let comparison, let value):
-      text += "\(field.asFilterName) \(comparison.rawValue) \(value.asFilterText)"
-    case .in(let field, let values):
-      text += "\(field.asFilterName) in (\(values.asFilterList))"
-    case .exists(let field): text += "exists(\(field.asFilterName))"
-    case .contains(let field, let value):
-      text += "\(field.asFilterName) contains \(value.asFilterText)"
     case .and(let filters) where filters.isEmpty: text += "true"
     case .or(let filters) where filters.isEmpty: text += "false"
     case .and(let filters), .or(let filters):
@@ -39,6 +32,30 @@ extension Filter: CustomStringConvertible {
     case .not(let filter):
       text += "not "
       filter.write(into: &text, within: .not)
+    default: writeCondition(into: &text)
+    }
+  }
+
+  /// Writes a condition on one field, which `wrapped` puts into `any` or `all`.
+  private func writeCondition(into text: inout String, wrapped: (String) -> String = { $0 }) {
+    func name(_ field: String) -> String { wrapped(field.asFilterName) }
+    switch self {
+    case .comparison(let field, let comparison, let value):
+      text += "\(name(field)) \(comparison.rawValue) \(value.asFilterText)"
+    case .in(let field, let values): text += "\(name(field)) in (\(values.asFilterList))"
+    case .exists(let field): text += "exists(\(name(field)))"
+    case .contains(let field, let value):
+      text += "\(name(field)) contains \(value.asFilterText)"
+    case .startsWith(let field, let prefix):
+      text += "\(name(field)) starts_with \(prefix.quotedForFilter(by: "'"))"
+    case .like(let field, let pattern, let ignoringCase):
+      let word = ignoringCase ? "ilike" : "like"
+      text += "\(name(field)) \(word) \(pattern.quotedForFilter(by: "'"))"
+    case .date(let field, let comparison, let instant):
+      text += "\(name(field)) \(comparison.rawValue) date('\(instant)')"
+    case .any(let filter): filter.writeCondition(into: &text) { "any(\($0))" }
+    case .all(let filter): filter.writeCondition(into: &text) { "all(\($0))" }
+    case .and, .or, .not: break
     }
   }
 }

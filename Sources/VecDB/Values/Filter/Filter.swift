@@ -23,6 +23,10 @@
 ///   false before true. Between different types, and for null and arrays, all four are false.
 /// - **`in`**: the field equals one of the values. **`contains`**: the field is an array, and one
 ///   of its elements equals the value; a string is not searched for substrings.
+/// - **Moments** (``date(field:_:_:)``): the field is a string that ``Instant`` can read, and its moment
+///   is compared. For any other value `!=` is true, and all else is false.
+/// - **Text** (``startsWith(field:_:)``, ``like(field:pattern:ignoringCase:)``): false for all but strings.
+/// - **Elements** (``any(_:)``, ``all(_:)``): false for all but arrays.
 /// - **Names** of fields are compared by their UTF-8 too.
 ///
 /// The limits below, and values that no field can hold, are checked when the filter is used; see
@@ -55,6 +59,21 @@ public indirect enum Filter: Sendable {
   case exists(field: String)
   /// The field is an array that has an element equal to the value.
   case contains(field: String, MetadataValue)
+  /// The field is a string that begins with this one, byte for byte.
+  case startsWith(field: String, String)
+  /// The field is a string of this form: `%` in the pattern stands for any text, `_` for one Unicode
+  /// scalar, and a backslash takes the meaning from what follows it. With `ignoringCase` both are
+  /// compared in lower case, by Unicode's mapping of each scalar.
+  case like(field: String, pattern: String, ignoringCase: Bool)
+  /// The field is the text of a moment, which compares to this one as told; see ``Instant``.
+  case date(field: String, Comparison, Instant)
+  /// The field is an array with an element for which the condition is true. The condition asks about
+  /// the field's value, here each element, and is none of `exists`, `contains`, `any`, `all`, `and`,
+  /// `or` and `not`.
+  case any(Filter)
+  /// The field is an array, and the condition is true for each element; so it is if there are none.
+  /// For the condition the same holds as for ``any(_:)``.
+  case all(Filter)
   /// All of them are true; so is an empty list.
   case and([Filter])
   /// At least one of them is true; an empty list is false.
@@ -73,6 +92,13 @@ extension Filter: Hashable {
     case (.exists(let a), .exists(let b)): a.hasSameBytes(as: b)
     case (.contains(let a, let value), .contains(let b, let other)):
       a.hasSameBytes(as: b) && value == other
+    case (.startsWith(let a, let text), .startsWith(let b, let other)):
+      a.hasSameBytes(as: b) && text.hasSameBytes(as: other)
+    case (.like(let a, let pattern, let ignores), .like(let b, let other, let otherIgnores)):
+      a.hasSameBytes(as: b) && pattern.hasSameBytes(as: other) && ignores == otherIgnores
+    case (.date(let a, let how, let date), .date(let b, let otherHow, let other)):
+      a.hasSameBytes(as: b) && how == otherHow && date == other
+    case (.any(let a), .any(let b)), (.all(let a), .all(let b)): a == b
     case (.and(let a), .and(let b)), (.or(let a), .or(let b)): a == b
     case (.not(let a), .not(let b)): a == b
     default: false
@@ -106,6 +132,26 @@ extension Filter: Hashable {
     case .not(let filter):
       hasher.combine(6 as UInt8)
       hasher.combine(filter)
+    case .startsWith(let field, let text):
+      hasher.combine(7 as UInt8)
+      hasher.combine(utf8Of: field)
+      hasher.combine(utf8Of: text)
+    case .like(let field, let pattern, let ignoringCase):
+      hasher.combine(8 as UInt8)
+      hasher.combine(utf8Of: field)
+      hasher.combine(utf8Of: pattern)
+      hasher.combine(ignoringCase)
+    case .date(let field, let comparison, let instant):
+      hasher.combine(9 as UInt8)
+      hasher.combine(utf8Of: field)
+      hasher.combine(comparison)
+      hasher.combine(instant)
+    case .any(let filter):
+      hasher.combine(10 as UInt8)
+      hasher.combine(filter)
+    case .all(let filter):
+      hasher.combine(11 as UInt8)
+      hasher.combine(filter)
     }
   }
 }
@@ -116,10 +162,10 @@ extension Filter {
   /// For one record at a time; a search evaluates its filter over the index's columns instead.
   public func matches(_ metadata: Metadata) -> Bool {
     switch self {
-    case .comparison(let field, _, _), .in(let field, _), .exists(let field),
-      .contains(let field, _):
-      guard let value = metadata.value(ofField: field) else { return false }
-      guard let condition = FilterCondition(self) else { return false }
+    case .comparison, .in, .exists, .contains, .startsWith, .like, .date, .any, .all:
+      guard let condition = FilterCondition(self),
+        let value = metadata.value(ofField: condition.field)
+      else { return false }
       return value.canonicalBytes.withUnsafeBytes { condition.matches($0) }
     case .and(let filters): return filters.allSatisfy { $0.matches(metadata) }
     case .or(let filters): return filters.contains { $0.matches(metadata) }
@@ -171,9 +217,38 @@ extension Filter {
           .invalidArgument, "\"contains\" looks for one scalar, not for an array",
           at: "field \(field)", remedy: "Join one \"contains\" for each with \"and\".")
       }
+    case .startsWith(let field, let text): try validate(field: field, value: .string(text))
+    case .like(let field, let pattern, let ignoringCase):
+      try validate(field: field, value: .string(pattern))
+      guard pattern.utf8.count <= LikePattern.sizeBytesMax else {
+        throw VecDBError(
+          .limitExceeded, "a pattern of \(pattern.utf8.count) bytes, more than "
+            + "\(LikePattern.sizeBytesMax)", at: "field \(field)")
+      }
+      guard LikePattern(pattern, ignoringCase: ignoringCase) != nil else {
+        throw VecDBError(
+          .invalidArgument, "the pattern ends with a backslash", at: "field \(field)",
+          remedy: "Write two backslashes for one.")
+      }
+    case .date(let field, _, _): try validate(field: field, value: .null)
+    case .any(let condition), .all(let condition):
+      guard condition.isOfOneValue else {
+        throw VecDBError(
+          .invalidArgument, "\"any\" and \"all\" take one condition on each element",
+          remedy: "Join several \"any\" with \"and\" or \"or\".")
+      }
+      try condition.validate(depth: depth + 1, nodeCount: &nodeCount)
     case .and(let filters), .or(let filters):
       for filter in filters { try filter.validate(depth: depth + 1, nodeCount: &nodeCount) }
     case .not(let filter): try filter.validate(depth: depth + 1, nodeCount: &nodeCount)
+    }
+  }
+
+  /// Whether it can be asked of each element of an array.
+  private var isOfOneValue: Bool {
+    switch self {
+    case .comparison, .in, .startsWith, .like, .date: true
+    case .exists, .contains, .any, .all, .and, .or, .not: false
     }
   }
 

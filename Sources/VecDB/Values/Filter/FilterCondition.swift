@@ -1,12 +1,17 @@
 /// One condition of a filter, made ready to be held against stored values in place. This is the
 /// only code that decides whether a value matches.
 struct FilterCondition: Sendable {
-  private enum Test {
+  private indirect enum Test {
     case compares(Filter.Comparison, MetadataValue)
     case isOne(of: ValueList)
     /// The field is an array with an element equal to this.
     case has(MetadataValue)
     case exists
+    case begins(with: [UInt8])
+    case isLike(LikePattern)
+    case isMoment(Filter.Comparison, Instant)
+    /// The field is an array, and the test holds for an element or for each.
+    case holdsForElements(FilterCondition, each: Bool)
   }
 
   let field: String
@@ -32,7 +37,8 @@ struct FilterCondition: Sendable {
     case .isOne(let values):
       return StringTest(hashes: hashes(values.all), others: false)
     // No string has elements.
-    case .has: return StringTest(hashes: [], others: false)
+    case .has, .holdsForElements: return StringTest(hashes: [], others: false)
+    case .begins, .isLike, .isMoment: return nil
     case .exists: return StringTest(hashes: [], others: true)
     }
   }
@@ -57,6 +63,22 @@ struct FilterCondition: Sendable {
     case .contains(let field, let value):
       self.field = field
       test = .has(value)
+    case .startsWith(let field, let text):
+      self.field = field
+      test = .begins(with: Array(text.utf8))
+    case .like(let field, let pattern, let ignoringCase):
+      guard let pattern = LikePattern(pattern, ignoringCase: ignoringCase) else { return nil }
+      self.field = field
+      test = .isLike(pattern)
+    case .date(let field, let comparison, let instant):
+      self.field = field
+      test = .isMoment(comparison, instant)
+    case .any(let element), .all(let element):
+      guard let condition = FilterCondition(element) else { return nil }
+      field = condition.field
+      var isOfEach = false
+      if case .all = filter { isOfEach = true }
+      test = .holdsForElements(condition, each: isOfEach)
     case .and, .or, .not: return nil
     }
   }
@@ -69,23 +91,36 @@ struct FilterCondition: Sendable {
       return integers.matches(Int64(littleEndian: stored))
     }
     guard let bytes, let value = CanonicalValue(bytes) else { return false }
+    return matches(value)
+  }
+
+  private func matches(_ value: CanonicalValue) -> Bool {
     switch test {
     case .exists: return true
     case .compares(let comparison, let literal):
       if comparison == .equal { return value.equals(literal) }
       if comparison == .notEqual { return !value.equals(literal) }
-      guard let order = value.order(against: literal) else { return false }
-      switch comparison {
-      case .less: return order < 0
-      case .lessOrEqual: return order <= 0
-      case .greater: return order > 0
-      default: return order >= 0
-      }
+      return value.order(against: literal).map { comparison.holds(for: $0) } ?? false
     case .isOne(let values): return values.contains(value)
     case .has(let literal):
       guard case .array(let elements) = value else { return false }
       for element in elements where element.equals(literal) { return true }
       return false
+    case .begins(let prefix):
+      guard case .string(let utf8) = value, utf8.count >= prefix.count else { return false }
+      return prefix.withUnsafeBytes { utf8.prefix(prefix.count).elementsEqual($0) }
+    case .isLike(let pattern):
+      guard case .string(let utf8) = value else { return false }
+      return pattern.matches(utf8)
+    case .isMoment(let comparison, let literal):
+      guard case .string(let utf8) = value, let instant = Instant(utf8: utf8) else {
+        return comparison == .notEqual
+      }
+      return comparison.holds(for: instant < literal ? -1 : (instant == literal ? 0 : 1))
+    case .holdsForElements(let condition, let isOfEach):
+      guard case .array(let elements) = value else { return false }
+      for element in elements where condition.matches(element) != isOfEach { return !isOfEach }
+      return isOfEach
     }
   }
 }
@@ -140,6 +175,19 @@ private struct IntegerTest: Sendable {
 }
 
 extension Filter.Comparison {
+  /// Whether it is true of a value that comes before the other, equals it or comes after it, as the
+  /// order is negative, zero or positive.
+  fileprivate func holds(for order: Int) -> Bool {
+    switch self {
+    case .equal: order == 0
+    case .notEqual: order != 0
+    case .less: order < 0
+    case .lessOrEqual: order <= 0
+    case .greater: order > 0
+    case .greaterOrEqual: order >= 0
+    }
+  }
+
   /// Whether it is the negation of another: of `==`, `<=` and `<`.
   fileprivate var isInverse: Bool {
     self == .notEqual || self == .greater || self == .greaterOrEqual
@@ -195,7 +243,7 @@ private struct ValueList: Sendable {
 
 extension MetadataValue {
   /// Numbers of the same value, made the same case, so that `==` decides as a filter does.
-  fileprivate var unified: MetadataValue {
+  var unified: MetadataValue {
     switch self {
     case .double(let value): Int64(exactly: value).map { .integer($0) } ?? self
     case .array(let elements): .array(elements.map(\.unified))

@@ -10,6 +10,10 @@ extension Filter {
   /// - Comparisons are `==` (or `=`), `!=` (or `<>`), `<`, `<=`, `>`, `>=`; a name stands on the
   ///   left and a value on the right. Further: `name in (value, …)`, `name contains value`,
   ///   `exists(name)`, and `true` and `false` for everything and nothing.
+  /// - Of text: `name starts_with 'x'`, `name like '%x_'` and `name ilike '%X_'`, which ignores case,
+  ///   `name contains_text 'x'`. Of ranges: `name between low and high`. Of moments: a comparison with
+  ///   `date('2024-05-01')` or `date('2024-05-01T12:00:00Z')`. Of elements: `any(name) >= 3`,
+  ///   `all(name) in (1, 2)`. Further: `is_null(name)`, `is_missing(name)`, `is_empty(name)`.
   /// - Names are letters, digits, `_`, `.` and `-`, beginning with a letter or `_`; any other name
   ///   is put in double quotes or backticks.
   /// - Values are numbers as in JSON, text in single or double quotes, `true`, `false`, `null`, and
@@ -21,8 +25,13 @@ extension Filter {
   /// - Throws: ``VecDBError`` with code `.invalidArgument` that says what was expected, what was
   ///   found and in which column; `.limitExceeded` beyond ``textSizeBytesMax`` or ``depthMax``.
   public init(parsing text: String) throws {
+    try self.init(parsing: text, limitBytes: Self.textSizeBytesMax)
+  }
+
+  /// As ``init(parsing:)``, for a text of another length.
+  package init(parsing text: String, limitBytes: Int) throws {
     do {
-      self = try Filter.parse(text)
+      self = try Filter.parse(text, limitBytes: limitBytes)
     } catch let error as FilterSyntaxError {
       throw VecDBError(error)
     }
@@ -140,18 +149,44 @@ private struct FilterParser {
     }
   }
 
+  /// The words of functions and operators are words of the language only where they can stand: a
+  /// field may be called `like` or `date`.
   private mutating func condition() throws -> Filter {
+    let start = token
     let field = try name()
+    guard case .name(let word) = start.kind, token.kind == .mark("(") else {
+      return try condition(on: field)
+    }
+    func named() throws -> String {
+      try expect("(", "'(' after \"\(word)\"")
+      let field = try name()
+      try expect(")", "')'")
+      return field
+    }
+    switch word.lowercased() {
+    case "is_null": return .comparison(field: try named(), .equal, .null)
+    case "is_missing": return .not(.exists(field: try named()))
+    case "is_empty": return .in(field: try named(), ["", []])
+    case "any": return try validated(.any(try condition(on: try named())), from: start)
+    case "all": return try validated(.all(try condition(on: try named())), from: start)
+    default: throw expected("a comparison, \"in\" or \"contains\" after \(field)")
+    }
+  }
+
+  private func validated(_ filter: Filter, from start: FilterToken) throws -> Filter {
+    do { try filter.validate() } catch let error as VecDBError {
+      throw FilterSyntaxError(error.message, at: start.range.lowerBound, in: lexer.utf8)
+    }
+    return filter
+  }
+
+  private mutating func condition(on field: String) throws -> Filter {
     switch token.kind {
     case .comparison(let comparison):
       try advance()
       let start = token
-      let value = try value(after: comparison.rawValue)
-      let filter = Filter.comparison(field: field, comparison, value)
-      do { try filter.validate() } catch let error as VecDBError {
-        throw FilterSyntaxError(error.message, at: start.range.lowerBound, in: lexer.utf8)
-      }
-      return filter
+      return try validated(
+        comparing(field, comparison, try operand(after: comparison.rawValue)), from: start)
     case .keyword(.in):
       try advance()
       if try skip(.mark("[")) { return .in(field: field, try values(upTo: "]")) }
@@ -163,7 +198,81 @@ private struct FilterParser {
       return .contains(field: field, try value(after: "\"contains\""))
     case .keyword(.not):
       throw expected("a comparison (\"not\" stands before the name: not \(field) in …)")
+    case .name(let word):
+      switch word.lowercased() {
+      case "between":
+        try advance()
+        let start = token
+        let low = comparing(field, .greaterOrEqual, try operand(after: word))
+        guard try skip(.keyword(.and)) else { throw expected("\"and\" and the upper end") }
+        let high = comparing(field, .lessOrEqual, try operand(after: "\"and\""))
+        return try validated(.and([low, high]), from: start)
+      case "starts_with": return .startsWith(field: field, try text(after: word))
+      case "contains_text":
+        let pattern = LikePattern.containing(try text(after: word))
+        return .like(field: field, pattern: pattern, ignoringCase: false)
+      case "like", "ilike":
+        let start = token
+        let pattern = try text(after: word)
+        return try validated(
+          .like(field: field, pattern: pattern, ignoringCase: word.lowercased() == "ilike"),
+          from: start)
+      default: throw expected("a comparison, \"in\" or \"contains\" after \(field)")
+      }
     default: throw expected("a comparison, \"in\" or \"contains\" after \(field)")
+    }
+  }
+
+  /// What a field is compared with.
+  private enum Operand {
+    case value(MetadataValue)
+    case date(Instant)
+  }
+
+  private func comparing(
+    _ field: String, _ comparison: Filter.Comparison, _ operand: Operand
+  ) -> Filter {
+    switch operand {
+    case .value(let value): .comparison(field: field, comparison, value)
+    case .date(let instant): .date(field: field, comparison, instant)
+    }
+  }
+
+  private mutating func operand(after what: String) throws -> Operand {
+    guard case .name(let word) = token.kind, word.lowercased() == "date" else {
+      return .value(try value(after: what))
+    }
+    let start = token
+    try advance()
+    guard token.kind == .mark("(") else {
+      token = start
+      throw expected("a value after \(what) (text is quoted)")
+    }
+    try advance()
+    let place = token.range.lowerBound
+    switch token.kind {
+    case .string(let text), .doubleQuoted(let text):
+      do {
+        let instant = try Instant(parsing: text)
+        try advance()
+        try expect(")", "')'")
+        return .date(instant)
+      } catch let error as VecDBError {
+        throw FilterSyntaxError(
+          "\(error.message). \(error.remedy)", at: place, in: lexer.utf8)
+      }
+    default: throw expected("a date in quotes")
+    }
+  }
+
+  /// The string after a word.
+  private mutating func text(after word: String) throws -> String {
+    try advance()
+    switch token.kind {
+    case .string(let text), .doubleQuoted(let text):
+      try advance()
+      return text
+    default: throw expected("text in quotes after \(word)")
     }
   }
 

@@ -73,7 +73,7 @@ extension Filter {
     case .or(let filters):
       let plans = filters.map { $0.plan(negated: negated) }
       return negated ? .all(plans) : .any(plans)
-    case .comparison, .in, .exists, .contains:
+    case .comparison, .in, .exists, .contains, .startsWith, .like, .date, .any, .all:
       guard let condition = FilterCondition(self) else { return .any([]) }
       return .leaf(FilterLeaf(condition, negated: negated))
     }
@@ -100,6 +100,33 @@ extension FilterPlan {
         return true
       }
       return false
+    }
+  }
+}
+
+extension Filter {
+  /// The names of the fields that it asks about, as far as so many conditions name them.
+  func fields(limit: Int) -> [String] {
+    var names: [String] = []
+    visitConditions { condition in
+      if names.count < limit, !names.contains(where: { $0.hasSameBytes(as: condition) }) {
+        names.append(condition)
+      }
+      return names.count < limit
+    }
+    return names
+  }
+
+  /// Calls `body` with the field of each condition until it returns false.
+  @discardableResult
+  private func visitConditions(_ body: (String) -> Bool) -> Bool {
+    switch self {
+    case .and(let filters), .or(let filters): filters.allSatisfy { $0.visitConditions(body) }
+    case .not(let filter), .any(let filter), .all(let filter): filter.visitConditions(body)
+    case .comparison(let field, _, _), .in(let field, _), .exists(let field),
+      .contains(let field, _), .startsWith(let field, _), .like(let field, _, _),
+      .date(let field, _, _):
+      body(field)
     }
   }
 }

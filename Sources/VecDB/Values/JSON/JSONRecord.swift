@@ -68,22 +68,36 @@ package struct JSONRecord: Sendable, Equatable {
 }
 
 extension JSONScanner {
-  /// Reads an object of scalars and arrays of scalars.
+  /// Deepest nesting of objects within metadata.
+  private static let objectDepthMax = 16
+
+  /// Reads an object of scalars, arrays of scalars, and objects of these: a member `name` of an object
+  /// `author` becomes the field `author.name`.
   package mutating func metadata() throws -> Metadata {
     var metadata = Metadata()
+    try members(into: &metadata, path: "", depth: 1)
+    return metadata
+  }
+
+  private mutating func members(
+    into metadata: inout Metadata, path: String, depth: Int
+  ) throws {
     try object { name, offset, scanner in
+      guard scanner.peek() != UInt8(ascii: "{") else {
+        guard depth < Self.objectDepthMax else {
+          throw scanner.failure("objects nested deeper than \(Self.objectDepthMax)")
+        }
+        return try scanner.members(into: &metadata, path: path + name + ".", depth: depth + 1)
+      }
       let value = try scanner.metadataValue()
-      guard metadata.fields.updateValue(value, forKey: name) == nil else {
-        throw scanner.duplicate(name, at: offset)
+      guard metadata.fields.updateValue(value, forKey: path + name) == nil else {
+        throw scanner.duplicate(path + name, at: offset)
       }
     }
-    return metadata
   }
 
   private mutating func metadataValue() throws -> MetadataValue {
     switch peek() {
-    case UInt8(ascii: "{"):
-      throw failure("an object within metadata, which holds scalars and arrays of scalars")
     case UInt8(ascii: "["):
       var elements: [MetadataValue] = []
       try array { scanner in
@@ -100,7 +114,8 @@ extension JSONScanner {
 }
 
 extension Metadata {
-  /// Reads a JSON object of scalars and arrays of scalars.
+  /// Reads a JSON object of scalars and arrays of scalars. The members of an object within it become
+  /// fields of their own: `{"author":{"name":"x"}}` has the field `author.name`.
   ///
   /// Numbers without a point and an exponent become integers, all others doubles. An integer that
   /// does not fit `Int64` is an error.
