@@ -28,7 +28,8 @@ struct VecDBCommand: AsyncParsableCommand {
     version: "0.1.0",
     subcommands: [
       Create.self, Import.self, Query.self, Get.self, Facets.self, Update.self,
-      Delete.self, Drop.self, Export.self, Stats.self, Check.self, Checkpoint.self, Rebuild.self, Mark.self, Backup.self, Archive.self,
+      Delete.self, Drop.self, Export.self, Stats.self, Check.self, Checkpoint.self, Rebuild.self,
+      Mark.self, Backup.self, Archive.self,
       Backups.self, Copy.self, Verify.self, Restore.self, Prune.self, Key.self, Bench.self,
       Serve.self,
       Replica.self, Status.self, Promote.self, Rejoin.self, Node.self, ClusterVerb.self, Drill.self,

@@ -63,6 +63,37 @@ import VecDBReplication
       && a.epoch == b.epoch
   }
 
+  /// Updates and what expires: the replica shows what the primary shows, and judges no time itself.
+  @Test func aReplicaHasUpdatesAndLosesWhatExpires() async throws {
+    let directory = try temporary()
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    try await create(directory + "/a", records: 200)
+    let primary = try await ReplicationNode.serve(
+      directory + "/a", options: options("a"), configuration: configuration)
+    // By its clock everything has expired long ago.
+    var ahead = configuration
+    ahead.clock = { 4_000_000_000_000 }
+    let replica = try await ReplicationNode.follow(
+      directory + "/b", options: options("b", peers: [primary.listeningPort]), configuration: ahead)
+    let collection = try primary.database.collection("c")
+    let soon = Date(timeIntervalSinceNow: 1.5)
+    try await collection.touch((0..<100).map { "k\($0)" }, expires: soon)
+    try await collection.touch(["k150"], expires: Date(timeIntervalSinceNow: 100_000))
+    try await collection.update(where: Field("number") < 120, MetadataChange(set: ["small": true]))
+    try await eventually("equality") { await isEqual(primary, replica) }
+    let copy = try replica.database.collection("c")
+    #expect(try copy.count(where: Field("small") == true) == 120 || Date() > soon)
+    #expect(copy.count == 200 || Date() > soon)
+    try await eventually("the end of the records") { collection.count == 100 }
+    try await eventually("equality") { await isEqual(primary, replica) }
+    #expect(copy.count == 100)
+    #expect(try copy.get("k150") != nil)
+    #expect(try copy.get("k119")?.metadata["small"] == true)
+    #expect(try copy.get("k119")?.version == collection.get("k119")?.version)
+    try await primary.stop()
+    try await replica.stop()
+  }
+
   @Test func aReplicaIsFetchedFollowsAndIsPromoted() async throws {
     let directory = try temporary()
     defer { try? FileManager.default.removeItem(atPath: directory) }

@@ -5,7 +5,8 @@ import VecDB
 /// Counts of values against a plain count.
 @Suite struct FacetTests {
   private static let values: [MetadataValue] = [
-    1, 1.0, 2.5, "a", "b", .string(String(repeating: "long", count: 30)), .null, true, [], ["a", "a", 1.0],
+    1, 1.0, 2.5, "a", "b", .string(String(repeating: "long", count: 30)), .null, true, [],
+    ["a", "a", 1.0],
     [1, "b"], 0.0, -1,
   ]
 

@@ -70,7 +70,8 @@ import VecDB
         pieces.randomElement(using: &generator) ?? "%"
       }.joined()
       return .like(field: f, pattern: pattern, ignoringCase: Bool.random(using: &generator))
-    case 3: return .date(field: f, comparison, moments.randomElement(using: &generator) ?? moments[0])
+    case 3:
+      return .date(field: f, comparison, moments.randomElement(using: &generator) ?? moments[0])
     default:
       while true {
         let literal = value(&generator)
@@ -117,7 +118,7 @@ import VecDB
       switch value {
       case .integer(let number):
         // The high part is exact as a double, and so is what it leaves.
-        let high = Double(number >> 32 << 32)
+        let high = Double((number >> 32) << 32)
         return (high, number & 0xffff_ffff)
       case .double(let number): return (number, 0)
       default: return nil
@@ -294,7 +295,8 @@ import VecDB
     #expect("\(precise)" == "1969-12-31T23:59:59.123456789Z")
     #expect(try Instant(parsing: "2024-05-01") == Instant(parsing: "2024-05-01t02:00:00+02:00"))
     for text in [
-      "", "2024", "2024-5-1", "2024-05-32", "2024-13-01", "2023-02-29", "2024-05-01T", "2024-05-01T24:00:00Z",
+      "", "2024", "2024-5-1", "2024-05-32", "2024-13-01", "2023-02-29", "2024-05-01T",
+      "2024-05-01T24:00:00Z",
       "2024-05-01T12:00Z", "2024-05-01T12:00:60Z", "2024-05-01T12:00:00.Z", "2024-05-01T12:00:00+2",
       "2024-05-01T12:00:00Z ", " 2024-05-01", "0000-01-01T00:00:00+00:01", "２024-05-01",
     ] {
@@ -338,9 +340,11 @@ import VecDB
       (Field("t").startsWith("x'y"), "t starts_with 'x''y'"),
       (Field("t").containsText("50%"), "t contains_text '50%'"),
       (Field("t").like("_%", ignoringCase: true), "t ilike '_%'"),
-      (Field("t").any { $0 > 3 }, "any(t) > 3"), (Field("t").all { $0.startsWith("a") }, "all(t) starts_with 'a'"),
+      (Field("t").any { $0 > 3 }, "any(t) > 3"),
+      (Field("t").all { $0.startsWith("a") }, "all(t) starts_with 'a'"),
       (Field("t").isNull, "is_null(t)"), (Field("t").isMissing, "is_missing(t)"),
-      (Field("t").isEmpty, "is_empty(t)"), (Field("t").any { $0 != day }, "any(t) != date('2024-05-01')"),
+      (Field("t").isEmpty, "is_empty(t)"),
+      (Field("t").any { $0 != day }, "any(t) != date('2024-05-01')"),
     ]
     for (filter, text) in pairs { #expect(try Filter(parsing: text) == filter, "\(text)") }
   }

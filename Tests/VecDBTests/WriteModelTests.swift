@@ -184,7 +184,7 @@ import VecDB
           return RecordUpdate(
             key, model.change(), ifVersion: model.chance(20) ? model.version(key) : nil)
         }
-                var expected: VecDBError.Code?
+        var expected: VecDBError.Code?
         var updated = 0
         for update in updates where expected == nil {
           guard var record = model.records[update.key] else {
@@ -212,7 +212,7 @@ import VecDB
         }
       case 5:
         let (filter, change) = (model.filter(), model.change())
-                var updated = 0
+        var updated = 0
         let matching = model.records.values.filter { filter.matches($0.metadata) }
         for var record in matching {
           record.metadata = change.applied(to: record.metadata)
@@ -232,7 +232,7 @@ import VecDB
         let records = (0..<Int.random(in: 0...4, using: &model.generator)).map { _ in
           model.record()
         }
-                let kept = Set(records.map(\.key))
+        let kept = Set(records.map(\.key))
         let old = model.records.values.filter {
           filter.matches($0.metadata) && !kept.contains($0.key)
         }
@@ -259,7 +259,7 @@ import VecDB
   ) async throws {
     let records = (0..<Int.random(in: 1...5, using: &model.generator)).map { _ in model.record() }
     let policy = WritePolicy.allCases.randomElement(using: &model.generator) ?? .overwrite
-        let before = model.records
+    let before = model.records
     var expected: VecDBError.Code?
     var skipped = 0
     for record in records {
@@ -279,7 +279,9 @@ import VecDB
       model.records[record.key] = record
     }
     // What is the same in the end was not written.
-    for (key, record) in model.records where before[key] != record { model.versions[key] = Model.underWay }
+    for (key, record) in model.records where before[key] != record {
+      model.versions[key] = Model.underWay
+    }
     let result: UpsertResult
     do { result = try await items.upsert(records, policy: policy) } catch let error as VecDBError {
       #expect(error.code == expected, "\(place), \(policy): \(error)")

@@ -25,6 +25,8 @@ struct ControlUpdate: Codable, Sendable, Hashable {
   var remove: [String]
   var removesOthers: Bool
   var version: UInt64?
+  /// 0 for never; nil leaves it as it is.
+  var expiryMilliseconds: Int64?
 
   init(_ change: MetadataChange) throws {
     set = Data(try change.set.canonicalBytes())
@@ -62,10 +64,15 @@ extension Database {
       let change = try update.change
       if let filter = update.filter {
         answer.updated = try await collection.update(
-          where: try Filter.parse(filter, limitBytes: ControlFrame.requestLimitBytes), change)
+          where: try Filter.parse(filter, limitBytes: ControlFrame.requestLimitBytes), change,
+          expiryMilliseconds: update.expiryMilliseconds)
       } else {
         answer.updated = try await collection.update(
-          (update.keys ?? []).map { RecordUpdate($0, change, ifVersion: update.version) })
+          (update.keys ?? []).map { key in
+            var one = RecordUpdate(key, change, ifVersion: update.version)
+            one.expiryMilliseconds = update.expiryMilliseconds
+            return one
+          })
       }
     } else {
       throw VecDBError(
@@ -204,17 +211,22 @@ package struct RemoteCollection: Sendable {
 
   /// As `VectorCollection.update`. All keys are in one request, which has a limit.
   package func update(
-    _ keys: [String], _ change: MetadataChange, ifVersion version: UInt64?
+    _ keys: [String], _ change: MetadataChange, ifVersion version: UInt64?,
+    expiryMilliseconds: Int64?
   ) async throws -> UpdateResult {
     var update = try ControlUpdate(change)
+    update.expiryMilliseconds = expiryMilliseconds
     update.keys = keys
     update.version = version
     return try await perform(update)
   }
 
   /// As `VectorCollection.update`.
-  package func update(where filter: Filter, _ change: MetadataChange) async throws -> UpdateResult {
+  package func update(
+    where filter: Filter, _ change: MetadataChange, expiryMilliseconds: Int64?
+  ) async throws -> UpdateResult {
     var update = try ControlUpdate(change)
+    update.expiryMilliseconds = expiryMilliseconds
     update.filter = "\(filter)"
     return try await perform(update)
   }

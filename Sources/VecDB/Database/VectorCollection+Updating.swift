@@ -1,3 +1,4 @@
+import FoundationEssentials
 import VecDBIndex
 import VecDBThreads
 
@@ -43,6 +44,24 @@ extension VectorCollection {
     }
   }
 
+  /// Sets when records expire, and leaves all else as it is: for a session that lives on with each use.
+  ///
+  /// Cost: as ``update(_:set:remove:ifVersion:)``. A record that expires at this time already is not
+  /// written; so round `date` up where a record is touched often.
+  /// - Parameter date: when vecdb deletes the records; nil for never. For a date in the past it does so
+  ///   at once.
+  /// - Throws: `notFound`, at `key '…'`, if one of the records is not there, for example because it has
+  ///   expired; then none of the batch is changed.
+  @discardableResult
+  public func touch(_ keys: [String], expires date: Date?) async throws -> UpdateResult {
+    try await update(
+      keys.map { key in
+        var update = RecordUpdate(key, MetadataChange())
+        update.expiryMilliseconds = date?.expiryMilliseconds ?? 0
+        return update
+      })
+  }
+
   /// Changes the metadata of all records that match.
   ///
   /// The call changes the records that match when it begins. A record that another write changes
@@ -53,12 +72,24 @@ extension VectorCollection {
   /// - Throws: as ``update(_:)``, but for `notFound` and `conflict`.
   @discardableResult
   public func update(where filter: Filter, _ change: MetadataChange) async throws -> UpdateResult {
+    try await update(where: filter, change, expiryMilliseconds: nil)
+  }
+
+  /// As ``update(where:_:)``; also sets when the records expire, 0 for never.
+  package func update(
+    where filter: Filter, _ change: MetadataChange, expiryMilliseconds: Int64?
+  ) async throws -> UpdateResult {
     try await VecDBError.translating {
       try VecDBError.translating { try requireUsable() }
       try change.requireValid(at: name)
       let plan = try filter.plan()
       let keys = try await onBackground { [self] in try matchingKeys(filter) }
-      return try await submit(keys.map { RecordUpdate($0, change) }, filter: plan)
+      let updates = keys.map { key in
+        var update = RecordUpdate(key, change)
+        update.expiryMilliseconds = expiryMilliseconds
+        return update
+      }
+      return try await submit(updates, filter: plan)
     }
   }
 

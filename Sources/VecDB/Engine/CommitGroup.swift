@@ -197,12 +197,12 @@ struct CommitGroup {
       let metadata = try update.change.applied(
         to: Metadata(canonicalBytes: record.metadata)
       ).canonicalBytes()
-      if metadata == record.metadata {
+      let expiry = update.expiryMilliseconds ?? record.expiryMilliseconds
+      if metadata == record.metadata, expiry == record.expiryMilliseconds {
         unchanged += 1
       } else {
         let next = PreparedRecord(
-          key: record.key, vector: record.vector, metadata: metadata,
-          expiryMilliseconds: record.expiryMilliseconds)
+          key: record.key, vector: record.vector, metadata: metadata, expiryMilliseconds: expiry)
         try next.requireSize()
         if let place {
           bytes += next.sizeBytes - record.sizeBytes

@@ -92,6 +92,7 @@ extension Database {
       database.rebuilds.wake()
       database.rebuilds.startAdvice()
       database.startScrub()
+      if fileSystem is PosixFileSystem { database.startExpiry() }
       database.startArchiving()
       return database
     }
@@ -127,6 +128,7 @@ extension Database {
     guard !isEnding.exchange(true, ordering: .acquiringAndReleasing) else { return }
     await companions.remove(ControlServer.self)?.stop()
     await rebuilds.stop()
+    companions.remove(Expirer.self)?.abandon()
     let scrubber = companions.remove(Scrubber.self)
     try await onBackground { scrubber?.stop() }
     // The writer is idle when the last pass runs, so that it has everything.

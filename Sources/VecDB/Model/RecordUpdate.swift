@@ -37,6 +37,8 @@ public struct RecordUpdate: Sendable, Hashable {
   public var change: MetadataChange
   /// The version that the record must have (``VectorRecord/version``); nil for any.
   public var version: UInt64?
+  /// When the record expires from now on, 0 for never; nil leaves that as it is.
+  package var expiryMilliseconds: Int64?
 
   public init(_ key: String, _ change: MetadataChange, ifVersion version: UInt64? = nil) {
     self.key = key

@@ -1,3 +1,5 @@
+import FoundationEssentials
+
 /// A key, a vector and metadata: the unit that is written, read, found and deleted.
 public struct VectorRecord: Sendable {
   /// 1 to 1,024 bytes of UTF-8, unique in its collection.
@@ -9,15 +11,27 @@ public struct VectorRecord: Sendable {
   /// in a record that you made. Pass it to ``VectorCollection/upsert(_:ifVersion:)`` to write only
   /// if nobody else did meanwhile. Two records that differ in nothing else are equal.
   public internal(set) var version: UInt64?
-  /// When it expires, in milliseconds since 1970; nil if it does not. Kept with the record; this
-  /// version removes nothing by itself.
+  /// When it expires, in milliseconds since 1970; nil if it does not.
   package var expiryMilliseconds: Int64?
 
-  public init(key: String, vector: [Float], metadata: Metadata = [:]) {
+  /// When vecdb deletes the record, to the millisecond; nil if never. It is gone within a second after
+  /// that, as long as the database is open and accepts writes.
+  public var expires: Date? {
+    get { expiryMilliseconds.map { Date(milliseconds: $0) } }
+    set { expiryMilliseconds = newValue.map(\.expiryMilliseconds) }
+  }
+
+  public init(key: String, vector: [Float], metadata: Metadata = [:], expires: Date? = nil) {
     self.key = key
     self.vector = vector
     self.metadata = metadata
+    self.expires = expires
   }
+}
+
+extension Date {
+  /// As a record stores it, where 0 stands for never.
+  package var expiryMilliseconds: Int64 { max(1, milliseconds) }
 }
 
 extension VectorRecord: Hashable {

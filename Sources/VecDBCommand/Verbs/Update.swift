@@ -3,7 +3,8 @@ import VecDB
 
 struct Update: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Change the metadata of records, and leave their vectors as they are.",
+    abstract:
+      "Change the metadata of records or when they expire, and leave their vectors as they are.",
     discussion: """
       Give keys, or --where for all records that match. If a key does not exist, the command fails \
       and changes nothing. With --if-version, it changes the record only if nobody wrote it since \
@@ -14,6 +15,7 @@ struct Update: AsyncParsableCommand {
         vecdb update notes.vecdb notes 17 --set '{"state":"read","reader":4}'
         vecdb update notes.vecdb notes --where "state = 'draft'" --remove state --remove reader
         vecdb update notes.vecdb notes 17 --set '{"count":2}' --if-version 1045
+        vecdb update sessions.vecdb turns --where "session = 'x7'" --expires 2026-01-31T12:00:00Z
       """)
 
   @OptionGroup var target: CollectionArguments
@@ -26,6 +28,8 @@ struct Update: AsyncParsableCommand {
   var remove: [String] = []
   @Flag(help: "Remove all fields that --set does not name.")
   var removeOthers = false
+  @Option(help: "When vecdb deletes the records: RFC 3339, milliseconds since 1970, or 'never'.")
+  var expires: String?
   @Option(help: "Change the record only if it has this version.")
   var ifVersion: UInt64?
   @OptionGroup var output: OutputOptions
@@ -34,8 +38,12 @@ struct Update: AsyncParsableCommand {
     guard keys.isEmpty != filter.isEmpty else {
       throw ValidationError("Give keys, or --where or --where-file, and not both.")
     }
-    guard set != nil || !remove.isEmpty || removeOthers else {
-      throw ValidationError("Give --set, --remove or --remove-others.")
+    guard set != nil || !remove.isEmpty || removeOthers || expires != nil else {
+      throw ValidationError("Give --set, --remove, --remove-others or --expires.")
+    }
+    if let expires, expires != "never", Timestamp.milliseconds(expires) == nil {
+      throw ValidationError(
+        "--expires is '\(expires)'; write it like 2026-01-31T12:00:00Z, or never.")
     }
     guard ifVersion == nil || keys.count == 1 else {
       throw ValidationError("--if-version needs one key.")
@@ -46,22 +54,28 @@ struct Update: AsyncParsableCommand {
     let filter = try filter.filter()
     let change = MetadataChange(
       set: try fields(), remove: remove, removesOthers: removeOthers)
+    let expiry = expires.map { $0 == "never" ? 0 : max(1, Timestamp.milliseconds($0) ?? 1) }
     let result = try await Session.run(
       target.database,
       remotely: { owner in
         let collection = try await RemoteCollection(target.collection, of: owner)
         guard let filter else {
-          return try await collection.update(keys, change, ifVersion: ifVersion)
+          return try await collection.update(
+            keys, change, ifVersion: ifVersion, expiryMilliseconds: expiry)
         }
-        return try await collection.update(where: filter, change)
+        return try await collection.update(where: filter, change, expiryMilliseconds: expiry)
       },
       { database in
         let collection = try database.collection(target.collection)
         guard let filter else {
           return try await collection.update(
-            keys.map { RecordUpdate($0, change, ifVersion: ifVersion) })
+            keys.map { key in
+              var update = RecordUpdate(key, change, ifVersion: ifVersion)
+              update.expiryMilliseconds = expiry
+              return update
+            })
         }
-        return try await collection.update(where: filter, change)
+        return try await collection.update(where: filter, change, expiryMilliseconds: expiry)
       })
     if output.json {
       Output.json(result)

@@ -34,6 +34,9 @@ package final class RecordStore: @unchecked Sendable {
   private var history: RecordHistory
   private let applied: Atomic<UInt64>
   private let durable = Atomic<UInt64>(0)
+  /// See `RecordStore+Expiry`. The first is used only while `writerLock` is held.
+  var hasExpiryIndex = false
+  let earliest = Atomic<Int64>(.max)
 
   /// The LSN up to which the log is applied.
   package var appliedLSN: UInt64 { applied.load(ordering: .acquiring) }
@@ -96,6 +99,7 @@ package final class RecordStore: @unchecked Sendable {
     let store = RecordStore(
       path: path, fileSystem: fileSystem, writer: writer, checksums: checksums,
       isShared: isShared, appliedLSN: appliedLSN, history: history)
+    try store.findExpiry()
     do { _ = try store.checkpoint() } catch let error as StoreError where error.kind == .diskFull {
       // `durableLSN` stays 0, which keeps the log.
     }
@@ -225,6 +229,8 @@ package final class RecordStore: @unchecked Sendable {
     try withWriter { writer in
       guard lsn > appliedLSN else { return try whenReady() }
       let next = history.applying(lsn, chain)
+      let hadExpiryIndex = hasExpiryIndex
+      defer { if appliedLSN != lsn { hasExpiryIndex = hadExpiryIndex } }
       try writer.transaction {
         for change in changes { try apply(change, writer) }
         let update = try writer.cached("UPDATE state SET applied_lsn = ? WHERE id = 1")
@@ -255,13 +261,13 @@ package final class RecordStore: @unchecked Sendable {
     try withWriter { _ in
       let walPath = path + "-wal"
       guard let wal = try fileSystem.info(walPath) else { return }
-      // A row touches a page of the table and one of the key index, and may split both; nothing
-      // can touch more pages than there are.
+      // A row touches a page of the table and one of each index, and may split all; nothing can touch
+      // more pages than there are.
       let frameBytes = Self.pageSizeBytes + 24
       let mainBytes = try fileSystem.info(path)?.sizeBytes ?? 0
       let existing = (mainBytes + wal.sizeBytes) / Self.pageSizeBytes
       let new = contentBytes / (Self.pageSizeBytes / 2) + 64
-      let pages = min(min(rows, existing) * 4, existing) + new
+      let pages = min(min(rows, existing) * (hasExpiryIndex ? 6 : 4), existing) + new
       let needed = wal.sizeBytes + pages * frameBytes
       guard needed > reservation.throughBytes else { return }
       let file = try reservation.wal ?? fileSystem.open(walPath, .readWrite)
@@ -287,6 +293,7 @@ package final class RecordStore: @unchecked Sendable {
       try delete.bind(2, Int64(slot))
       try delete.run()
     case .insert(let collection, let row):
+      if row.expiryMilliseconds != 0 { try noteExpiry(row.expiryMilliseconds, writer) }
       let insert = try writer.cached(
         "INSERT INTO records (collection, slot, key, metadata, expiry) VALUES (?, ?, ?, ?, ?)")
       try insert.bind(1, Int64(collection))

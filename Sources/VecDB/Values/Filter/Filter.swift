@@ -222,7 +222,8 @@ extension Filter {
       try validate(field: field, value: .string(pattern))
       guard pattern.utf8.count <= LikePattern.sizeBytesMax else {
         throw VecDBError(
-          .limitExceeded, "a pattern of \(pattern.utf8.count) bytes, more than "
+          .limitExceeded,
+          "a pattern of \(pattern.utf8.count) bytes, more than "
             + "\(LikePattern.sizeBytesMax)", at: "field \(field)")
       }
       guard LikePattern(pattern, ignoringCase: ignoringCase) != nil else {
