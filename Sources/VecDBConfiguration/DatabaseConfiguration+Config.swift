@@ -55,6 +55,7 @@
         backupBytesPerSecond = value == 0 ? nil : value
       }
       if let value = try settings.int("archiveLogBytes", 0...Int.max) { archiveLogBytes = value }
+      if let value = try settings.bool("removesExpired") { removesExpired = value }
       if let value = try settings.int("scrubBytesPerSecond", 0...Int.max) {
         scrubBytesPerSecond = value == 0 ? nil : value
       }

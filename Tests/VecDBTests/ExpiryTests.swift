@@ -84,9 +84,12 @@ import VecDBBytes
       #expect(try Self.contents(database) == model, "\(place)")
       #expect(try database.collection("items").count == model.count, "\(place)")
       if step % 25 == 0 {
-        now.withLock { $0 += 1 }
+        let moment = time + 1
+        now.withLock { $0 = moment }
+        _ = try await database.removeExpired()
+        model = model.filter { $0.value.expiryMilliseconds.map { $0 > moment } ?? true }
         try await database.mark("step \(step)")
-        moments.append((now.withLock { $0 }, model))
+        moments.append((moment, model))
         // As after a crash, with a clock that stands still: only what the log removed is gone.
         let copy = directory.file("crashed")
         try copyTree(atPath: directory.file("db"), toPath: copy)
@@ -117,8 +120,10 @@ import VecDBBytes
   @Test func recordsGoByThemselves() async throws {
     let directory = try TemporaryDirectory()
     let now = Guarded(Self.start)
-    let database = try await Database.open(
-      at: directory.file("db"), configuration: Self.configuration(now))
+    var configuration = Self.configuration(now)
+    // Nothing else is logged.
+    configuration.maintenanceMinimum = .max
+    let database = try await Database.open(at: directory.file("db"), configuration: configuration)
     let items = try await database.createCollection("items", dimensions: 2, metric: .l2)
     let other = try await database.createCollection("other", dimensions: 2, metric: .l2)
     try await items.upsert(

@@ -29,6 +29,23 @@ import VecDB
     #expect(try record(#"{"metadata":null,"expiryMilliseconds":-5}"#).expiryMilliseconds == -5)
   }
 
+  /// The members of objects become fields whose names are paths.
+  @Test func objectsInMetadataAreFlat() throws {
+    let text = #"{"author":{"name":"x","born":{"year":1819,"tags":[1]},"none":{}},"n":null}"#
+    let metadata = try Metadata(json: text)
+    #expect(
+      metadata
+        == ["author.name": "x", "author.born.year": 1819, "author.born.tags": [1], "n": nil])
+    #expect(try Filter(parsing: "author.born.year < 1820").matches(metadata))
+    func nested(_ depth: Int) -> String {
+      String(repeating: #"{"a":"#, count: depth) + "1" + String(repeating: "}", count: depth)
+    }
+    #expect(try Metadata(json: nested(16)).fields.count == 1)
+    for text in [nested(17), nested(100_000), #"{"a":[{"b":1}]}"#, #"{"a":{"b":1,"b":2}}"#] {
+      #expect(throws: VecDBError.self) { try Metadata(json: text) }
+    }
+  }
+
   @Test(arguments: [
     ("", 0, "expected an object, found the end of the text"),
     ("\u{FEFF}{}", 0, "expected an object, found a byte order mark"),
@@ -50,8 +67,7 @@ import VecDB
     (#"{"vector":"x"}"#, 10, "expected an array of numbers, found '\"'"),
     (#"{"metadata":{"a":1,"a":2}}"#, 19, #"the name "a" appears twice in one object"#),
     (
-      #"{"metadata":{"a":{}}}"#, 17,
-      "an object within metadata, which holds scalars and arrays of scalars"
+      #"{"metadata":{"a":{"b":1},"a.b":2}}"#, 25, #"the name "a.b" appears twice in one object"#
     ),
     (#"{"metadata":{"a":[[]]}}"#, 18, "an array in metadata holds scalars only"),
     (#"{"metadata":{"a":1e999}}"#, 17, "1e999 does not fit double precision"),

@@ -40,12 +40,29 @@ import VecDB
     #expect(metadata["rating"] == nil)
     #expect(metadata["weight"] == .double(Double(Float(0.1))))
     #expect(metadata["language"] == "de")
-    #expect(metadata["added"] == 1.5)
+    #expect(metadata["added"] == "2001-01-01T00:00:01.5Z")
     #expect(metadata["pages"] == [1, nil, 3])
     #expect(metadata["id"] == .string(book.id.uuidString))
     #expect(try metadata.decode(as: Book.self) == book)
     let stored = try Metadata(canonicalBytes: try metadata.canonicalBytes())
     #expect(try stored.decode(as: Book.self) == book)
+    // As version 0.1 stored dates.
+    var older = metadata
+    older["added"] = 1.5
+    #expect(try older.decode(as: Book.self) == book)
+    older["added"] = "yesterday"
+    #expect(throws: VecDBError.self) { try older.decode(as: Book.self) }
+  }
+
+  /// A date of today keeps its bits.
+  @Test func datesComeBackExactly() throws {
+    struct Event: Codable, Equatable { var date: Date }
+    var generator = SeededGenerator(seed: 23)
+    for _ in 0..<5_000 {
+      let time = Double.random(in: 0...2e9, using: &generator)
+      let event = Event(date: Date(timeIntervalSinceReferenceDate: time < 1e7 ? time + 1e7 : time))
+      #expect(try Metadata(encoding: event).decode(as: Event.self) == event)
+    }
   }
 
   @Test func dictionariesAndMetadataItself() throws {

@@ -85,6 +85,39 @@ extension Database {
     }
   }
 
+  /// The collection of this name, which is created if there is none.
+  ///
+  /// Cost: nothing is written where it exists, so this works on a replica too.
+  ///
+  /// - Parameters: as those of ``createCollection(_:dimensions:metric:index:)``; `index` counts only
+  ///   where the collection is created.
+  /// - Throws: `invalidArgument` if the collection that exists has other dimensions or another metric;
+  ///   as ``createCollection(_:dimensions:metric:index:)``.
+  @discardableResult
+  public func openCollection(
+    _ name: String, dimensions: Int, metric: Metric, index: IndexOptions = IndexOptions()
+  ) async throws -> VectorCollection {
+    while true {
+      do {
+        let found = try collection(name)
+        guard found.dimensions == dimensions, found.metric == metric else {
+          throw VecDBError(
+            .invalidArgument,
+            "the collection has \(found.dimensions) dimensions and the metric \(found.metric)",
+            at: name, remedy: "Ask for these, or choose another name.")
+        }
+        return found
+      } catch let error as VecDBError where error.code == .notFound {
+        do {
+          return try await createCollection(
+            name, dimensions: dimensions, metric: metric, index: index)
+        } catch let error as VecDBError where error.code == .alreadyExists {
+          // Another call was faster.
+        }
+      }
+    }
+  }
+
   func createCollection(
     named name: String, dimensions: Int, metric: Metric, index: IndexOptions
   ) async throws -> CollectionRuntime {

@@ -47,6 +47,7 @@ extension Database {
     configuration.controlSocket = false
     configuration.checkpointOnClose = false
     configuration.scrubBytesPerSecond = nil
+    configuration.removesExpired = false
     configuration.archive = nil
     return try await open(at: scratch, configuration: configuration)
   }

@@ -92,7 +92,7 @@ extension Database {
       database.rebuilds.wake()
       database.rebuilds.startAdvice()
       database.startScrub()
-      if fileSystem is PosixFileSystem { database.startExpiry() }
+      if configuration.removesExpired, fileSystem is PosixFileSystem { database.startExpiry() }
       database.startArchiving()
       return database
     }

@@ -74,6 +74,9 @@ public struct DatabaseConfiguration: Sendable {
     set { scrubIntervalSeconds = newValue.wholeSeconds }
   }
   package var scrubIntervalSeconds = 86_400
+  /// Whether this process deletes records whose ``VectorRecord/expires`` has come. Default true. With
+  /// false they stay: to look at a restored copy as it was, for example.
+  public var removesExpired = true
   /// Numbers of dead slots at which vecdb ends a rebuild, and its grace period; nil: see
   /// `RebuildBound`.
   package var rebuildDeadSlots: Int?

@@ -70,6 +70,8 @@ enum Session {
     configuration.maintenanceOnClose = .seconds(3)
     // A command is over too soon for a scrub to be of use; `check` reads everything at once.
     configuration.scrubBytesPerSecond = nil
+    // So that a restored copy can be looked at as it was.
+    configuration.removesExpired = !isBrief
     return configuration
   }
 

@@ -21,17 +21,25 @@ public struct Instant: Sendable, Hashable, Comparable {
     self.nanoseconds = nanoseconds
   }
 
-  /// The moment of a `Date`, to the nearest microsecond: a `Date` of today is no more exact. What lies
-  /// before the year 0 or after the year 9999 becomes the first or the last moment between.
+  /// The moment of a `Date`, to the nearest nanosecond: a `Date` of today is no more exact. What lies
+  /// before the year 0 or after the year 9999 becomes the first or the last moment between, and what is
+  /// no number the beginning of 2001.
   public init(_ date: Date) {
-    let limits = Double(Self.first)...Double(Self.last)
-    let time = date.timeIntervalSince1970
+    // Since 2001, as a `Date` holds it: of another time it would be less exact.
+    let time = date.timeIntervalSinceReferenceDate
+    let limits = Double(Self.first - Self.reference)...Double(Self.last - Self.reference)
     let bounded = time.isNaN ? 0 : Swift.min(Swift.max(time, limits.lowerBound), limits.upperBound)
     let whole = bounded.rounded(.down)
-    let microseconds = Int(((bounded - whole) * 1_000_000).rounded())
+    let nanoseconds = Int(((bounded - whole) * 1e9).rounded())
     self.init(
-      seconds: Int64(whole) + (microseconds == 1_000_000 ? 1 : 0),
-      nanoseconds: microseconds % 1_000_000 * 1_000)
+      seconds: Int64(whole) + Self.reference + (nanoseconds == 1_000_000_000 ? 1 : 0),
+      nanoseconds: nanoseconds % 1_000_000_000)
+  }
+
+  /// The moment as a `Date`.
+  public var date: Date {
+    Date(
+      timeIntervalSinceReferenceDate: Double(seconds - Self.reference) + Double(nanoseconds) / 1e9)
   }
 
   /// Reads a date such as `2024-05-01`, which is its midnight in UTC, or a time of it such as
@@ -54,6 +62,8 @@ public struct Instant: Sendable, Hashable, Comparable {
     (left.seconds, left.nanoseconds) < (right.seconds, right.nanoseconds)
   }
 
+  /// The beginning of 2001.
+  private static let reference: Int64 = 978_307_200
   // Of the years 0 and 9999.
   fileprivate static let first: Int64 = -62_167_219_200
   fileprivate static let last: Int64 = 253_402_300_799

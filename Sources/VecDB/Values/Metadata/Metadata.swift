@@ -38,6 +38,24 @@ public struct Metadata: Sendable {
     set { fields[name] = newValue }
   }
 
+  /// The given fields, from Swift values: `Metadata(values: ["year": year, "seen": Date.now])`.
+  public init(values: [String: any MetadataConvertible]) {
+    fields = values.mapValues(\.metadataValue)
+  }
+
+  /// The value of a field as a Swift type; nil if the record does not have the field, or has a value in
+  /// it that is none of this type.
+  ///
+  /// ```swift
+  /// let year = metadata["year", as: Int.self]
+  /// ```
+  public subscript<Value: Decodable>(name: String, as type: Value.Type) -> Value? {
+    guard let value = fields[name] else { return nil }
+    return try? Metadata(["value": value]).decode(as: OneField<Value>.self).value
+  }
+
+  private struct OneField<Value: Decodable>: Decodable { var value: Value }
+
   /// Whether there are no fields.
   public var isEmpty: Bool { fields.isEmpty }
 

@@ -1,19 +1,28 @@
+import FoundationEssentials
+
 /// A Swift type whose values can stand in metadata and in filters: booleans, integers up to 64
 /// bits, floating-point numbers, strings, arrays of them, and optionals (nil is
 /// ``MetadataValue/null``).
 ///
+/// Dates are stored as text, see ``Instant``, and so are UUIDs, in capitals.
+///
 /// Conform a type of your own, such as an enumeration, to use it in filters:
 ///
 /// ```swift
-/// enum Language: String, MetadataConvertible {
-///   case german = "de", english = "en"
-///   var metadataValue: MetadataValue { .string(rawValue) }
-/// }
+/// enum Language: String, MetadataConvertible { case german = "de", english = "en" }
 /// let filter = Field("language") == Language.german
 /// ```
 public protocol MetadataConvertible {
   /// The value as it is stored.
   var metadataValue: MetadataValue { get }
+}
+
+extension MetadataConvertible where Self: RawRepresentable, RawValue: MetadataConvertible {
+  public var metadataValue: MetadataValue { rawValue.metadataValue }
+}
+
+extension UUID: MetadataConvertible {
+  public var metadataValue: MetadataValue { .string(uuidString) }
 }
 
 extension MetadataValue: MetadataConvertible {

@@ -1,9 +1,12 @@
+import FoundationEssentials
+
 extension Metadata {
   /// Makes a Swift value from the fields: each of its members is read from the field of its name.
   ///
   /// A field that is missing or null gives nil to an optional member. An integer is given to any
   /// integer or floating-point type that holds it exactly, a double to any floating-point type
-  /// (rounded, if that is narrower). Fields that the type does not ask for are ignored.
+  /// (rounded, if that is narrower). A `Date` is read from the text of an ``Instant``, and from a number of
+  /// seconds since 2001, which version 0.1 stored. Fields that the type does not ask for are ignored.
   ///
   /// - Throws: ``VecDBError`` with code `.invalidArgument`, naming the field, if one is missing or
   ///   of another type. Errors that the type's own `init(from:)` throws are passed on.
@@ -80,6 +83,10 @@ private struct FieldDecoder: Decoder {
       if let value = value as? Value { return value }
     case .string(let value):
       if let value = value as? Value { return value }
+      if type == Date.self, let date = try? Instant(parsing: value).date, let date = date as? Value
+      {
+        return date
+      }
     case .integer(let value):
       if let type = type as? any FixedWidthInteger.Type {
         if let value = type.init(exactly: value) as? Value { return value }
