@@ -18,13 +18,13 @@ from ._errors import (
     LimitExceeded, Locked, NotFound, NotPrimary, NotReached, OutcomeUnknown, Overloaded, Poisoned,
     ReadOnly, UnknownVersion, VecDBError, VerificationFailed)
 from ._filters import F, Field, Filter
-from ._rows import Hit, Hits, Page, Record, Results
+from ._rows import Group, Hit, Hits, Page, Record, Results
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AlreadyExists", "Cancelled", "Closed", "Collection", "Corrupt", "Database", "DiskFull", "F",
-    "Field", "Filter", "Forked", "Hit", "Hits", "InputOutput", "InvalidArgument", "LimitExceeded",
+    "Field", "Filter", "Forked", "Group", "Hit", "Hits", "InputOutput", "InvalidArgument", "LimitExceeded",
     "Locked", "NotFound", "NotPrimary", "NotReached", "OutcomeUnknown", "Overloaded", "Page",
     "Poisoned", "ReadOnly", "Record", "Results", "UnknownVersion", "VecDBError",
     "VerificationFailed", "Written", "backups", "open", "restore", "verify"]

@@ -11,10 +11,13 @@ from ._errors import InvalidArgument
 from ._filters import Filter, filter_text
 from ._inputs import Matrix, key_texts, metadata_texts
 from ._library import (
-    LIBRARY, RowsObject, SearchOptions, WrittenObject, call, json_call, long_call, options)
-from ._rows import METADATA, VECTORS, Hits, Metadata, Page, Record, Results, Rows
+    LIBRARY, RowsObject, SearchOptions, WrittenObject, call, json_call, long_call, options, text)
+from ._rows import METADATA, VECTORS, Group, Hits, Metadata, Page, Record, Results, Rows
 
 if TYPE_CHECKING:
+    import pandas  # type: ignore[import-untyped, unused-ignore]
+    import pyarrow  # type: ignore[import-untyped, unused-ignore]
+
     from ._database import Database
 
 _SEARCH_SIZE = ctypes.sizeof(SearchOptions)
@@ -42,6 +45,23 @@ def _whole(value: object, name: str) -> int:
     if not 0 <= number < 1 << 63:
         raise InvalidArgument(f"{name} is {number}", name, "Pass a smaller number of at least 0.")
     return number
+
+
+def _asked(
+    k: int, filter: str | Filter | None, ef: int | None, recall: float | None, exact: bool,
+    metadata: bool, vectors: bool, threads: int = 1
+) -> SearchOptions:
+    condition = filter_text(filter)
+    if ef is not None and _whole(ef, "ef") == 0:
+        raise InvalidArgument("ef is 0", "ef", "Use 1 to 65536.")
+    if recall is not None and not 0 < recall < 1:
+        raise InvalidArgument(
+            f"the recall target is {recall}", "recall", "Use a number between 0 and 1.")
+    return SearchOptions(
+        _SEARCH_SIZE, _whole(k, "k"), ef or 0, recall or 0, condition,
+        0 if condition is None else len(condition),
+        (METADATA if metadata else 0) | (VECTORS if vectors else 0), exact,
+        threads if threads == 1 else _whole(threads, "threads"))
 
 
 def _no_rows(columns: int) -> Any:
@@ -118,10 +138,23 @@ class Collection:
             matrix.columns, *(fields.arguments if fields else (None, 0, None)), byref(result))
         return _written(result)
 
+    def upsert_table(self, table: Any, *, key: str = "key", vector: str = "vector") -> Written:
+        """Writes the rows of a DataFrame of pandas, or of a table or batch of Arrow.
+
+        The columns but those of the key and the vector are metadata; a field that has no value in a
+        row (None, NaN) is left out of its record.
+
+        :param vector: a column of lists or arrays of equal length; in Arrow, a column of lists of a
+            fixed size and float32 is read in its own memory.
+        """
+        from ._tables import columns
+
+        return self.upsert(*columns(table, key, vector))
+
     def search(
         self, queries: Any, k: int = 10, *, filter: str | Filter | None = None,
         ef: int | None = None, recall: float | None = None, exact: bool = False,
-        metadata: bool = False, vectors: bool = False
+        metadata: bool = False, vectors: bool = False, threads: int = 1
     ) -> Any:
         """The k nearest records of one query (a vector: :class:`Hits`) or of several (a matrix:
         :class:`Results`). Pass many queries at once: one call costs some microseconds.
@@ -133,18 +166,10 @@ class Collection:
         :param recall: the recall to reach, such as 0.95; vecdb measures what that takes.
         :param exact: compare with every record.
         :param metadata: return metadata as well; ``vectors``: and vectors.
+        :param threads: how many threads of the library share the queries.
         """
         matrix = Matrix(queries, self.dimensions, "queries")
-        text = filter_text(filter)
-        if ef is not None and _whole(ef, "ef") == 0:
-            raise InvalidArgument("ef is 0", "ef", "Use 1 to 65536.")
-        if recall is not None and not 0 < recall < 1:
-            raise InvalidArgument(
-                f"the recall target is {recall}", "recall", "Use a number between 0 and 1.")
-        asked = SearchOptions(
-            _SEARCH_SIZE, _whole(k, "k"), ef or 0, recall or 0, text,
-            0 if text is None else len(text),
-            (METADATA if metadata else 0) | (VECTORS if vectors else 0), exact)
+        asked = _asked(k, filter, ef, recall, exact, metadata, vectors, threads)
         pointer = POINTER(RowsObject)()
         is_short = matrix.count <= _SHORT_BATCH
         (call if is_short else long_call)(
@@ -152,6 +177,77 @@ class Collection:
             matrix.type, matrix.columns, byref(asked), byref(pointer))
         rows = Rows(pointer)
         return Hits(rows, 0) if matrix.is_single else Results(rows)
+
+    def _search_one(self, name: str, query: Any, asked: SearchOptions, *arguments: Any) -> Rows:
+        matrix = Matrix(query, self.dimensions, "query")
+        if matrix.count != 1:
+            raise InvalidArgument(f"there are {matrix.count} queries", "query", "Pass one vector.")
+        pointer = POINTER(RowsObject)()
+        long_call(
+            name, self._handle, matrix.pointer, matrix.type, matrix.columns, byref(asked),
+            *arguments, byref(pointer))
+        return Rows(pointer)
+
+    def search_diverse(
+        self, query: Any, k: int = 10, *, relevance: float = 0.5, candidates: int | None = None,
+        filter: str | Filter | None = None, ef: int | None = None, recall: float | None = None,
+        exact: bool = False, metadata: bool = False, vectors: bool = False
+    ) -> Hits:
+        """k records that are near to the query and unlike each other, in the order of their choice.
+
+        :param relevance: from 0, only unlike each other, to 1, only near.
+        :param candidates: the nearest records to choose from; default: four times k and at least 50.
+        """
+        if not 0 <= relevance <= 1:
+            raise InvalidArgument(
+                f"the relevance is {relevance}", "relevance", "Use a number from 0 to 1.")
+        asked = _asked(k, filter, ef, recall, exact, metadata, vectors)
+        return Hits(self._search_one(
+            "search_diverse", query, asked, relevance, _whole(candidates or 0, "candidates")), 0)
+
+    def search_within(
+        self, query: Any, distance: float, *, limit: int | None = None,
+        filter: str | Filter | None = None, ef: int | None = None, recall: float | None = None,
+        exact: bool = False, metadata: bool = False, vectors: bool = False
+    ) -> Hits:
+        """All records at most `distance` away, nearest first.
+
+        :param limit: at most so many, the nearest ones.
+        :raises LimitExceeded: without a limit, if there are more than 65,536.
+        """
+        if limit == 0:
+            raise InvalidArgument("the limit is 0", "limit", "Use 1 to 65536.")
+        asked = _asked(limit or 0, filter, ef, recall, exact, metadata, vectors)
+        return Hits(self._search_one("search_within", query, asked, float(distance)), 0)
+
+    def search_grouped(
+        self, query: Any, by: str, *, groups: int = 10, per_group: int = 3,
+        filter: str | Filter | None = None, ef: int | None = None, recall: float | None = None,
+        exact: bool = False, metadata: bool = False, vectors: bool = False
+    ) -> list[Group]:
+        """The nearest records in groups of those that have the same value in a field: the best
+        passages of the best documents. The group with the nearest record comes first."""
+        asked = _asked(groups, filter, ef, recall, exact, metadata, vectors)
+        rows = self._search_one(
+            "search_grouped", query, asked, *text(by, "by"), _whole(per_group, "per_group"))
+        return [Group(value, Hits(rows, place)) for place, value in enumerate(rows.groups)]
+
+    def search_near(
+        self, keys: Iterable[str], *, away_from: Iterable[str] = (), k: int = 10,
+        filter: str | Filter | None = None, ef: int | None = None, recall: float | None = None,
+        exact: bool = False, metadata: bool = False, vectors: bool = False
+    ) -> Hits:
+        """The records nearest to stored ones, and not near to others. Those named are left out.
+
+        :raises NotFound: for a key that no record has.
+        """
+        near, others = key_texts(keys), key_texts(away_from)
+        asked = _asked(k, filter, ef, recall, exact, metadata, vectors)
+        pointer = POINTER(RowsObject)()
+        long_call(
+            "search_near", self._handle, near.count, *near.arguments, others.count,
+            *others.arguments, byref(asked), byref(pointer))
+        return Hits(Rows(pointer), 0)
 
     def get(
         self, keys: Iterable[str], *, metadata: bool = True, vectors: bool = True
@@ -176,8 +272,8 @@ class Collection:
             texts = key_texts(keys)
             long_call("delete", self._handle, texts.count, *texts.arguments, byref(result))
         else:
-            text = filter_text(filter) or b""
-            long_call("delete_where", self._handle, text, len(text), byref(result))
+            condition = filter_text(filter) or b""
+            long_call("delete_where", self._handle, condition, len(condition), byref(result))
         return _written(result)
 
     def page(
@@ -185,11 +281,11 @@ class Collection:
         metadata: bool = True, vectors: bool = True
     ) -> Page:
         """Up to `limit` (1 to 10,000) records in the order of their keys' bytes."""
-        text = filter_text(filter)
+        condition = filter_text(filter)
         cursor = None if after is None else after.encode("utf-8", "surrogatepass")
         pointer = POINTER(RowsObject)()
-        call("scroll", self._handle, cursor, len(cursor or b""), _whole(limit, "limit"), text,
-             len(text or b""), (METADATA if metadata else 0) | (VECTORS if vectors else 0),
+        call("scroll", self._handle, cursor, len(cursor or b""), _whole(limit, "limit"), condition,
+             len(condition or b""), (METADATA if metadata else 0) | (VECTORS if vectors else 0),
              byref(pointer))
         rows = Rows(pointer)
         return Page([rows.record(place) for place in range(rows.count)], rows.next)
@@ -209,10 +305,26 @@ class Collection:
 
     def count(self, filter: str | Filter | None = None) -> int:
         """How many records match; all without a filter."""
-        text = filter_text(filter)
+        condition = filter_text(filter)
         result = ctypes.c_uint64()
-        call("count", self._handle, text, len(text or b""), byref(result))
+        call("count", self._handle, condition, len(condition or b""), byref(result))
         return result.value
+
+    def to_pandas(
+        self, *, filter: str | Filter | None = None, vectors: bool = True
+    ) -> pandas.DataFrame:
+        """All records that match: ``key``, a column for each field, and ``vector``."""
+        from ._tables import frame
+
+        return frame(list(self.scroll(filter=filter, vectors=vectors)), {})
+
+    def to_arrow(
+        self, *, filter: str | Filter | None = None, vectors: bool = True
+    ) -> pyarrow.Table:
+        """The same as a table of Arrow."""
+        from ._tables import table
+
+        return table(list(self.scroll(filter=filter, vectors=vectors)), {})
 
     def rebuild(
         self, *, m: int | None = None, ef_construction: int | None = None,

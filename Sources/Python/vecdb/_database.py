@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from ._collection import Collection
-from ._errors import InvalidArgument, VecDBError
+from ._errors import AlreadyExists, InvalidArgument, NotFound, VecDBError
 from ._library import LIBRARY, call, json_call, long_call, options, path, text
 
 _open: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -60,15 +60,27 @@ class Database:
 
     def create_collection(
         self, name: str, dimensions: int, metric: str = "cosine", *, m: int | None = None,
-        ef_construction: int | None = None, codes: str | None = None
+        ef_construction: int | None = None, codes: str | None = None, exist_ok: bool = False
     ) -> Collection:
         """Creates a collection.
 
         :param metric: ``l2``, ``cosine``, ``dot`` or ``hamming``.
         :param m: links of a node, 4 to 64, default 16; ``ef_construction``: 8 to 4,096, default 128.
         :param codes: ``automatic``, ``bytes`` or ``float32``.
+        :param exist_ok: take the one of that name, if it has these dimensions and this metric.
         :raises AlreadyExists: if there is one of that name.
         """
+        if exist_ok:
+            try:
+                found = self.collection(name)
+            except NotFound:
+                pass
+            else:
+                if (found.dimensions, found.metric) != (dimensions, metric):
+                    raise AlreadyExists(
+                        f"the collection has {found.dimensions} dimensions and the metric "
+                        f"{found.metric}", name, "Use another name, or its dimensions and metric.")
+                return found
         if isinstance(dimensions, bool) or not isinstance(dimensions, int) or dimensions < 0:
             raise InvalidArgument(
                 f"dimensions is {dimensions!r:.50}", "dimensions", "Pass an int from 1 to 65536.")

@@ -176,32 +176,3 @@ def any_of(filters: Iterable[Filter]) -> Filter:
     """Whether at least one holds; never for none."""
     given = list(filters)
     return reduce(Filter.__or__, given) if given else Filter("false")
-
-
-def diverse(
-    vectors: Any, query: Any, k: int, relevance: float
-) -> list[int]:
-    """The places of k vectors that are near to the query and unlike each other, in that order.
-
-    Maximal marginal relevance by the cosine: `relevance` is 0 (only unlike) to 1 (only near).
-    """
-    import numpy
-
-    if not 0 <= relevance <= 1:
-        raise InvalidArgument(
-            f"the weight is {relevance}", "lambda", "Use a number from 0 to 1, such as 0.5.")
-    rows = numpy.asarray(vectors, numpy.float64)
-    rows = numpy.vstack([rows, numpy.asarray(query, numpy.float64)])
-    lengths = numpy.linalg.norm(rows, axis=1, keepdims=True)
-    rows = rows / numpy.where(lengths == 0, 1, lengths)
-    rows, near = rows[:-1], rows[:-1] @ rows[-1]
-    like = numpy.full(len(rows), -numpy.inf)
-    chosen: list[int] = []
-    for _ in range(min(k, len(rows))):
-        penalty = like if chosen else numpy.zeros(len(rows))
-        score = relevance * near - (1 - relevance) * penalty
-        score[chosen] = -numpy.inf
-        best = int(score.argmax())
-        chosen.append(best)
-        like = numpy.maximum(like, rows @ rows[best])
-    return chosen

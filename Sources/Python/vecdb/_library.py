@@ -13,7 +13,8 @@ from typing import Any
 
 from ._errors import VecDBError, error_of
 
-_ABI = 1
+#: What this package calls: the first number must be equal, the second at least so great.
+_ABI = (1, 1)
 
 
 class ErrorObject(ctypes.Structure):
@@ -33,13 +34,14 @@ class RowsObject(ctypes.Structure):
         ("metadata_offsets", POINTER(c_uint64)), ("vectors", POINTER(c_float)),
         ("distances", POINTER(c_float)), ("queries", c_size_t),
         ("query_offsets", POINTER(c_uint64)), ("found", POINTER(c_uint8)), ("next", c_void_p),
-        ("next_length", c_size_t), ("warning", c_char_p), ("lsn", c_uint64)]
+        ("next_length", c_size_t), ("warning", c_char_p), ("lsn", c_uint64),
+        ("groups", c_void_p), ("groups_length", c_size_t)]
 
 
 class SearchOptions(ctypes.Structure):
     _fields_ = [("size", c_size_t), ("k", c_size_t), ("ef", c_size_t), ("recall", c_double),
                 ("filter", c_char_p), ("filter_length", c_size_t), ("fields", c_uint32),
-                ("exact", c_uint32)]
+                ("exact", c_uint32), ("threads", c_size_t)]
 
 
 _TEXT: list[Any] = [c_char_p, c_size_t]
@@ -64,6 +66,14 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "delete": [c_uint64, c_size_t, *_LIST, *_WRITTEN],
     "delete_where": [c_uint64, *_TEXT, *_WRITTEN],
     "search": [c_uint64, c_size_t, c_void_p, c_int32, c_size_t, POINTER(SearchOptions), *_ROWS],
+    "search_diverse": [
+        c_uint64, c_void_p, c_int32, c_size_t, POINTER(SearchOptions), c_double, c_size_t, *_ROWS],
+    "search_within": [
+        c_uint64, c_void_p, c_int32, c_size_t, POINTER(SearchOptions), c_float, *_ROWS],
+    "search_grouped": [
+        c_uint64, c_void_p, c_int32, c_size_t, POINTER(SearchOptions), *_TEXT, c_size_t, *_ROWS],
+    "search_near": [
+        c_uint64, c_size_t, *_LIST, c_size_t, *_LIST, POINTER(SearchOptions), *_ROWS],
     "get": [c_uint64, c_size_t, *_LIST, c_uint32, *_ROWS],
     "scroll": [c_uint64, *_TEXT, c_size_t, *_TEXT, c_uint32, *_ROWS],
     "count": [c_uint64, *_TEXT, *_HANDLE],
@@ -90,8 +100,10 @@ def _load() -> ctypes.CDLL:
             "later") from error
     library.vecdb_abi_version.restype = c_uint32
     found = library.vecdb_abi_version()
-    if found >> 16 != _ABI:
-        raise ImportError(f"{path} has version {found >> 16} of the interface, not {_ABI}")
+    if found >> 16 != _ABI[0] or found & 0xFFFF < _ABI[1]:
+        raise ImportError(
+            f"{path} has version {found >> 16}.{found & 0xFFFF} of the interface, not "
+            f"{_ABI[0]}.{_ABI[1]}. Install the library and the package of the same wheel")
     for name, arguments in _FUNCTIONS.items():
         function = getattr(library, "vecdb_" + name)
         function.argtypes = [*arguments, POINTER(POINTER(ErrorObject))]

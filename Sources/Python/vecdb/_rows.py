@@ -11,6 +11,8 @@ from ._library import LIBRARY
 
 if TYPE_CHECKING:
     import numpy
+    import pandas  # type: ignore[import-untyped, unused-ignore]
+    import pyarrow  # type: ignore[import-untyped, unused-ignore]
     from numpy.typing import NDArray
 
 METADATA, VECTORS = 1, 2
@@ -32,6 +34,13 @@ class Hit(NamedTuple):
     distance: float
     metadata: Metadata | None
     vector: NDArray[numpy.float32] | None
+
+
+class Group(NamedTuple):
+    """The nearest records that have the same value in a field."""
+
+    value: Any
+    hits: Hits
 
 
 class Page(NamedTuple):
@@ -72,7 +81,7 @@ class Rows:
     """The rows of one call."""
 
     __slots__ = ("count", "keys", "metadata", "vectors", "distances", "queries", "found", "next",
-                 "warning", "lsn")
+                 "warning", "lsn", "groups")
 
     def __init__(self, pointer: Any) -> None:
         try:
@@ -97,6 +106,9 @@ class Rows:
                 self.next = ctypes.string_at(rows.next, rows.next_length).decode()
             self.warning: str | None = rows.warning.decode() if rows.warning else None
             self.lsn: int = rows.lsn
+            self.groups: list[Any] = []
+            if rows.groups:
+                self.groups = json.loads(ctypes.string_at(rows.groups, rows.groups_length))
         finally:
             LIBRARY.vecdb_rows_free(pointer)
 
@@ -170,6 +182,18 @@ class Hits(Sequence[Hit]):
     def __iter__(self) -> Iterator[Hit]:
         return map(self._hit, range(self._first, self._last))
 
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row for each hit: ``key``, ``distance``, the fields that were asked for, and ``vector``."""
+        from ._tables import frame
+
+        return frame(list(self), {"distance": self.distances})
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The same as a table of Arrow."""
+        from ._tables import table
+
+        return table(list(self), {"distance": self.distances})
+
     def __repr__(self) -> str:
         return f"Hits({[(hit.key, hit.distance) for hit in self]})"
 
@@ -215,6 +239,25 @@ class Results(Sequence[Hits]):
         if isinstance(found, int):
             return Hits(self._rows, found)
         return [Hits(self._rows, one) for one in found]
+
+    def _columns(self) -> dict[str, Any]:
+        import numpy
+
+        ends = self._rows.queries
+        places = numpy.repeat(numpy.arange(len(self)), numpy.diff(ends))
+        return {"query": places, "distance": self._rows.distances}
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row for each hit: ``key``, the place of the ``query``, ``distance``, and the fields."""
+        from ._tables import frame
+
+        return frame([hit for hits in self for hit in hits], self._columns())
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The same as a table of Arrow."""
+        from ._tables import table
+
+        return table([hit for hits in self for hit in hits], self._columns())
 
     def __repr__(self) -> str:
         return f"Results(of {len(self)} queries)"

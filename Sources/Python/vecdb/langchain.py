@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Union
 
 from ._collection import Collection
-from ._documents import Documents, Place, all_of, diverse, missing, packed, unpacked
+from ._documents import Documents, Place, all_of, missing, packed, unpacked
 from ._errors import InvalidArgument
 from ._filters import Field, Filter
 
@@ -199,10 +199,10 @@ class VecDBVectorStore(VectorStore):
         """The same for a vector."""
         if self._documents.found is None:
             return []
-        hits = self._documents.found.search(
-            embedding, max(k, fetch_k), filter=_filter(filter), metadata=True, vectors=True)
-        places = diverse(hits.vectors, embedding, k, lambda_mult) if len(hits) else []
-        return [self._document(hits[place].key, hits[place].metadata) for place in places]
+        hits = self._documents.found.search_diverse(
+            embedding, k, relevance=lambda_mult, candidates=max(k, fetch_k), filter=_filter(filter),
+            metadata=True)
+        return [self._document(hit.key, hit.metadata) for hit in hits]
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         scores: dict[str, Callable[[float], float]] = {

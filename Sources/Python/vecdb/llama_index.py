@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 from ._collection import Collection
-from ._documents import KEY, Documents, Place, all_of, always, any_of, diverse, missing, packed, unpacked
+from ._documents import KEY, Documents, Place, all_of, always, any_of, missing, packed, unpacked
 from ._errors import InvalidArgument
 from ._filters import Field, Filter
 
@@ -208,17 +208,15 @@ class VecDBVectorStore(BasePydanticVectorStore):
             return VectorStoreQueryResult(nodes=[], similarities=[], ids=[])
         k = query.similarity_top_k
         known = {name: kwargs[name] for name in ("ef", "recall", "exact") if name in kwargs}
-        candidates = kwargs.get("mmr_prefetch_k") or max(4 * k, 50)
-        hits = list(collection.search(
-            query.query_embedding, max(k, candidates) if is_mmr else k, filter=matching,
-            metadata=True, vectors=is_mmr, **known))
-        if is_mmr and hits:
+        if is_mmr:
             # As in LlamaIndex, a greater threshold means nearer and less diverse.
             threshold = kwargs.get("mmr_threshold", query.mmr_threshold)
-            places = diverse(
-                [hit.vector for hit in hits], query.query_embedding, k,
-                0.5 if threshold is None else threshold)
-            hits = [hits[place] for place in places]
+            hits = collection.search_diverse(
+                query.query_embedding, k, relevance=0.5 if threshold is None else threshold,
+                candidates=kwargs.get("mmr_prefetch_k"), filter=matching, metadata=True, **known)
+        else:
+            hits = collection.search(
+                query.query_embedding, k, filter=matching, metadata=True, **known)
         return VectorStoreQueryResult(
             nodes=[self._node(hit.metadata) for hit in hits],
             similarities=[self._documents.similarity(hit.distance) for hit in hits],

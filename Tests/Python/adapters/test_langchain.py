@@ -65,7 +65,7 @@ def test_diverse(store):
         assert texts.count("same") == 1 and {one.page_content for one in near} == {"same"}
     retriever = store.as_retriever(search_type="mmr", search_kwargs={"k": 2, "fetch_k": 6})
     assert len(retriever.invoke("same")) == 2
-    with pytest.raises(vecdb.InvalidArgument, match="lambda"):
+    with pytest.raises(vecdb.InvalidArgument, match="relevance"):
         store.max_marginal_relevance_search("same", lambda_mult=2)
 
 
