@@ -7,6 +7,7 @@ have the numbers 0, 1, 2 and so on as identifiers.
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 from importlib.metadata import version
@@ -19,6 +20,8 @@ class Engine:
 
     name = ""
     package = ""
+    #: What is imported before the first call is measured.
+    modules = ""
     settings = ""
     #: How a store that is open is copied, in the words of its documentation.
     backup_method = "copy of the files; nothing else is documented"
@@ -26,6 +29,11 @@ class Engine:
     def __init__(self, path: str, dimensions: int) -> None:
         self.path, self.dimensions = path, dimensions
         self.open()
+
+    @classmethod
+    def load(cls) -> None:
+        for module in cls.modules.split():
+            importlib.import_module(module)
 
     @classmethod
     def label(cls) -> str:
@@ -60,6 +68,7 @@ class Engine:
 
 class VecDB(Engine):
     name, package = "vecdb", "vecdb"
+    modules = "vecdb"
     settings = "defaults"
     backup_method = "backup and restore of the library"
 
@@ -97,6 +106,7 @@ class VecDB(Engine):
 
 class Chroma(Engine):
     name, package = "Chroma", "chromadb"
+    modules = "chromadb"
     settings = "PersistentClient"
 
     def open(self) -> None:
@@ -120,6 +130,7 @@ class Chroma(Engine):
 
 class LanceDB(Engine):
     name, package = "LanceDB", "lancedb"
+    modules = "lancedb"
     settings = "no index, as its guide has it below 100,000 rows; optimize() after each 20 writes"
 
     def open(self) -> None:
@@ -155,6 +166,7 @@ class LanceDB(Engine):
 
 class QdrantLocal(Engine):
     name, package = "Qdrant local", "qdrant-client"
+    modules = "qdrant_client"
     settings = "QdrantClient(path=…)"
 
     def open(self) -> None:
@@ -183,6 +195,7 @@ class QdrantLocal(Engine):
 
 class QdrantEdge(Engine):
     name, package = "Qdrant Edge", "qdrant-edge-py"
+    modules = "qdrant_edge"
     settings = "a write-ahead log, and flush() after each write"
 
     def open(self) -> None:
@@ -219,6 +232,7 @@ class QdrantEdge(Engine):
 
 class MilvusLite(Engine):
     name, package = "Milvus Lite", "milvus-lite"
+    modules = "pymilvus milvus_lite"
     settings = "MilvusClient(file), flush() after each write"
 
     def open(self) -> None:
@@ -257,6 +271,7 @@ class MilvusLite(Engine):
 
 class SQLiteVec(Engine):
     name, package = "sqlite-vec", "sqlite-vec"
+    modules = "apsw sqlite_vec"
     settings = "journal_mode WAL, synchronous FULL"
     backup_method = "the online backup of SQLite"
 
@@ -308,6 +323,7 @@ class SQLiteVec(Engine):
 
 class Zvec(Engine):
     name, package = "zvec", "zvec"
+    modules = "zvec"
     settings = "HNSW, flush() after each write"
 
     def open(self) -> None:
@@ -374,6 +390,7 @@ class Saved(Engine):
 
 class Faiss(Saved):
     name, package = "Faiss", "faiss-cpu"
+    modules = "faiss"
 
     def open(self) -> None:
         import faiss
@@ -406,6 +423,7 @@ class Faiss(Saved):
 
 class Hnswlib(Saved):
     name, package = "hnswlib", "hnswlib"
+    modules = "hnswlib"
 
     def open(self) -> None:
         import hnswlib

@@ -1,6 +1,6 @@
 """What embedded vector stores do on a bad day: one command measures them all.
 
-usage: recovery.py [--short] [--kills N] [--flips N] [--engine NAME]… [--output DIR]
+usage: recovery.py [--short] [--kills N] [--flips N] [--engine NAME]… [--part PART]… [--output DIR]
 
 Writes a JSON file for each store, a table and a plot to the output. Needs Linux, root for the full
 disk (a small tmpfs), and strace.
@@ -118,6 +118,27 @@ def kills(name: str, directory: str, count: int, numbers: random.Random) -> dict
             "reopen": sorted(opened)[len(opened) // 2] if opened else None}
 
 
+def used_blocks(base: str) -> list[tuple[str, int, int]]:
+    """File, place and length of the blocks of 512 bytes that are not all zero.
+
+    Some stores reserve a hundred times the space that they use.
+    """
+    found = []
+    for parent, folders, names in os.walk(base):
+        folders.sort()
+        for one in sorted(names):
+            path = os.path.join(parent, one)
+            if not os.path.isfile(path):
+                continue
+            with open(path, "rb") as handle:
+                offset = 0
+                while block := handle.read(512):
+                    if any(block):
+                        found.append((os.path.relpath(path, base), offset, len(block)))
+                    offset += len(block)
+    return found
+
+
 def flips(name: str, directory: str, count: int, numbers: random.Random) -> dict[str, Any]:
     """Flips one bit of a closed store, and looks what reading it does."""
     base = directory + "/base"
@@ -125,19 +146,15 @@ def flips(name: str, directory: str, count: int, numbers: random.Random) -> dict
     truth = run(name, "read", base)
     if truth.get("lost") != 0:
         return {"failed": str(truth)}
-    files = []
-    for parent, _, names in os.walk(base):
-        files += [os.path.relpath(os.path.join(parent, one), base) for one in names]
-    files = sorted(one for one in files if os.path.isfile(os.path.join(base, one)))
-    sizes = [os.path.getsize(os.path.join(base, one)) for one in files]
+    blocks = used_blocks(base)
     outcomes: Counter[str] = Counter()
     seen: list[str] = []
     for place in range(count):
         copy = f"{directory}/flip{place}"
         shutil.copytree(base, copy)
-        file = numbers.choices(files, sizes)[0]
+        file, first, length = numbers.choice(blocks)
         with open(os.path.join(copy, file), "r+b") as handle:
-            offset = numbers.randrange(os.path.getsize(handle.name))
+            offset = first + numbers.randrange(length)
             handle.seek(offset)
             byte = handle.read(1)[0]
             handle.seek(offset)
@@ -150,7 +167,7 @@ def flips(name: str, directory: str, count: int, numbers: random.Random) -> dict
             seen.append(f"{file} at {offset}: {kind} {found.get('crash', '')}")
         shutil.rmtree(copy, ignore_errors=True)
     return {**{kind: outcomes[kind] for kind in ("found", "harmless", "wrong", "crashed")},
-            "bytes": sum(sizes), "cases": seen[:20]}
+            "bytes": sum(length for _, _, length in blocks), "cases": seen[:20]}
 
 
 def full(name: str, directory: str) -> dict[str, Any]:
@@ -234,12 +251,15 @@ def syncs(name: str, directory: str) -> dict[str, Any]:
     return {"each": sum(count.values()) / 50, "calls": dict(count)}
 
 
-def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """All about one store."""
-    numbers = random.Random(options.seed)
+def measured(name: str, options: argparse.Namespace) -> None:
+    """Measures all about one store, or some parts anew, into its file."""
     found: dict[str, Any] = {
         "label": ENGINES[name].label(), "settings": ENGINES[name].settings,
         "backup_method": ENGINES[name].backup_method}
+    path = os.path.join(options.output, name.replace(" ", "-") + ".json")
+    if options.part and os.path.exists(path):
+        with open(path) as file:
+            found = {**json.load(file), **found}
     for part, body in {
             "kills": lambda place: kills(name, place, options.kills, numbers),
             "flips": lambda place: flips(name, place, options.flips, numbers),
@@ -247,13 +267,17 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
             "backup": lambda place: backups(name, place),
             "syncs": lambda place: syncs(name, place),
             "speed": lambda place: run(name, "speed", place + "/db")}.items():
+        if options.part and part not in options.part:
+            continue
+        numbers = random.Random(options.seed)
         with tempfile.TemporaryDirectory(
                 prefix="recovery-", dir=options.work, ignore_cleanup_errors=True) as place:
             started = time.monotonic()
             found[part] = body(place)
+            with open(path, "w") as file:
+                json.dump(found, file, indent=1)
             print(f"{name}: {part} {json.dumps(found[part])} "
                   f"({time.monotonic() - started:.0f} s)", flush=True)
-    return found
 
 
 def main() -> None:
@@ -263,6 +287,8 @@ def main() -> None:
     parser.add_argument("--flips", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--engine", action="append", choices=list(ENGINES))
+    parser.add_argument("--part", action="append", metavar="PART",
+                        help="kills, flips, full, backup, syncs or speed: only measure this anew")
     parser.add_argument("--output", default="recovery")
     parser.add_argument("--work", default="/var/tmp", help="a directory on the disk to measure")
     options = parser.parse_args()
@@ -275,9 +301,7 @@ def main() -> None:
         except importlib.metadata.PackageNotFoundError:
             print(f"{name} is left out: it is not installed", flush=True)
             continue
-        found = measured(name, options)
-        with open(os.path.join(options.output, name.replace(" ", "-") + ".json"), "w") as file:
-            json.dump(found, file, indent=1)
+        measured(name, options)
     report.write(options.output)
 
 

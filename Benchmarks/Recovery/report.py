@@ -24,6 +24,9 @@ def measured(directory: str) -> list[Found]:
         if os.path.exists(path):
             with open(path) as file:
                 found.append(json.load(file))
+            # Parts that were not measured yet.
+            for part in ("kills", "flips", "full", "backup", "syncs", "speed"):
+                found[-1].setdefault(part, {"failed": "", "absent": True})
     return found
 
 
@@ -37,6 +40,8 @@ def seconds(value: float | None) -> str:
 
 def of_kills(one: Found) -> tuple[str, str]:
     kills = one["kills"]
+    if "absent" in kills:
+        return "–", "–"
     if kills["failed"]:
         return f"does not open after {kills['kills']} kills", seconds(kills["reopen"])
     return (f"**{kills['lost']:,}**" if kills["lost"] else "0") + f" of {kills['acknowledged']:,}", \
@@ -72,6 +77,8 @@ def of_full(one: Found) -> str:
 
 def of_backup(one: Found) -> str:
     backup = one["backup"]
+    if "absent" in backup:
+        return "–"
     if "failed" in backup:
         return "**copy does not open**" if "during" in backup else "**fails**"
     same = f"{backup['same']} of {backup['queries']}"

@@ -210,6 +210,7 @@ TASKS = {task.__name__: task for task in (
     prepare, write, read, fill, after, backup, restored, synced, speed)}
 
 if __name__ == "__main__":
+    ENGINES[sys.argv[1]].load()
     TASKS[sys.argv[2]](ENGINES[sys.argv[1]], sys.argv[3], sys.argv[4] if len(sys.argv) > 4 else "")
     # Threads of stores must not hold up the end.
     sys.stdout.flush()
