@@ -196,6 +196,30 @@ vecdb_code vecdb_upsert(vecdb_collection collection, size_t count, const char *k
                         size_t metadata_length, const uint64_t *metadata_offsets,
                         vecdb_written *written, vecdb_error **error);
 
+/* As vecdb_upsert, since version 1.1. Options: "policy" ("overwrite", "skipExisting",
+ * "failIfExisting", "skipMissing", "failIfMissing"), or "ifVersion" for one record, which must have this
+ * version, else VECDB_CONFLICT; "expiresMilliseconds" (since 1970), when the records are deleted. Records
+ * that a policy skips are in no count. */
+vecdb_code vecdb_upsert_with(vecdb_collection collection, size_t count, const char *keys,
+                             size_t keys_length, const uint64_t *key_offsets, const void *vectors,
+                             vecdb_type type, size_t columns, const char *metadata,
+                             size_t metadata_length, const uint64_t *metadata_offsets,
+                             const char *options, size_t options_length, vecdb_written *written,
+                             vecdb_error **error);
+
+/* Changes the metadata of records and leaves their vectors, since version 1.1. Up to 16 MiB are one batch.
+ * A change is a JSON object: "set" (fields and values), "remove" (names), "removeOthers" (false),
+ * "ifVersion", "expiresMilliseconds" (0: never). A key that is not there is VECDB_NOT_FOUND. */
+vecdb_code vecdb_update(vecdb_collection collection, size_t count, const char *keys,
+                        size_t keys_length, const uint64_t *key_offsets, const char *changes,
+                        size_t changes_length, const uint64_t *change_offsets,
+                        vecdb_written *written, vecdb_error **error);
+
+/* Makes one change, without "ifVersion", in all records that match a filter, since version 1.1. */
+vecdb_code vecdb_update_where(vecdb_collection collection, const char *filter, size_t filter_length,
+                              const char *change, size_t change_length, vecdb_written *written,
+                              vecdb_error **error);
+
 /* Deletes the records with these keys as one batch; other keys are ignored. */
 vecdb_code vecdb_delete(vecdb_collection collection, size_t count, const char *keys,
                         size_t keys_length, const uint64_t *key_offsets, vecdb_written *written,
@@ -230,6 +254,7 @@ typedef struct vecdb_rows {
   /* Since version 1.1: */
   const char *groups;               /* vecdb_search_grouped: the groups' values, a JSON array; or NULL */
   size_t groups_length;
+  const uint64_t *versions;         /* vecdb_get, vecdb_scroll: count; for "ifVersion" */
 } vecdb_rows;
 
 /* NULL is allowed. */
@@ -301,6 +326,12 @@ vecdb_code vecdb_scroll(vecdb_collection collection, const char *cursor, size_t 
 /* How many records match; all records where `filter` is NULL. */
 vecdb_code vecdb_count(vecdb_collection collection, const char *filter, size_t filter_length,
                        uint64_t *count, vecdb_error **error);
+
+/* Counts the values of a field in the records that match, the most frequent first: at most `limit` of
+ * them, 1 to 65,536. Since version 1.1. Free the text. */
+vecdb_code vecdb_facets(vecdb_collection collection, const char *field, size_t field_length,
+                        const char *filter, size_t filter_length, size_t limit, char **json,
+                        size_t *length, vecdb_error **error);
 
 /* ---- Backups --------------------------------------------------------------------------------- */
 

@@ -4,78 +4,6 @@
 import CVecDB
 import VecDB
 
-extension UnsafeMutablePointer where Pointee == vecdb_written {
-  fileprivate func store(_ receipt: Receipt, _ fill: (inout vecdb_written) -> Void = { _ in }) {
-    var written = vecdb_written()
-    written.epoch = receipt.epoch
-    written.lsn = receipt.lsn
-    fill(&written)
-    pointee = written
-  }
-}
-
-@c @implementation
-public func vecdb_upsert(
-  _ collection: vecdb_collection, _ count: Int, _ keys: UnsafePointer<CChar>?, _ keysLength: Int,
-  _ keyOffsets: UnsafePointer<UInt64>?, _ vectors: UnsafeRawPointer?, _ type: vecdb_type,
-  _ columns: Int, _ metadata: UnsafePointer<CChar>?, _ metadataLength: Int,
-  _ metadataOffsets: UnsafePointer<UInt64>?, _ written: UnsafeMutablePointer<vecdb_written>?,
-  _ error: ErrorResult?
-) -> vecdb_code {
-  Call.run(error) {
-    let open = try Open.collections.object(collection)
-    let matrix = try Matrix(
-      vectors, type, count: count, columns: columns, dimensions: open.dimensions, "vectors")
-    let keys = try Inputs.texts(count, keys, keysLength, keyOffsets, "keys")
-    var texts: [String]?
-    if metadataOffsets != nil || metadataLength != 0 {
-      texts = try Inputs.texts(count, metadata, metadataLength, metadataOffsets, "metadata")
-    }
-    let records = try keys.enumerated().map { place, key in
-      VectorRecord(
-        key: key, vector: matrix.row(place),
-        metadata: try texts.map { try Inputs.metadata($0[place], ofKey: key) } ?? [:])
-    }
-    let result = try Call.wait { try await open.upsert(records) }
-    written?.store(result.receipt) {
-      $0.inserted = UInt64(result.inserted)
-      $0.updated = UInt64(result.updated)
-      $0.unchanged = UInt64(result.unchanged)
-      $0.batches = UInt64(result.batches)
-    }
-  }
-}
-
-@c @implementation
-public func vecdb_delete(
-  _ collection: vecdb_collection, _ count: Int, _ keys: UnsafePointer<CChar>?, _ keysLength: Int,
-  _ keyOffsets: UnsafePointer<UInt64>?, _ written: UnsafeMutablePointer<vecdb_written>?,
-  _ error: ErrorResult?
-) -> vecdb_code {
-  Call.run(error) {
-    let open = try Open.collections.object(collection)
-    let keys = try Inputs.texts(count, keys, keysLength, keyOffsets, "keys")
-    let result = try Call.wait { try await open.delete(keys) }
-    written?.store(result.receipt) { $0.deleted = UInt64(result.deleted) }
-  }
-}
-
-@c @implementation
-public func vecdb_delete_where(
-  _ collection: vecdb_collection, _ filter: UnsafePointer<CChar>?, _ filterLength: Int,
-  _ written: UnsafeMutablePointer<vecdb_written>?, _ error: ErrorResult?
-) -> vecdb_code {
-  Call.run(error) {
-    let open = try Open.collections.object(collection)
-    guard let filter = try Inputs.filter(filter, filterLength) else {
-      throw Failure.argument(
-        "the filter is NULL", at: "filter", remedy: "To delete all records, pass: true")
-    }
-    let result = try Call.wait { try await open.delete(where: filter) }
-    written?.store(result.receipt) { $0.deleted = UInt64(result.deleted) }
-  }
-}
-
 @c @implementation
 public func vecdb_get(
   _ collection: vecdb_collection, _ count: Int, _ keys: UnsafePointer<CChar>?, _ keysLength: Int,
@@ -124,5 +52,20 @@ public func vecdb_count(
     }
     let found = try open.count(where: filter)
     count?.pointee = UInt64(found)
+  }
+}
+
+@c @implementation
+public func vecdb_facets(
+  _ collection: vecdb_collection, _ field: UnsafePointer<CChar>?, _ fieldLength: Int,
+  _ filter: UnsafePointer<CChar>?, _ filterLength: Int, _ limit: Int, _ json: TextResult?,
+  _ length: UnsafeMutablePointer<Int>?, _ error: ErrorResult?
+) -> vecdb_code {
+  Call.run(error) {
+    let open = try Open.collections.object(collection)
+    let found = try open.facets(
+      try Inputs.text(field, fieldLength, "field"), where: try Inputs.filter(filter, filterLength),
+      limit: limit)
+    try Memory.store(found, json, length)
   }
 }

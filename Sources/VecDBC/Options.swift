@@ -10,9 +10,11 @@ struct Options {
   init() {}
 
   init(_ bytes: UnsafePointer<CChar>?, _ length: Int) throws {
-    guard let text = try Inputs.optionalText(bytes, length, "options"), !text.isEmpty else {
-      return
-    }
+    try self.init(try Inputs.optionalText(bytes, length, "options") ?? "")
+  }
+
+  init(_ text: String) throws {
+    guard !text.isEmpty else { return }
     let value: JSONValue
     do { value = try JSONValue(parsing: text) } catch let failure as JSONFailure {
       throw failure.error(in: "options")
@@ -51,6 +53,13 @@ struct Options {
 
   mutating func string(_ name: String) throws -> String? {
     try take(name, "a text") { $0.stringValue }
+  }
+
+  mutating func object(_ name: String) throws -> [JSONValue.Member]? {
+    try take(name, "an object") { value in
+      guard case .object(let members) = value else { return nil }
+      return members
+    }
   }
 
   mutating func strings(_ name: String) throws -> [String]? {

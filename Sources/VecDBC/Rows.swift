@@ -16,6 +16,7 @@ struct Rows {
   private var warning: String?
   private var lsn: UInt64?
   private var groups: [MetadataValue]?
+  private var versions: [UInt64]?
 
   /// The fields that a caller may ask for.
   static let metadataField = UInt32(VECDB_METADATA)
@@ -79,15 +80,18 @@ struct Rows {
   /// The record of the next key that was asked for.
   mutating func add(_ record: VectorRecord?) throws {
     try add(record?.key ?? "", record?.metadata, record?.vector)
+    versions?.append(record?.version ?? 0)
     found?.append(record == nil ? 0 : 1)
   }
 
   mutating func beginGet(_ count: Int) {
+    versions = []
     found = []
     found?.reserveCapacity(count)
   }
 
   mutating func add(_ page: RecordPage) throws {
+    versions = page.records.map { $0.version ?? 0 }
     for record in page.records { try add(record.key, record.metadata, record.vector) }
     next = page.next
   }
@@ -126,6 +130,7 @@ struct Rows {
     }
     if let warning { rows.warning = UnsafePointer(Memory.text(warning)) }
     rows.lsn = lsn ?? 0
+    if let versions { rows.versions = UnsafePointer(try Memory.array(versions)) }
     if let groups {
       let text = MetadataValue.array(groups).description
       rows.groups = UnsafePointer(Memory.text(text))
@@ -140,7 +145,7 @@ struct Rows {
       UnsafeRawPointer(all.metadata_offsets), UnsafeRawPointer(all.vectors),
       UnsafeRawPointer(all.distances), UnsafeRawPointer(all.query_offsets),
       UnsafeRawPointer(all.found), UnsafeRawPointer(all.next), UnsafeRawPointer(all.warning),
-      UnsafeRawPointer(all.groups),
+      UnsafeRawPointer(all.groups), UnsafeRawPointer(all.versions),
     ]
     for part in parts { free(UnsafeMutableRawPointer(mutating: part)) }
     free(rows)

@@ -108,6 +108,7 @@ static void records(vecdb_database database, vecdb_collection c) {
   vecdb_rows_free(rows);
 
   other_searches(c);
+  other_writes(c);
 
   // Two keys, of which one is not there.
   const uint64_t two[] = {0, 2, 9};

@@ -53,6 +53,9 @@ static inline vecdb_search_options options_of(size_t k, const char *filter) {
   return options;
 }
 
+// Writes with conditions, changes of metadata and counts of values. The collection has all records.
+void other_writes(vecdb_collection c);
+
 // The searches that are more than the nearest records. The collection has all records.
 void other_searches(vecdb_collection c);
 

@@ -269,10 +269,13 @@ class BadInput(Case):
         self.assertEqual(c.upsert([], []).inserted, 0)
         for wrong, word in [
                 ([{}, {}], "2 metadata for 1 keys"), ({"a": 1}, "dict"), ("x", "str"), (["x"], "str"),
-                ([{"a": {"b": 1}}], "metadata"), ([{"a": float("nan")}], "metadata 0"),
+                ([{"a": {"b": {1}}}], "set"), ([{"a": float("nan")}], "metadata 0"),
                 ([{"a": object()}], "object"), ([{"a": 2 ** 70}], "metadata"), ([{1: 2}], "name 1"),
                 ([{"a": b"x"}], "bytes"), ([{"": 1}], "")]:
             self.refuses(bad, word, c.upsert, ["a"], one, wrong)
+        # Fields within fields get names with dots.
+        c.upsert(["a"], one, [{"a": {"b": 1}}])
+        self.assertEqual(c.get(["a"])[0].metadata, {"a.b": 1})
         c.upsert(["n"], one, [{"i": numpy.int32(3), "f": numpy.float32(0.5), "l": numpy.arange(2)}])
         self.assertEqual(c.get(["n"])[0].metadata, {"i": 3, "f": 0.5, "l": [0, 1]})
 
@@ -359,7 +362,7 @@ class BadInput(Case):
     def test_exceptions(self):
         kinds = [kind for kind in vars(vecdb).values()
                  if isinstance(kind, type) and issubclass(kind, vecdb.VecDBError)]
-        self.assertEqual(len(kinds), 20)
+        self.assertEqual(len(kinds), 21)
         for kind in kinds:
             error = kind("it is so", "here", "Do that.")
             again = pickle.loads(pickle.dumps(error))

@@ -11,11 +11,11 @@ Every error is a :class:`VecDBError`. All objects may be used from several threa
 release the interpreter's lock. A process that has used vecdb may fork, but its children cannot use it.
 """
 
-from ._collection import Collection, Written
+from ._collection import Collection, Facets, Written
 from ._database import Database, backups, open, restore, verify
 from ._errors import (
-    AlreadyExists, Cancelled, Closed, Corrupt, DiskFull, Forked, InputOutput, InvalidArgument,
-    LimitExceeded, Locked, NotFound, NotPrimary, NotReached, OutcomeUnknown, Overloaded, Poisoned,
+    AlreadyExists, Cancelled, Closed, Conflict, Corrupt, DiskFull, Forked, InputOutput,
+    InvalidArgument, LimitExceeded, Locked, NotFound, NotPrimary, NotReached, OutcomeUnknown, Overloaded, Poisoned,
     ReadOnly, UnknownVersion, VecDBError, VerificationFailed)
 from ._filters import F, Field, Filter
 from ._rows import Group, Hit, Hits, Page, Record, Results
@@ -23,8 +23,9 @@ from ._rows import Group, Hit, Hits, Page, Record, Results
 __version__ = "0.1.0"
 
 __all__ = [
-    "AlreadyExists", "Cancelled", "Closed", "Collection", "Corrupt", "Database", "DiskFull", "F",
-    "Field", "Filter", "Forked", "Group", "Hit", "Hits", "InputOutput", "InvalidArgument", "LimitExceeded",
-    "Locked", "NotFound", "NotPrimary", "NotReached", "OutcomeUnknown", "Overloaded", "Page",
-    "Poisoned", "ReadOnly", "Record", "Results", "UnknownVersion", "VecDBError",
-    "VerificationFailed", "Written", "backups", "open", "restore", "verify"]
+    "AlreadyExists", "Cancelled", "Closed", "Collection", "Conflict", "Corrupt", "Database",
+    "DiskFull", "F", "Facets", "Field", "Filter", "Forked", "Group", "Hit", "Hits", "InputOutput",
+    "InvalidArgument", "LimitExceeded", "Locked", "NotFound", "NotPrimary", "NotReached",
+    "OutcomeUnknown", "Overloaded", "Page", "Poisoned", "ReadOnly", "Record", "Results",
+    "UnknownVersion", "VecDBError", "VerificationFailed", "Written", "backups", "open", "restore",
+    "verify"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterable, Iterator, Sequence
 from ctypes import POINTER, byref
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from ._errors import InvalidArgument
 from ._filters import Filter, filter_text
-from ._inputs import Matrix, key_texts, metadata_texts
+from ._inputs import Matrix, Texts, key_texts, metadata_texts
 from ._library import (
     LIBRARY, RowsObject, SearchOptions, WrittenObject, call, json_call, long_call, options, text)
 from ._rows import METADATA, VECTORS, Group, Hits, Metadata, Page, Record, Results, Rows
@@ -35,6 +36,32 @@ class Written(NamedTuple):
     unchanged: int
     deleted: int
     batches: int
+
+
+class Facets(NamedTuple):
+    """How often the values of a field occur."""
+
+    #: Values with their counts, the most frequent first.
+    values: list[tuple[Any, int]]
+    #: How many different values there are.
+    distinct: int
+    #: Records that match the filter; ``missing``: those of them that lack the field.
+    matching: int
+    missing: int
+
+
+def _milliseconds(moment: object) -> int:
+    if not isinstance(moment, datetime):
+        raise InvalidArgument(
+            f"the moment is {type(moment).__name__}", "expires", "Pass a datetime.")
+    return int(moment.timestamp() * 1000)
+
+
+def _names(names: object) -> list[str]:
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise InvalidArgument(
+            f"the names are {type(names).__name__}", "remove", "Pass a list of str.")
+    return list(names)
 
 
 def _whole(value: object, name: str) -> int:
@@ -111,7 +138,8 @@ class Collection:
 
     def upsert(
         self, keys: Iterable[str], vectors: Any,
-        metadata: Sequence[Metadata | None] | None = None
+        metadata: Sequence[Metadata | None] | None = None, *, policy: str | None = None,
+        if_version: int | None = None, expires: datetime | None = None
     ) -> Written:
         """Writes records, and returns when they are on disk and searches find them.
 
@@ -121,7 +149,13 @@ class Collection:
         :param vectors: a row for each key; float32, float16, int8 and packed bits (uint8) are read from
             the array's own memory if it is C-contiguous; float64 and lists are rounded to float32.
         :param metadata: a dict of scalars and lists of scalars for each key, or None.
+        :param policy: ``overwrite``, ``skipExisting``, ``failIfExisting``, ``skipMissing`` or
+            ``failIfMissing``.
+        :param if_version: write one record only if its :attr:`Record.version` is this.
+        :param expires: when the records are deleted; without a time zone it is local time.
         :raises InvalidArgument: for a wrong number, type, shape, NaN or key; nothing is written.
+        :raises AlreadyExists: by the policy ``failIfExisting``; :class:`NotFound` by ``failIfMissing``.
+        :raises Conflict: if the record has another version.
         """
         texts = key_texts(keys)
         if texts.count == 0 and isinstance(vectors, (list, tuple)) and not vectors:
@@ -133,10 +167,72 @@ class Collection:
                 "Pass a row for each key.")
         fields = metadata_texts(metadata, texts.count)
         result = WrittenObject()
+        given: tuple[Any, ...] = ()
+        if policy is not None or if_version is not None or expires is not None:
+            given = options(
+                policy=policy, ifVersion=if_version,
+                expiresMilliseconds=None if expires is None else max(1, _milliseconds(expires)))
         long_call(
-            "upsert", self._handle, texts.count, *texts.arguments, matrix.pointer, matrix.type,
-            matrix.columns, *(fields.arguments if fields else (None, 0, None)), byref(result))
+            "upsert_with" if given else "upsert", self._handle, texts.count, *texts.arguments,
+            matrix.pointer, matrix.type, matrix.columns,
+            *(fields.arguments if fields else (None, 0, None)), *given, byref(result))
         return _written(result)
+
+    def update(
+        self, keys: Iterable[str], set: Metadata | None = None, *, remove: Sequence[str] = (),
+        remove_others: bool = False, if_version: int | None = None
+    ) -> Written:
+        """Changes the metadata of these records and leaves their vectors, as one batch.
+
+        :param set: fields that get these values; ``remove``: names of fields that go.
+        :param remove_others: whether all fields go that are not set.
+        :param if_version: only if each record's :attr:`Record.version` is this.
+        :raises NotFound: for a key that is not there; nothing is changed.
+        :raises Conflict: if the record has another version.
+        """
+        return self._update(keys, options(
+            set=set, remove=_names(remove), removeOthers=remove_others, ifVersion=if_version)[0])
+
+    def touch(self, keys: Iterable[str], expires: datetime | None) -> Written:
+        """Sets when these records are deleted; None for never."""
+        return self._update(keys, options(
+            expiresMilliseconds=0 if expires is None else max(1, _milliseconds(expires)))[0])
+
+    def _update(self, keys: Iterable[str], change: bytes) -> Written:
+        texts = key_texts(keys)
+        changes = Texts([change] * texts.count)
+        result = WrittenObject()
+        long_call("update", self._handle, texts.count, *texts.arguments, *changes.arguments,
+                  byref(result))
+        return _written(result)
+
+    def update_where(
+        self, filter: str | Filter, set: Metadata | None = None, *, remove: Sequence[str] = (),
+        remove_others: bool = False
+    ) -> Written:
+        """Changes the metadata of all records that match, up to 16 MiB as one batch."""
+        condition = filter_text(filter)
+        if condition is None:
+            raise InvalidArgument("the filter is None", "filter", "For all records pass: 'true'.")
+        result = WrittenObject()
+        long_call(
+            "update_where", self._handle, condition, len(condition),
+            *options(set=set, remove=_names(remove), removeOthers=remove_others), byref(result))
+        return _written(result)
+
+    def facets(
+        self, field: str, *, filter: str | Filter | None = None, limit: int = 100
+    ) -> Facets:
+        """Counts the values of a field in the records that match, the most frequent first.
+
+        :param limit: how many values to return, 1 to 65,536.
+        """
+        condition = filter_text(filter)
+        found = json_call("facets", self._handle, *text(field, "field"), condition,
+                          len(condition or b""), _whole(limit, "limit"))
+        return Facets(
+            [(one["value"], one["count"]) for one in found["values"]], found["distinct"],
+            found["matching"], found["missing"])
 
     def upsert_table(self, table: Any, *, key: str = "key", vector: str = "vector") -> Written:
         """Writes the rows of a DataFrame of pandas, or of a table or batch of Arrow.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from typing import Any, NoReturn, Union
 
 from ._errors import InvalidArgument
 
-Value = Union[None, bool, int, float, str]
+Value = Union[None, bool, int, float, str, datetime]
 
 
 def _number(value: Any) -> Any:
@@ -16,8 +17,17 @@ def _number(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise InvalidArgument(f"the text is {type(value).__name__}", "filter", "Pass a str.")
+    return value
+
+
 def _literal(value: Any) -> str:
     value = _number(value)
+    if isinstance(value, datetime):
+        # What has no time zone is UTC in vecdb, and local time in Python.
+        return f"date('{value.astimezone(timezone.utc).strftime('%Y-%m-%dT%H:%M:%S.%fZ')}')"
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -34,7 +44,7 @@ def _literal(value: Any) -> str:
         return "[" + ", ".join(map(_literal, value)) + "]"
     raise InvalidArgument(
         f"a {type(value).__name__} cannot be compared with", "filter",
-        "Use None, bool, int, float, str, or a list of these.")
+        "Use None, bool, int, float, str, datetime, or a list of these.")
 
 
 class Filter:
@@ -123,6 +133,34 @@ class Field:
     def exists(self) -> Filter:
         """Whether the record has the field."""
         return Filter(f"exists({self._name})")
+
+    def is_missing(self) -> Filter:
+        """Whether the record lacks the field."""
+        return Filter(f"is_missing({self._name})")
+
+    def is_null(self) -> Filter:
+        """Whether the field is there and None."""
+        return Filter(f"is_null({self._name})")
+
+    def is_empty(self) -> Filter:
+        """Whether the field is a text or an array of length 0."""
+        return Filter(f"is_empty({self._name})")
+
+    def between(self, low: Value, high: Value) -> Filter:
+        """Whether the field is neither below `low` nor above `high`."""
+        return Filter(f"{self._name} between {_literal(low)} and {_literal(high)}")
+
+    def starts_with(self, text: str) -> Filter:
+        """Whether the field is a text that begins like this."""
+        return self._compare("starts_with", _text(text))
+
+    def contains_text(self, text: str) -> Filter:
+        """Whether the field is a text with this text in it."""
+        return self._compare("contains_text", _text(text))
+
+    def like(self, pattern: str, *, ignore_case: bool = False) -> Filter:
+        """Whether the field is a text of this form: ``%`` is any text, ``_`` one character."""
+        return self._compare("ilike" if ignore_case else "like", _text(pattern))
 
 
 class _Fields:

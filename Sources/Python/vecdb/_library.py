@@ -35,7 +35,7 @@ class RowsObject(ctypes.Structure):
         ("distances", POINTER(c_float)), ("queries", c_size_t),
         ("query_offsets", POINTER(c_uint64)), ("found", POINTER(c_uint8)), ("next", c_void_p),
         ("next_length", c_size_t), ("warning", c_char_p), ("lsn", c_uint64),
-        ("groups", c_void_p), ("groups_length", c_size_t)]
+        ("groups", c_void_p), ("groups_length", c_size_t), ("versions", POINTER(c_uint64))]
 
 
 class SearchOptions(ctypes.Structure):
@@ -63,6 +63,11 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "collections": [c_uint64, *_JSON],
     "collection_info": [c_uint64, *_JSON],
     "upsert": [c_uint64, c_size_t, *_LIST, c_void_p, c_int32, c_size_t, *_LIST, *_WRITTEN],
+    "upsert_with": [
+        c_uint64, c_size_t, *_LIST, c_void_p, c_int32, c_size_t, *_LIST, *_TEXT, *_WRITTEN],
+    "update": [c_uint64, c_size_t, *_LIST, *_LIST, *_WRITTEN],
+    "update_where": [c_uint64, *_TEXT, *_TEXT, *_WRITTEN],
+    "facets": [c_uint64, *_TEXT, *_TEXT, c_size_t, *_JSON],
     "delete": [c_uint64, c_size_t, *_LIST, *_WRITTEN],
     "delete_where": [c_uint64, *_TEXT, *_WRITTEN],
     "search": [c_uint64, c_size_t, c_void_p, c_int32, c_size_t, POINTER(SearchOptions), *_ROWS],
@@ -217,8 +222,20 @@ def path(value: object, name: str) -> tuple[bytes, int]:
     return text(value, name)
 
 
+def _plain_fields(fields: object) -> object:
+    """NumPy's scalars and arrays as Python's."""
+    if not isinstance(fields, dict):
+        raise error_of(
+            "invalidArgument", f"the fields are {type(fields).__name__}", "set", "Pass a dict.")
+    return {
+        name: value.tolist() if hasattr(value, "tolist") else value
+        for name, value in fields.items()}
+
+
 def options(**members: Any) -> tuple[bytes, int]:
     """The options that are not None, as JSON."""
+    if members.get("set") is not None:
+        members["set"] = _plain_fields(members["set"])
     given = {name: value for name, value in members.items() if value is not None}
     try:
         encoded = json.dumps(given, allow_nan=False).encode()

@@ -25,6 +25,8 @@ class Record(NamedTuple):
     key: str
     metadata: Metadata | None
     vector: NDArray[numpy.float32] | None
+    #: Names this state of the record, for `if_version`; None in hits.
+    version: int | None = None
 
 
 class Hit(NamedTuple):
@@ -81,7 +83,7 @@ class Rows:
     """The rows of one call."""
 
     __slots__ = ("count", "keys", "metadata", "vectors", "distances", "queries", "found", "next",
-                 "warning", "lsn", "groups")
+                 "warning", "lsn", "groups", "versions")
 
     def __init__(self, pointer: Any) -> None:
         try:
@@ -106,6 +108,7 @@ class Rows:
                 self.next = ctypes.string_at(rows.next, rows.next_length).decode()
             self.warning: str | None = rows.warning.decode() if rows.warning else None
             self.lsn: int = rows.lsn
+            self.versions: list[int] = rows.versions[:self.count] if rows.versions else []
             self.groups: list[Any] = []
             if rows.groups:
                 self.groups = json.loads(ctypes.string_at(rows.groups, rows.groups_length))
@@ -120,7 +123,8 @@ class Rows:
 
     def record(self, place: int) -> Record:
         vector = None if self.vectors is None else self.vectors[place]
-        return Record(self.keys[place], self.metadata_of(place), vector)
+        version = self.versions[place] if self.versions else None
+        return Record(self.keys[place], self.metadata_of(place), vector, version)
 
 
 class Hits(Sequence[Hit]):
@@ -168,7 +172,7 @@ class Hits(Sequence[Hit]):
         return self._last - self._first
 
     def _hit(self, place: int) -> Hit:
-        key, metadata, vector = self._rows.record(place)
+        key, metadata, vector, _ = self._rows.record(place)
         return Hit(key, float(self._rows.distances[place]), metadata, vector)
 
     @overload

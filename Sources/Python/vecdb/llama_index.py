@@ -35,6 +35,21 @@ def _listed(one: MetadataFilter) -> list[Any]:
     return one.value
 
 
+def _text(one: MetadataFilter) -> str:
+    if not isinstance(one.value, str):
+        raise InvalidArgument(
+            f"the value of '{one.operator.value}' is {type(one.value).__name__}", one.key,
+            "Pass a text.")
+    return one.value
+
+
+def _escaped(text: str) -> str:
+    """The text as a pattern that only matches itself."""
+    for sign in ("\\", "%", "_"):
+        text = text.replace(sign, "\\" + sign)
+    return text
+
+
 def _is_empty(field: Field) -> Filter:
     return any_of([~field.exists(), field == None, field == "", field == []])  # noqa: E711
 
@@ -57,6 +72,9 @@ _OPERATORS: dict[FilterOperator, Callable[[Field, MetadataFilter], Filter]] = {
     FilterOperator.ALL: lambda field, one:
         always(all_of([field.exists(), *(field.contains(v) for v in _listed(one))])),
     FilterOperator.CONTAINS: lambda field, one: field.contains(one.value),  # type: ignore[arg-type]
+    FilterOperator.TEXT_MATCH: lambda field, one: field.contains_text(_text(one)),
+    FilterOperator.TEXT_MATCH_INSENSITIVE:
+        lambda field, one: field.like("%" + _escaped(_text(one)) + "%", ignore_case=True),
     FilterOperator.IS_EMPTY: lambda field, one: _is_empty(field),
 }
 
@@ -64,7 +82,7 @@ _OPERATORS: dict[FilterOperator, Callable[[Field, MetadataFilter], Filter]] = {
 def translated(filters: MetadataFilters | None) -> Filter | None:
     """The filter of vecdb that matches the same nodes.
 
-    :raises InvalidArgument: for the operators on parts of texts.
+    :raises InvalidArgument: for an operator that vecdb does not know.
     """
     if filters is None or not filters.filters:
         return None

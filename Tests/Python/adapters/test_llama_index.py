@@ -60,7 +60,9 @@ OPERATORS = [
     ("tags", "contains", "b"), ("tags", "any", ["a", "z"]), ("tags", "all", ["a", "b"]),
     ("tags", "all", []), ("tags", "any", []), ("missing", "!=", 1), ("missing", "nin", [1]),
     ("missing", "==", 1), ("missing", "is_empty", None), ("tags", "is_empty", None),
-    ("kind", "is_empty", None)]
+    ("kind", "is_empty", None), ("kind", "text_match", "od"), ("kind", "text_match", "%"),
+    ("kind", "text_match", "OD"), ("kind", "text_match_insensitive", "OD"),
+    ("kind", "text_match_insensitive", "_")]
 
 
 @pytest.mark.parametrize("combination", list(FilterCondition))
@@ -86,7 +88,7 @@ def test_filters_in_filters(filled):
 def test_what_is_refused(filled):
     for operator in (FilterOperator.TEXT_MATCH, FilterOperator.TEXT_MATCH_INSENSITIVE):
         with pytest.raises(vecdb.InvalidArgument, match="text_match"):
-            ids(filled, condition("kind", operator, "o"))
+            ids(filled, condition("kind", operator, 5))
     with pytest.raises(vecdb.InvalidArgument, match="list"):
         ids(filled, condition("n", FilterOperator.IN, 3))
     for mode in VectorStoreQueryMode:
