@@ -15,7 +15,8 @@ import threading
 import time
 
 import numpy
-from engines import ENGINES, Engine
+from engine import Engine
+from engines import ENGINES
 
 DIMENSIONS = 32
 #: Records of a base that other tasks begin with.

@@ -177,4 +177,3 @@ public func vecdb_delete_where(
     written?.store(result.receipt) { $0.deleted = UInt64(result.deleted) }
   }
 }
-
