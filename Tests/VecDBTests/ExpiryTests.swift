@@ -121,7 +121,6 @@ import VecDBBytes
     let directory = try TemporaryDirectory()
     let now = Guarded(Self.start)
     var configuration = Self.configuration(now)
-    // Nothing else is logged.
     configuration.maintenanceMinimum = .max
     let database = try await Database.open(at: directory.file("db"), configuration: configuration)
     let items = try await database.createCollection("items", dimensions: 2, metric: .l2)
@@ -142,9 +141,10 @@ import VecDBBytes
     #expect(try items.get("stays") != nil)
     // The last removal may be about to be published.
     #expect(try await database.removeExpired() == 0)
-    let lsn = database.lsn
+    // A rebuild may be logged at any moment, since nearly all records are gone; it changes no record.
+    let digest = try database.stats().dataDigest
     #expect(try await database.removeExpired() == 0)
-    #expect(database.lsn == lsn)
+    #expect(try database.stats().dataDigest == digest)
     try await database.close()
   }
 
