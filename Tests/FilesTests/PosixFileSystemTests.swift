@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 import Testing
 import VecDBFiles
@@ -144,34 +145,36 @@ import VecDBFiles
   /// Between taking the lock and writing its name the file tells nothing, or what a process left that
   /// was killed.
   @Test(arguments: ["", "process 16"])
-  func namesTheHolderAndNobodyElse(before: String) async throws {
+  func namesTheHolderAndNobodyElse(before: String) throws {
     let directory = try TemporaryDirectory()
     let path = directory.path + "/LOCK"
     let lock = try files.lock(path, owner: "process 17")
-    let file = try files.open(path, .readWrite)
-    func put(_ text: String) throws {
-      try file.truncate(to: 0)
-      try Array(text.utf8).withUnsafeBytes { try file.write($0, at: 0) }
-    }
     // A busy machine can hold up the name of the holder for longer than a name has to stay.
     var told: [String?] = []
     while told.count < 4, told.last != "held by process 17" {
-      try put(before)
-      async let error: StoreError? = Task.detached { [files] in
-        do { _ = try files.lock(path, owner: "process 18") } catch let error as StoreError {
-          return error
-        }
-        return nil
-      }.value
-      try await Task.sleep(for: .milliseconds(8))
-      try put("process 17")
-      told.append(try await error?.message)
+      try Self.put(before, path)
+      // On a thread of its own: those of tasks may all be waiting for locks.
+      let isPut = DispatchSemaphore(value: 0)
+      DispatchQueue(label: "holder").asyncAfter(deadline: .now() + .milliseconds(8)) {
+        do { try Self.put("process 17", path) } catch { Issue.record(error) }
+        isPut.signal()
+      }
+      do { _ = try files.lock(path, owner: "process 18") } catch let error as StoreError {
+        told.append(error.message)
+      }
+      isPut.wait()
     }
     #expect(told.last == "held by process 17", "\(told)")
     // Where the disk was full, no name ever comes.
-    try put("")
+    try Self.put("", path)
     expect(.locked, at: path) { _ = try files.lock(path, owner: "process 18") }
     lock.unlock()
+  }
+
+  private static func put(_ text: String, _ path: String) throws {
+    let file = try PosixFileSystem().open(path, .readWrite)
+    try file.truncate(to: 0)
+    try Array(text.utf8).withUnsafeBytes { try file.write($0, at: 0) }
   }
 
   @Test func namesOperationPathAndRemedy() throws {
