@@ -17,8 +17,8 @@
  *
  * THREADS. All functions may be called from any number of threads at once, with the same handle.
  * Searches, vecdb_get, vecdb_scroll and vecdb_count run on the calling thread (a search with
- * `threads` also on others) and do not wait for writers. All other functions block the calling thread until the work is done elsewhere; do not call
- * them from a thread of Swift's concurrency pool. Only the hook of vecdb_set_wait_hook is called back,
+ * `threads` also on others) and do not wait for writers. All other functions block the calling
+ * thread until the work is done elsewhere; do not call them from a thread of Swift's concurrency pool. Only the hook of vecdb_set_wait_hook is called back,
  * on the thread whose call is waiting.
  *
  * FORK. A process that has used the library may fork, but its children cannot use it: every call

@@ -54,7 +54,7 @@ def _milliseconds(moment: object) -> int:
     if not isinstance(moment, datetime):
         raise InvalidArgument(
             f"the moment is {type(moment).__name__}", "expires", "Pass a datetime.")
-    return int(moment.timestamp() * 1000)
+    return round(moment.timestamp() * 1000)
 
 
 def _names(names: object) -> list[str]:

@@ -84,6 +84,11 @@ extension VectorCollection {
       try change.requireValid(at: name)
       let plan = try filter.plan()
       let keys = try await onBackground { [self] in try matchingKeys(filter) }
+      guard !keys.isEmpty else {
+        return try await database.writer.exclusively(repeatable: true) { engine in
+          UpdateResult(receipt: engine.receipt, updated: 0, unchanged: 0, batches: 0)
+        }
+      }
       let updates = keys.map { key in
         var update = RecordUpdate(key, change)
         update.expiryMilliseconds = expiryMilliseconds
@@ -114,7 +119,7 @@ extension VectorCollection {
       try VecDBError.translating { try requireUsable() }
       let prepared = try VecDBError.translating { try records.map { try prepare($0) } }
       let runtime = runtime
-      return try await database.writer.exclusively { engine in
+      return try await database.writer.exclusively(repeatable: true) { engine in
         var group = CommitGroup(engine.records)
         let done = try group.put(
           prepared, in: runtime,

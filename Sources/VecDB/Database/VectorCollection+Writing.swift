@@ -171,7 +171,7 @@ extension VectorCollection {
     try await VecDBError.translating {
       try VecDBError.translating { try requireUsable() }
       let runtime = runtime
-      return try await database.writer.exclusively { engine in
+      return try await database.writer.exclusively(repeatable: true) { engine in
         try runtime.requireLive()
         let slots = try runtime.liveSlots(where: filter, engine.records)
         guard !slots.isEmpty else { return DeleteResult(receipt: engine.receipt, deleted: 0) }

@@ -61,17 +61,27 @@ final class Writer: Sendable {
   /// writer does for itself ends after its present step.
   func abandon() { queue.close() }
 
-  /// Runs `body` on the writer between commit groups and returns its result.
+  /// Runs `body` on the writer between commit groups and returns its result, once replicas confirmed
+  /// what it logged.
+  ///
+  /// - Parameter repeatable: `body` finds nothing to do where it is a write that is repeated, since
+  ///   its outcome was unknown. So the call waits for the replicas then too.
   func exclusively<Value: Sendable>(
-    _ body: @escaping @Sendable (Engine) throws -> Value
+    repeatable: Bool = false, _ body: @escaping @Sendable (Engine) throws -> Value
   ) async throws -> Value {
     try await withCheckedThrowingContinuation { continuation in
       submit(
         .exclusive { engine in
           // Without an engine there is no result either.
           let before = try? engine.get().state.lsn
-          let result = Result { try VecDBError.translating { try body(engine.get()) } }
-          guard case .success(let engine) = engine, engine.state.lsn != before,
+          let result = Result {
+            try VecDBError.translating {
+              let engine = try engine.get()
+              if repeatable, let refusal = engine.poison ?? engine.refusal { throw refusal }
+              return try body(engine)
+            }
+          }
+          guard case .success(let engine) = engine, repeatable || engine.state.lsn != before,
             case .success = result
           else { return continuation.resume(with: result) }
           engine.whenAcknowledged(engine.state.lsn) { failure in

@@ -37,7 +37,8 @@ struct FilterArguments: ParsableArguments {
       bytes.append(UInt8(ascii: "\n"))
       guard bytes.count <= Self.fileBytesMax else {
         throw VecDBError(
-          .limitExceeded, "the filter has more than \(Self.fileBytesMax) bytes", at: source.path)
+          .limitExceeded, "the filter has more than \(Self.fileBytesMax) bytes", at: source.path,
+          remedy: "Divide its values among several calls.")
       }
     }
     guard let text = String(validating: bytes, as: UTF8.self) else {

@@ -224,7 +224,8 @@ extension Filter {
         throw VecDBError(
           .limitExceeded,
           "a pattern of \(pattern.utf8.count) bytes, more than "
-            + "\(LikePattern.sizeBytesMax)", at: "field \(field)")
+            + "\(LikePattern.sizeBytesMax)", at: "field \(field)",
+          remedy: "Shorten the pattern.")
       }
       guard LikePattern(pattern, ignoringCase: ignoringCase) != nil else {
         throw VecDBError(

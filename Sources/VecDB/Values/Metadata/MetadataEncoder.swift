@@ -3,7 +3,8 @@ extension Metadata {
   ///
   /// Members may be booleans, integers that fit `Int64`, finite floating-point numbers, strings,
   /// arrays of these, and anything that encodes itself as one of them (an enumeration with raw
-  /// values, a `UUID`). A `Date` becomes the text of an ``Instant``. A member that is nil is left out by the compiler's `encode(to:)`.
+  /// values, a `UUID`). A `Date` becomes the text of an ``Instant``. A member that is nil is left out by
+  /// the compiler's `encode(to:)`.
   ///
   /// - Throws: ``VecDBError`` with code `.invalidArgument` naming the member, if one holds an
   ///   object or an array of arrays, or if the value is not an object with named members.
